@@ -1,0 +1,103 @@
+"""Every exception that a caller of pqstore can catch.
+
+One base, `PQStoreError`. Where Python has a natural builtin for the same mistake, the class inherits from it
+too, so that ``except KeyError`` and ``except ValueError`` keep working.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CorruptIndexError",
+    "DimensionError",
+    "DuplicateIdError",
+    "FormatVersionError",
+    "ForkedIndexError",
+    "IndexClosedError",
+    "IndexExistsError",
+    "IndexLockedError",
+    "IndexNotFoundError",
+    "InvalidIdError",
+    "InvalidVectorError",
+    "KernelError",
+    "MissingDependencyError",
+    "NotTrainedError",
+    "PQStoreError",
+    "ReadOnlyError",
+    "StorageFullError",
+    "UnknownIdError",
+]
+
+
+class PQStoreError(Exception):
+    """Base of every error that pqstore raises on purpose."""
+
+
+class NotTrainedError(PQStoreError, RuntimeError):
+    """A quantizer was used before `fit` (or before its codewords were set)."""
+
+
+class DimensionError(PQStoreError, ValueError):
+    """An array has a shape that cannot be meant: wrong number of axes or wrong length of one."""
+
+
+class InvalidVectorError(PQStoreError, ValueError):
+    """A vector holds NaN or infinity, or cannot be represented as float32."""
+
+
+class InvalidIdError(PQStoreError, ValueError, TypeError):
+    """An id cannot be an id of this index: wrong type, out of range, empty or too long."""
+
+
+class DuplicateIdError(PQStoreError, ValueError):
+    """An id is given twice in one batch, or is in the index already."""
+
+
+class UnknownIdError(PQStoreError, KeyError):
+    """An id is not in the index."""
+
+    # KeyError shows the repr of its argument; a message reads better as it was written.
+    __str__ = Exception.__str__
+
+
+class IndexNotFoundError(PQStoreError, FileNotFoundError):
+    """There is no index at this path."""
+
+
+class IndexExistsError(PQStoreError, FileExistsError):
+    """`Index.create` found something at the path already."""
+
+
+class IndexClosedError(PQStoreError, RuntimeError):
+    """The index, or the snapshot, was closed."""
+
+
+class ForkedIndexError(PQStoreError, RuntimeError):
+    """A handle that cannot cross `fork` (a snapshot, a running transaction) was used in the child process."""
+
+
+class IndexLockedError(PQStoreError, TimeoutError):
+    """Another writer held the index for longer than the timeout."""
+
+
+class ReadOnlyError(PQStoreError, PermissionError):
+    """A write was asked of an index that was opened with ``readonly=True``, or that lies where nothing can be written."""
+
+
+class StorageFullError(PQStoreError, OSError):
+    """The disk, a file size limit or an address space limit left no room; the index is as before the call."""
+
+
+class FormatVersionError(PQStoreError, ValueError):
+    """The index was written in a format that this version of pqstore does not read."""
+
+
+class CorruptIndexError(PQStoreError, ValueError):
+    """A record on disk fails its checksum or contradicts another; the message names the record."""
+
+
+class KernelError(PQStoreError, RuntimeError):
+    """The kernel asked for by ``PQSTORE_KERNEL`` is unknown or not available on this machine."""
+
+
+class MissingDependencyError(PQStoreError, ImportError):
+    """An optional library is needed; the message names the extra that brings it."""

@@ -1,0 +1,13 @@
+"""The checksum that every record on disk carries: CRC-32 as in zlib."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+__all__ = ["crc32"]
+
+
+def crc32(buffer: Any, value: int = 0) -> int:
+    """CRC-32 (IEEE 802.3, as `zlib.crc32`) of a contiguous buffer, continued from `value`."""
+    return zlib.crc32(buffer, value)
