@@ -10,8 +10,8 @@ __all__ = [
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
-    "FormatVersionError",
     "ForkedIndexError",
+    "FormatVersionError",
     "IndexClosedError",
     "IndexExistsError",
     "IndexLockedError",
@@ -80,7 +80,7 @@ class IndexLockedError(PQStoreError, TimeoutError):
 
 
 class ReadOnlyError(PQStoreError, PermissionError):
-    """A write was asked of an index that was opened with ``readonly=True``, or that lies where nothing can be written."""
+    """A write was asked of an index opened with ``readonly=True``, or lying where nothing can be written."""
 
 
 class StorageFullError(PQStoreError, OSError):

@@ -1,0 +1,20 @@
+"""Scan, encode, assign on plain arrays: a NumPy reference that defines correct, and compiled kernels that equal it."""
+
+from pqstore.kernels.backend import Kernels
+from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.dispatch import active, available, get
+from pqstore.kernels.layout import BLOCK_ROWS, CodeLayout
+from pqstore.kernels.relabel import scan_labels
+from pqstore.kernels.threads import resolve_threads
+
+__all__ = [
+    "BLOCK_ROWS",
+    "CodeChunk",
+    "CodeLayout",
+    "Kernels",
+    "active",
+    "available",
+    "get",
+    "resolve_threads",
+    "scan_labels",
+]

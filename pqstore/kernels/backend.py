@@ -1,0 +1,46 @@
+"""What a set of kernels must provide: the contract that NumPy and compiled kernels both fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.layout import CodeLayout
+
+__all__ = ["Kernels"]
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+
+class Kernels(Protocol):
+    """Arrays in, arrays out; the caller has checked shapes, dtypes and finiteness. Results never depend on `threads`.
+
+    The functions of `pqstore.kernels.reference` define each result, to the bit.
+    """
+
+    @property
+    def name(self) -> str:
+        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2"."""
+
+    def dtables(self, queries: F32, codewords: F32, metric: str) -> F32: ...
+
+    def adist(self, dtable: F32, codes: npt.NDArray[Any], threads: int = 1) -> F32: ...
+
+    def encode(self, vectors: F32, codewords: F32, threads: int = 1) -> npt.NDArray[Any]:
+        """Any unsigned or signed integer dtype that holds Ks - 1."""
+
+    def lloyd_step(self, groups: F32, codewords: F32, threads: int = 1) -> tuple[npt.NDArray[Any], F64, I64]: ...
+
+    def pack(self, layout: CodeLayout, codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]: ...
+
+    def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]: ...
+
+    def scan(
+        self, chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int, threads: int = 1
+    ) -> tuple[F32, I64]: ...

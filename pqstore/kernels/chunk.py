@@ -1,0 +1,21 @@
+"""A piece of the index as a scan sees it: packed codes, and which of them are dead."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["CodeChunk"]
+
+
+class CodeChunk(NamedTuple):
+    """Rows ``first_row .. first_row + rows - 1``, packed by a `CodeLayout`."""
+
+    packed: npt.NDArray[np.uint8]
+    """uint8 1-D, at least ``layout.packed_size(rows)`` bytes; may be read-only and at any address."""
+    rows: int
+    first_row: int
+    dead: npt.NDArray[np.uint8] | None = None
+    """Bitmap uint8 of at least ``ceil(rows / 8)`` bytes, lowest bit first; 1: the row is passed over. None: no row is."""

@@ -1,0 +1,80 @@
+"""Which kernels run: the best that this machine has, or the one that PQSTORE_KERNEL names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import KernelError
+from pqstore.kernels import reference
+from pqstore.kernels.backend import F32, F64, I64, Kernels
+from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.layout import CodeLayout
+
+__all__ = ["active", "available", "get"]
+
+
+class NumpyKernels:
+    """The reference as a set of kernels; `threads` changes nothing, as it must."""
+
+    name = "numpy"
+
+    def dtables(self, queries: F32, codewords: F32, metric: str) -> F32:
+        return reference.dtables(queries, codewords, metric)
+
+    def adist(self, dtable: F32, codes: npt.NDArray[Any], threads: int = 1) -> F32:  # noqa: ARG002
+        return reference.adist(dtable, codes)
+
+    def encode(self, vectors: F32, codewords: F32, threads: int = 1) -> npt.NDArray[Any]:  # noqa: ARG002
+        return reference.encode(vectors, codewords)
+
+    def lloyd_step(self, groups: F32, codewords: F32, threads: int = 1) -> tuple[npt.NDArray[Any], F64, I64]:  # noqa: ARG002
+        return reference.lloyd_step(groups, codewords)
+
+    def pack(self, layout: CodeLayout, codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        return layout.pack(codes)
+
+    def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]:
+        return layout.unpack(packed, rows)
+
+    def scan(
+        self,
+        chunks: Sequence[CodeChunk],
+        layout: CodeLayout,
+        tables: F32,
+        k: int,
+        threads: int = 1,  # noqa: ARG002
+    ) -> tuple[F32, I64]:
+        return reference.scan(chunks, layout, tables, k)
+
+
+def available() -> tuple[str, ...]:
+    """Names of the kernels that can run here, best first."""
+    return ("numpy",)
+
+
+@cache
+def get(name: str) -> Kernels:
+    """The kernels of that name.
+
+    Raises:
+        KernelError: no kernels of that name can run here.
+    """
+    if name not in available():
+        raise KernelError(f"no kernel {name!r} on this machine: choose one of {', '.join(available())}")
+    return NumpyKernels()
+
+
+@cache
+def active() -> Kernels:
+    """The kernels that pqstore uses in this process, chosen at the first call.
+
+    Raises:
+        KernelError: ``PQSTORE_KERNEL`` names kernels that are unknown or cannot run here.
+    """
+    return get(os.environ.get("PQSTORE_KERNEL") or available()[0])
