@@ -1,0 +1,8 @@
+"""The index: one method, one transaction; no bytes and no arithmetic of its own."""
+
+from pqstore.index.index import Index
+from pqstore.index.results import SearchResult
+from pqstore.index.stats import IndexStats
+from pqstore.index.view import SnapshotView
+
+__all__ = ["Index", "IndexStats", "SearchResult", "SnapshotView"]
