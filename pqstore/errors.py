@@ -7,6 +7,7 @@ too, so that ``except KeyError`` and ``except ValueError`` keep working.
 from __future__ import annotations
 
 __all__ = [
+    "CorpusFileError",
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
@@ -16,7 +17,9 @@ __all__ = [
     "IndexExistsError",
     "IndexLockedError",
     "IndexNotFoundError",
+    "InvalidCodeError",
     "InvalidIdError",
+    "InvalidQuantizerError",
     "InvalidVectorError",
     "KernelError",
     "MissingDependencyError",
@@ -24,6 +27,7 @@ __all__ = [
     "PQStoreError",
     "ReadOnlyError",
     "StorageFullError",
+    "TrainingError",
     "UnknownIdError",
 ]
 
@@ -40,8 +44,24 @@ class DimensionError(PQStoreError, ValueError):
     """An array has a shape that cannot be meant: wrong number of axes or wrong length of one."""
 
 
+class TrainingError(PQStoreError, ValueError):
+    """The vectors given to `fit` cannot train this quantizer: there are too few of them, or M does not divide D."""
+
+
+class InvalidQuantizerError(PQStoreError, ValueError):
+    """A quantizer's file, pickle or arrays are damaged or contradict each other; nothing of them was used."""
+
+
+class CorpusFileError(PQStoreError, ValueError):
+    """A file of vectors is damaged, cut short or of another shape; the message names file, offset and expectation."""
+
+
 class InvalidVectorError(PQStoreError, ValueError):
     """A vector holds NaN or infinity, or cannot be represented as float32."""
+
+
+class InvalidCodeError(PQStoreError, ValueError):
+    """A code names a codeword that the quantizer does not have, or is no whole number."""
 
 
 class InvalidIdError(PQStoreError, ValueError, TypeError):

@@ -1,0 +1,24 @@
+"""Product quantizers: vectors to codes and back, distance tables, k-means. Arrays in, arrays out."""
+
+from pqstore.quantizer.base import Quantizer
+from pqstore.quantizer.codes import as_codes
+from pqstore.quantizer.distance_table import DistanceTable, Metric
+from pqstore.quantizer.opq import OPQ
+from pqstore.quantizer.pq import PQ
+from pqstore.quantizer.progress import Progress, TrainingStep
+from pqstore.quantizer.vectors import as_queries, as_rows, as_vectors, vector_blocks
+
+__all__ = [
+    "OPQ",
+    "PQ",
+    "DistanceTable",
+    "Metric",
+    "Progress",
+    "Quantizer",
+    "TrainingStep",
+    "as_codes",
+    "as_queries",
+    "as_rows",
+    "as_vectors",
+    "vector_blocks",
+]

@@ -1,0 +1,361 @@
+"""What `PQ` and `OPQ` share: all but training and how a vector is made ready for its codewords."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, PQStoreError
+from pqstore.kernels import active, resolve_threads
+from pqstore.quantizer import file
+from pqstore.quantizer.codebook import Codebook
+from pqstore.quantizer.codes import CodeType, as_codes, code_type
+from pqstore.quantizer.distance_table import DistanceTable, Metric
+from pqstore.quantizer.state import Settings, check_arrays, check_settings
+from pqstore.quantizer.vectors import VectorsLike, as_queries, as_rows, as_vectors, block_rows, unit_rows, vector_blocks
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Quantizer"]
+
+F32: TypeAlias = npt.NDArray[np.float32]
+
+# Table entries computed at a time: bounds the temporaries of the NumPy kernels.
+_BLOCK_ENTRIES = 1 << 22
+
+
+class Quantizer(ABC):
+    """A product quantizer: `PQ`, or `OPQ`, which rotates first.
+
+    M is the number of sub-spaces, Ks the number of codewords in each; a vector of D = M * Ds values becomes a code of M
+    integers below Ks. Distances are squared Euclidean for "l2"; inner products for "dot"; for "cosine" vectors and
+    queries are divided by their length on the way in, and distances are their inner products. Codewords are trained,
+    and vectors encoded, by Euclidean distance under every metric.
+    """
+
+    kind: ClassVar[str]
+    """The name of the class in states and files."""
+
+    _book: Codebook
+
+    # -- settings and codewords ---------------------------------------------------------------------------------------
+
+    @property
+    def M(self) -> int:  # noqa: N802
+        """The number of sub-spaces."""
+        return self._book.M
+
+    @property
+    def Ks(self) -> int:  # noqa: N802
+        """The number of codewords of each sub-space."""
+        return self._book.Ks
+
+    @property
+    def metric(self) -> Metric:
+        """ "l2", "dot" or "cosine"."""
+        return self._book.metric
+
+    @property
+    def verbose(self) -> bool:
+        """Whether `fit` prints its progress."""
+        return self._book.verbose
+
+    @verbose.setter
+    def verbose(self, verbose: bool) -> None:
+        self._book.verbose = bool(verbose)
+
+    @property
+    def code_dtype(self) -> CodeType:
+        """The type of a code: ``numpy.uint8`` for Ks <= 256, ``uint16`` for Ks <= 65,536, else ``uint32``."""
+        return code_type(self.Ks)
+
+    @property
+    def codewords(self) -> F32 | None:
+        """float32 (M, Ks, Ds): ``codewords[m][ks]`` is the ks-th codeword of sub-space m. None until trained.
+
+        May be set, to any real array of that shape with finite values.
+        """
+        return self._book.codewords
+
+    @codewords.setter
+    def codewords(self, codewords: npt.ArrayLike | None) -> None:
+        self._book.codewords = codewords
+
+    @property
+    def Ds(self) -> int | None:  # noqa: N802
+        """The dimension of a sub-vector, D / M; None until trained."""
+        return None if self.codewords is None else self.codewords.shape[2]
+
+    @property
+    def D(self) -> int | None:  # noqa: N802
+        """The dimension of a vector; None until trained."""
+        return None if self.Ds is None else self.M * self.Ds
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is all that encoding needs."""
+        return self.codewords is not None
+
+    def _trained(self) -> tuple[F32, int]:
+        """The codewords, and D; NotTrainedError where there are none."""
+        codewords = self.codewords
+        if codewords is None or not self.is_trained:
+            raise NotTrainedError(f"this {self.kind} is not trained: call fit(vectors) first")
+        return codewords, self.M * codewords.shape[2]
+
+    # -- what the kinds do differently --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _turn(self, block: F32) -> F32:
+        """Rows of vectors -> rows in the space of the codewords."""
+
+    @abstractmethod
+    def _turn_back(self, block: F32) -> F32:
+        """Rows in the space of the codewords -> rows of vectors."""
+
+    @abstractmethod
+    def _extra_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of the state besides the codewords; empty until trained."""
+
+    @abstractmethod
+    def _set_extra_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take what `_extra_arrays` gave, of another quantizer."""
+
+    def _normalized(self, block: F32, what: str, first: int = 0) -> F32:
+        return unit_rows(block, what, first) if self.metric == "cosine" else block
+
+    # -- vectors and codes --------------------------------------------------------------------------------------------
+
+    def encode(self, vecs: VectorsLike, *, threads: int | None = None) -> npt.NDArray[Any]:
+        """The nearest codewords of each vector, sub-space by sub-space.
+
+        A vector gets the same code alone and in any batch, with any number of threads. Of codewords at the same
+        distance the first is taken. A mapped array is read block by block and never copied whole.
+
+        Args:
+            vecs: real numbers (n, D).
+            threads: how many threads to use; None for all cores.
+
+        Returns:
+            Codes of type `code_dtype`, shape (n, M).
+
+        Raises:
+            NotTrainedError: `fit` was not called.
+            DimensionError: the shape is not (n, D).
+            InvalidVectorError: NaN, infinity, values beyond float32, no real numbers; a zero vector under "cosine".
+        """
+        codewords, D = self._trained()
+        rows = as_rows(vecs, D)
+        workers = resolve_threads(threads)
+        codes = np.empty((len(rows), self.M), dtype=self.code_dtype)
+        for first, block in vector_blocks(rows):
+            ready = self._turn(self._normalized(block, "vectors", first))
+            codes[first : first + len(block)] = active().encode(ready, codewords, threads=workers)
+        return codes
+
+    def decode(self, codes: npt.ArrayLike) -> F32:
+        """The vectors that codes stand for (under "cosine": of length about 1).
+
+        Args:
+            codes: integers (n, M).
+
+        Returns:
+            float32 (n, D).
+
+        Raises:
+            NotTrainedError: `fit` was not called.
+            DimensionError: the shape is not (n, M).
+            InvalidCodeError: a code is not in 0..Ks-1.
+        """
+        codewords, D = self._trained()
+        checked = as_codes(codes, self.M, self.Ks)
+        vectors = np.empty((len(checked), D), dtype=np.float32)
+        step = block_rows(D)
+        for first in range(0, len(checked), step):
+            vectors[first : first + step] = self._turn_back(_look_up(codewords, checked[first : first + step]))
+        return vectors
+
+    def dtable(self, query: VectorsLike) -> DistanceTable:
+        """The distance table of one query.
+
+        Args:
+            query: real numbers (D,).
+
+        Returns:
+            `DistanceTable` with ``dtable`` float32 (M, Ks): squared Euclidean distances, or inner products for "dot"
+            and "cosine", between the query's sub-vectors and the codewords.
+
+        Raises:
+            NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
+        """
+        _, D = self._trained()
+        queries, single = as_queries(query, D, "query")
+        if not single:
+            raise DimensionError(f"query must have shape ({D},), got {np.shape(query)}: dtables() takes several")
+        return DistanceTable(self.dtables(queries)[0], self.metric)
+
+    def dtables(self, queries: VectorsLike) -> F32:
+        """The distance tables of several queries; each has the same bits as from `dtable`.
+
+        Args:
+            queries: real numbers (n, D).
+
+        Returns:
+            float32 (n, M, Ks).
+
+        Raises:
+            NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
+        """
+        codewords, D = self._trained()
+        ready = self._turn(self._normalized(as_vectors(queries, D, "queries"), "queries"))
+        arithmetic = "l2" if self.metric == "l2" else "dot"
+        step = max(1, _BLOCK_ENTRIES // (self.M * self.Ks))
+        if len(ready) <= step:
+            return active().dtables(ready, codewords, arithmetic)
+        tables = np.empty((len(ready), self.M, self.Ks), dtype=np.float32)
+        for first in range(0, len(ready), step):
+            tables[first : first + step] = active().dtables(ready[first : first + step], codewords, arithmetic)
+        return tables
+
+    def quantization_error(self, vectors: VectorsLike, *, threads: int | None = None) -> float:
+        """Mean over vectors of the squared Euclidean distance to ``decode(encode(vector))``.
+
+        Under "cosine" the vectors are divided by their length first. 0.0 for no vectors.
+
+        Raises:
+            NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
+        """
+        codewords, D = self._trained()
+        rows = as_rows(vectors, D)
+        workers = resolve_threads(threads)
+        total = 0.0
+        for first, block in vector_blocks(rows):
+            # Distances are the same before and after a rotation.
+            ready = self._turn(self._normalized(block, "vectors", first))
+            codes = active().encode(ready, codewords, threads=workers)
+            difference = (ready.astype(np.float64) - _look_up(codewords, codes)).reshape(-1)
+            total += float(difference @ difference)
+        return total / max(1, len(rows))
+
+    # -- state, files, pickles ----------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[Settings, dict[str, npt.NDArray[Any]]]:
+        """Everything that makes this quantizer what it is, but `verbose`: settings, and arrays by name.
+
+        Settings are plain: ``{"kind": "PQ", "M": 8, "Ks": 256, "D": 128, "metric": "l2"}``; D is None until trained.
+        Arrays: ``codewords`` float32 (M, Ks, Ds) and, of an OPQ, ``R`` float32 (D, D); none until trained. The
+        arrays are not copied.
+        """
+        settings: Settings = {"kind": self.kind, "M": self.M, "Ks": self.Ks, "D": None, "metric": self.metric}
+        if not self.is_trained:
+            return settings, {}
+        codewords, settings["D"] = self._trained()
+        return settings, {"codewords": codewords, **self._extra_arrays()}
+
+    @classmethod
+    def from_state(
+        cls, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]], verbose: bool = False
+    ) -> Self:
+        """The quantizer of a `state`; ``Quantizer.from_state`` takes every kind, ``PQ.from_state`` only a PQ's.
+
+        The arrays are copied.
+
+        Raises:
+            InvalidQuantizerError: settings and arrays contradict each other, or are none of a quantizer.
+        """
+        checked = check_settings(settings)
+        by_kind = {known.kind: known for known in (cls, *cls.__subclasses__()) if hasattr(known, "kind")}
+        if checked["kind"] not in by_kind:
+            raise InvalidQuantizerError(
+                f"this is the state of a {checked['kind']}, and {cls.__name__} cannot take it: "
+                f"use {checked['kind']}.load or {checked['kind']}.from_state"
+            )
+        quantizer = object.__new__(by_kind[checked["kind"]])
+        quantizer._take_state(checked, arrays, verbose)
+        return quantizer
+
+    def _take_state(self, settings: Settings, arrays: Mapping[str, npt.NDArray[Any]], verbose: bool) -> None:
+        checked = check_arrays(settings, arrays)
+        try:
+            self._start(Codebook(settings["M"], settings["Ks"], settings["metric"], verbose))
+            if checked:
+                self._book.codewords = checked["codewords"]
+                self._set_extra_arrays(checked)
+        except InvalidQuantizerError:
+            raise
+        except (PQStoreError, ValueError) as error:
+            raise InvalidQuantizerError(f"damaged quantizer: {error}") from error
+
+    def _start(self, book: Codebook) -> None:
+        """Begin with these settings, without a banner."""
+        self._book = book
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the quantizer to one file, which replaces an older one only when it is whole.
+
+        The file is a plain ``.npz`` archive of settings and arrays, whatever its name; there is no pickle in it.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        settings, arrays = self.state()
+        file.write(path, settings, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], verbose: bool = False) -> Self:
+        """The quantizer that `save` wrote; ``Quantizer.load`` takes every kind, ``PQ.load`` only a PQ.
+
+        Nothing is executed, and every size is checked before it is believed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            FormatVersionError: a newer pqstore wrote it.
+            InvalidQuantizerError: it is damaged, or no quantizer of this kind.
+        """
+        settings, arrays = file.read(path)
+        try:
+            return cls.from_state(settings, arrays, verbose)
+        except InvalidQuantizerError as error:
+            raise InvalidQuantizerError(f"{path}: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        settings, arrays = self.state()
+        return {"settings": settings, "arrays": arrays, "verbose": self.verbose}
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict) or state.keys() != {"settings", "arrays", "verbose"}:
+            raise InvalidQuantizerError(f"this pickle holds no {self.kind} of pqstore")
+        settings = check_settings(state["settings"])
+        if settings["kind"] != self.kind:
+            raise InvalidQuantizerError(f"this pickle holds a {settings['kind']}, not a {self.kind}")
+        self._take_state(settings, state["arrays"], bool(state["verbose"]))
+
+    def __eq__(self, other: object) -> bool:
+        """Same kind, settings and arrays; `verbose` does not count."""
+        if not isinstance(other, Quantizer):
+            return NotImplemented
+        mine, my_arrays = self.state()
+        theirs, their_arrays = other.state()
+        return (
+            mine == theirs
+            and my_arrays.keys() == their_arrays.keys()
+            and all(np.array_equal(array, their_arrays[name]) for name, array in my_arrays.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, as every class with == and no hash
+
+    def __repr__(self) -> str:
+        code = f"{self.M} x {self.code_dtype.__name__}"
+        trained = f"trained for D={self.D}" if self.is_trained else "untrained"
+        return f"<{self.kind} M={self.M} Ks={self.Ks} metric={self.metric!r}: {trained}, a code is {code}>"
+
+
+def _look_up(codewords: F32, codes: npt.NDArray[Any]) -> F32:
+    """The codewords of each code, end to end: (n, M) -> (n, D)."""
+    return codewords[np.arange(len(codewords)), codes].reshape(len(codes), -1)
