@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from data import ROOT, load, machine, recall
 
 import pqstore
-from data import ROOT, load, machine, recall
 
 CONFIGURATIONS = (("sift", 16, 256), ("sift", 32, 256), ("minilm", 48, 256), ("minilm", 96, 16))
 

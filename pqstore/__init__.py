@@ -12,4 +12,5 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+source"
 
-__all__ = ["OPQ", "PQ", "DistanceTable", "Index", "SearchResult", "__version__", *_errors]
+__all__ = ["OPQ", "PQ", "DistanceTable", "Index", "SearchResult", "__version__"]
+__all__ += _errors

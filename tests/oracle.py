@@ -13,7 +13,7 @@ import pqstore
 def brute_force(
     pq: pqstore.PQ, metric: str, model: Mapping[Any, np.ndarray], queries: np.ndarray, k: int, id_type: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of `model` (id -> code, oldest first) for each query: ids and float32 distances, ties oldest first."""
+    """The k nearest of `model` (id -> code, oldest first) for each query: ids, float32 distances; ties oldest first."""
     codes = np.array(list(model.values()), dtype=np.int64).reshape(-1, pq.M)
     names = list(model)
     found_ids = np.full((len(queries), k), None if id_type == "str" else -1, dtype=object)

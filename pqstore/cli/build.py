@@ -56,7 +56,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         report.say(f"added {len(index):,} vectors in {seconds:.1f} s ({len(index) / max(seconds, 1e-9):,.0f} rows/s)")
         float_bytes = 4 * vectors.shape[1]
         report.say(
-            f"{index.path}: {stats.file_bytes / 1e6:.1f} MB, {stats.file_bytes / max(len(index), 1):.1f} bytes a vector "
+            f"{index.path}: {stats.file_bytes / 1e6:.1f} MB, {stats.file_bytes / max(len(index), 1):.1f} B a vector "
             f"(float32 would take {float_bytes}); vectors of {np.dtype(vectors.dtype)}"
         )
     return 0

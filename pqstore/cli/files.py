@@ -24,7 +24,7 @@ def read_vectors(path: str) -> npt.NDArray[Any]:
     except EOFError as error:
         raise ValueError(f"{path} is no .npy array: it ends before its header does") from error
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{path} holds several arrays: give a .npy file with one")
+        raise ValueError(f"{path} holds several arrays: give a .npy file with one")  # noqa: TRY004
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ValueError(f"{path} must hold numbers of shape (n, D), it holds {array.dtype} of shape {array.shape}")
     return array

@@ -9,14 +9,12 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
 from pqstore.kernels import CodeLayout, scan_labels
-from pqstore.quantizer import OPQ, PQ
+from pqstore.quantizer import Quantizer
 
 __all__ = ["CodeSpace"]
 
 F32 = npt.NDArray[np.float32]
 Codes = npt.NDArray[Any]
-
-Quantizer = PQ | OPQ
 
 
 class CodeSpace:
@@ -28,23 +26,23 @@ class CodeSpace:
 
     def __init__(self, quantizer: Quantizer, metric: str, labels: npt.NDArray[np.uint8] | None = None) -> None:
         """`labels` uint8 (M, Ks) as read from an index; without them, a block8 layout gets new ones."""
+        settings, arrays = quantizer.state()
+        codewords = arrays["codewords"]
         self.quantizer = quantizer
         self.metric = metric
-        self.layout = CodeLayout(quantizer.M, quantizer.Ks)
-        if labels is None and self.layout.kind == "block8":
-            labels = scan_labels(quantizer.codewords)
-        self.labels = labels
+        self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
+        self.layout = CodeLayout(self.M, self.Ks)
+        self.labels = scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
-        self._coder = quantizer.with_metric(metric)
+        settings = {**settings, "metric": metric}
+        self._coder = self._scan_coder = Quantizer.from_state(settings, arrays)
         self._unlabels: npt.NDArray[np.uint8] | None = None
-        self._scan_coder = self._coder
-        if labels is not None:
-            self._unlabels = np.zeros((quantizer.M, self.layout.table_size), dtype=np.uint8)
-            np.put_along_axis(self._unlabels, labels.astype(np.int64), np.arange(quantizer.Ks, dtype=np.uint8)[None], 1)
-            if quantizer.Ks == self.layout.table_size:
+        if self.labels is not None:
+            self._unlabels = _inverse(self.labels)
+            if self.Ks == self.layout.table_size:
                 # With every label in use, tables over permuted codewords are the permuted tables: nothing to move.
-                permuted = np.take_along_axis(quantizer.codewords, self._unlabels[:, :, None].astype(np.int64), axis=1)
-                self._scan_coder = self._coder.with_codewords(permuted)
+                permuted = np.take_along_axis(codewords, self._unlabels[:, :, None].astype(np.int64), axis=1)
+                self._scan_coder = Quantizer.from_state(settings, {**arrays, "codewords": permuted})
 
     @property
     def larger_is_nearer(self) -> bool:
@@ -80,10 +78,18 @@ class CodeSpace:
             return tables
         padded = np.full((*tables.shape[:2], self.layout.table_size), np.inf, dtype=np.float32)
         if self.labels is None:
-            padded[:, :, : self.quantizer.Ks] = tables
+            padded[:, :, : self.Ks] = tables
         else:
             np.put_along_axis(padded, self.labels[None].astype(np.int64), tables, axis=2)
         return padded
+
+
+def _inverse(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """``inverse[m, labels[m, c]] == c``, uint8 (M, 256); 0 where a label is not in use."""
+    M, Ks = labels.shape
+    inverse = np.zeros((M, 256), dtype=np.uint8)
+    np.put_along_axis(inverse, labels.astype(np.int64), np.arange(Ks, dtype=np.uint8)[None], axis=1)
+    return inverse
 
 
 def _relabel(labels: npt.NDArray[np.uint8], codes: Codes) -> npt.NDArray[np.uint8]:

@@ -61,7 +61,8 @@ def _as_int64(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:
         return np.array([int(value) for value in ids], dtype=np.int64)
     if ids.dtype.kind not in "iu":
         raise InvalidIdError(
-            f"this index has int64 ids, got an array of {ids.dtype}: give integers, or create the index with id_type='str'"
+            f"this index has int64 ids, got an array of {ids.dtype}: "
+            "give integers, or create the index with id_type='str'"
         )
     if ids.dtype.kind == "u" and ids.dtype.itemsize == 8 and ids.max() >= 2**63:
         position = int(np.flatnonzero(ids >= 2**63)[0])

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import NotTrainedError
-from pqstore.index.blocks import code_blocks, vector_blocks
-from pqstore.index.code_space import CodeSpace, Quantizer
+from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
+from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType, as_id_batch
 from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks
 from pqstore.index.results import SearchResult
@@ -22,6 +22,7 @@ from pqstore.index.settings import as_index_arguments, layout_of, read_space, re
 from pqstore.index.stats import IndexStats
 from pqstore.index.view import IndexView, SnapshotView, refuse_unknown
 from pqstore.kernels import resolve_threads
+from pqstore.quantizer import Quantizer
 from pqstore.storage import Problem, Store
 
 __all__ = ["Index"]
@@ -30,9 +31,9 @@ __all__ = ["Index"]
 class Index:
     """A persistent index of product-quantized vectors: a directory on disk, searched in place.
 
-    Make one with `Index.create`, open one with `Index.open`. Every call that changes it is one transaction: when the call
-    returns, the change is on the disk; when it raises, nothing was changed. Many processes and threads may
-    read while one writes. An index pickles as its path.
+    Make one with `Index.create`, open one with `Index.open`. Every call that changes it is one transaction: when the
+    call returns, the change is on the disk; when it raises, nothing was changed. Many processes and threads may read
+    while one writes. An index pickles as its path.
 
     Example:
         >>> import numpy as np, pqstore, tempfile
@@ -176,7 +177,7 @@ class Index:
             ReadOnlyError: the index was opened with readonly=True.
             StorageFullError: there is no room.
         """
-        blocks, rows = vector_blocks(vectors, self._space.quantizer.D)
+        blocks, rows = blocks_of_vectors(vectors, self._space.D)
         thread_count = resolve_threads(threads)
         encoded = (self._space.encode(block, thread_count) for block in blocks)
         return self._append(encoded, rows, ids, on_conflict)
@@ -196,8 +197,7 @@ class Index:
             DimensionError, InvalidIdError, DuplicateIdError, ReadOnlyError, StorageFullError: as `add`.
             TypeError, ValueError: codes that are not integers, or not in range.
         """
-        quantizer = self._space.quantizer
-        blocks, rows = code_blocks(codes, quantizer.M, quantizer.Ks)
+        blocks, rows = blocks_of_codes(codes, self._space.M, self._space.Ks)
         return self._append((self._space.to_stored(block) for block in blocks), rows, ids, on_conflict)
 
     def _append(self, blocks: Iterable[npt.NDArray[Any]], rows: int | None, ids: Any, on_conflict: str) -> IdArray:
@@ -246,8 +246,8 @@ class Index:
             threads: Threads to scan with; None means all cores. Results do not depend on it.
 
         Returns:
-            `SearchResult(ids, distances)`, nearest first; equal distances in the order the vectors were added. Distances
-            are squared for "l2" and inner products for "dot" and "cosine".
+            `SearchResult(ids, distances)`, nearest first; equal distances in the order the vectors were added.
+            Distances are squared for "l2" and inner products for "dot" and "cosine".
 
         Raises:
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import DimensionError
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType
 from pqstore.index.results import SearchResult
 from pqstore.kernels import active, resolve_threads
-from pqstore.quantizer.vectors import as_vectors
+from pqstore.quantizer import as_queries
 from pqstore.storage import Snapshot
 
 __all__ = ["search_chunks"]
@@ -29,8 +28,7 @@ def search_chunks(snapshot: Snapshot, space: CodeSpace, queries: Any, k: int, th
     """Check the arguments, then scan; see `pqstore.Index.search`."""
     k = _as_k(k)
     thread_count = resolve_threads(threads)
-    single = np.ndim(queries) == 1
-    batch = as_vectors(queries, space.quantizer.D, what="queries", allow_single=True)
+    batch, single = as_queries(queries, space.D)
     distances, rows = _scan_batches(snapshot, space, batch, k, thread_count)
     ids = _ids_of_rows(snapshot, rows, snapshot.id_type)
     if single:
@@ -58,7 +56,7 @@ def _scan_batches(snapshot: Snapshot, space: CodeSpace, queries: F32, k: int, th
     if found == 0:
         return distances, rows
     chunks = snapshot.chunks()
-    table_bytes = 4 * space.quantizer.M * space.layout.table_size
+    table_bytes = 4 * space.M * space.layout.table_size
     step = max(1, _TABLE_BYTES // table_bytes)
     for start in range(0, len(queries), step):
         tables = space.scan_tables(queries[start : start + step])

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
-from pqstore.index.code_space import CodeSpace, Quantizer
+from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeLayout
-from pqstore.quantizer import OPQ, PQ
-from pqstore.quantizer.state import quantizer_from_state
+from pqstore.quantizer import Quantizer
 from pqstore.storage import Store
 
 __all__ = ["as_index_arguments", "layout_of", "read_space", "record_of"]
@@ -26,7 +25,7 @@ def as_index_arguments(quantizer: Quantizer, id_type: str, metric: str | None, d
         TypeError: `quantizer` is no `PQ` or `OPQ`.
         ValueError: one of the words is none of those allowed.
     """
-    if not isinstance(quantizer, (PQ, OPQ)):
+    if not isinstance(quantizer, Quantizer):
         raise TypeError(f"quantizer must be a trained pqstore.PQ or pqstore.OPQ, got {type(quantizer).__name__}")
     metric = quantizer.metric if metric is None else metric
     for name, value, allowed in (
@@ -64,7 +63,7 @@ def read_space(store: Store) -> CodeSpace:
     labels = arrays.pop("labels", None)
     settings = store.settings
     try:
-        quantizer = quantizer_from_state(settings["quantizer"], arrays)
+        quantizer = Quantizer.from_state(settings["quantizer"], arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
     if layout_of(settings).kind == "block8":

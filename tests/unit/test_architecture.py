@@ -65,7 +65,7 @@ def test_arrows_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_optional_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    top_level = ast.Module([node for node in ast.parse(path.read_text()).body], [])
+    top_level = ast.parse(path.read_text())
     for node in top_level.body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             assert not {m.partition(".")[0] for m in imports(node)} & OPTIONAL, f"{path} line {node.lineno}"

@@ -28,7 +28,7 @@ def files(tmp_path: Path, base, queries, truth, monkeypatch) -> Path:
 
 @pytest.fixture
 def built(files: Path, capsys) -> Path:
-    assert main("build base.npy index --M 8 --Ks 64 --iter 3".split()) == 0
+    assert main(["build", "base.npy", "index", "--M", "8", "--Ks", "64", "--iter", "3"]) == 0
     out = capsys.readouterr().out
     assert "3,000 vectors" in out
     assert "trained" in out
@@ -36,28 +36,28 @@ def built(files: Path, capsys) -> Path:
 
 
 def test_build_add_search_remove_info_verify(built: Path, capsys) -> None:
-    assert main("add index more.npy".split()) == 0
+    assert main(["add", "index", "more.npy"]) == 0
     assert "had 3,000, has 3,200" in capsys.readouterr().out
-    assert main("search index queries.npy -k 7 --out found.npz".split()) == 0
+    assert main(["search", "index", "queries.npy", "-k", "7", "--out", "found.npz"]) == 0
     with np.load("found.npz") as found, pqstore.Index.open("index") as index:
         expected = index.search(np.load("queries.npy"), k=7)
         np.testing.assert_array_equal(found["ids"], expected.ids)
         np.testing.assert_array_equal(found["distances"], expected.distances)
-    assert main("remove index 0 1 2".split()) == 0
+    assert main(["remove", "index", "0", "1", "2"]) == 0
     assert "removed 3" in capsys.readouterr().out
-    assert main("info index".split()) == 0
+    assert main(["info", "index"]) == 0
     out = capsys.readouterr().out
     assert "kernel" in out
     assert "3,197" in out
-    assert main("verify index --deep".split()) == 0
+    assert main(["verify", "index", "--deep"]) == 0
     assert "sound: 3,197" in capsys.readouterr().out
 
 
 def test_search_prints_recall_and_times(files: Path, base, capsys) -> None:
     np.save("all.npy", base)
-    assert main("build all.npy index --M 16 --iter 2".split()) == 0
+    assert main(["build", "all.npy", "index", "--M", "16", "--iter", "2"]) == 0
     capsys.readouterr()
-    assert main("search index queries.npy --truth truth.npy".split()) == 0
+    assert main(["search", "index", "queries.npy", "--truth", "truth.npy"]) == 0
     out = capsys.readouterr().out
     recall = {
         int(line.split()[0][7:]): float(line.split()[1]) for line in out.splitlines() if line.startswith("recall")
@@ -70,10 +70,10 @@ def test_search_prints_recall_and_times(files: Path, base, capsys) -> None:
 
 def test_named_ids(files: Path, capsys) -> None:
     Path("names.txt").write_text("\n".join(f"photo {n}" for n in range(3000)))
-    assert main("build base.npy index --M 8 --Ks 16 --iter 2 --ids names.txt".split()) == 0
+    assert main(["build", "base.npy", "index", "--M", "8", "--Ks", "16", "--iter", "2", "--ids", "names.txt"]) == 0
     assert main(["remove", "index", "photo 17", "photo 18"]) == 0
     capsys.readouterr()
-    assert main("search index queries.npy -k 2".split()) == 0
+    assert main(["search", "index", "queries.npy", "-k", "2"]) == 0
     assert "query 0: photo " in capsys.readouterr().out
     with pqstore.Index.open("index") as index:
         assert index.id_type == "str"

@@ -100,8 +100,8 @@ def test_given_ids_and_automatic_ones_never_meet(tmp_path: Path, small_pq: pqsto
         assert index.add(vectors[:2]).tolist() == [2**40 + 1, 2**40 + 2]
         index.remove(2**40 + 2)
         index.close()
-        with pqstore.Index.open(index.path) as index:
-            assert index.add(vectors[:1]).tolist() == [2**40 + 3], "an automatic id is never given again"
+        with pqstore.Index.open(index.path) as again:
+            assert again.add(vectors[:1]).tolist() == [2**40 + 3], "an automatic id is never given again"
 
 
 def test_string_ids(tmp_path: Path, small_pq: pqstore.PQ) -> None:
