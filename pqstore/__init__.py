@@ -2,8 +2,30 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
-from pqstore.errors import *  # noqa: F403
-from pqstore.errors import __all__ as _errors
+from pqstore.errors import (
+    CorpusFileError,
+    CorruptIndexError,
+    DimensionError,
+    DuplicateIdError,
+    ForkedIndexError,
+    FormatVersionError,
+    IndexClosedError,
+    IndexExistsError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InvalidCodeError,
+    InvalidIdError,
+    InvalidQuantizerError,
+    InvalidVectorError,
+    KernelError,
+    MissingDependencyError,
+    NotTrainedError,
+    PQStoreError,
+    ReadOnlyError,
+    StorageFullError,
+    TrainingError,
+    UnknownIdError,
+)
 from pqstore.index import Index, SearchResult
 from pqstore.quantizer import OPQ, PQ, DistanceTable
 
@@ -12,5 +34,33 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+source"
 
-__all__ = ["OPQ", "PQ", "DistanceTable", "Index", "SearchResult", "__version__"]
-__all__ += _errors
+__all__ = [
+    "OPQ",
+    "PQ",
+    "CorpusFileError",
+    "CorruptIndexError",
+    "DimensionError",
+    "DistanceTable",
+    "DuplicateIdError",
+    "ForkedIndexError",
+    "FormatVersionError",
+    "Index",
+    "IndexClosedError",
+    "IndexExistsError",
+    "IndexLockedError",
+    "IndexNotFoundError",
+    "InvalidCodeError",
+    "InvalidIdError",
+    "InvalidQuantizerError",
+    "InvalidVectorError",
+    "KernelError",
+    "MissingDependencyError",
+    "NotTrainedError",
+    "PQStoreError",
+    "ReadOnlyError",
+    "SearchResult",
+    "StorageFullError",
+    "TrainingError",
+    "UnknownIdError",
+    "__version__",
+]
