@@ -1,0 +1,29 @@
+// Kernels for x86-64 with AVX2, FMA and BMI.
+#include "avx2/nearest.h"
+#include "avx2/prefix_scan.h"
+#include "common/blocks.h"
+#include "common/plain_scan.h"
+#include "common/tables.h"
+#include "kernels.h"
+
+namespace pqstore {
+namespace {
+
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+void scan(const ScanRequest& request) {
+    if (request.layout.kind == LayoutKind::kBlock8) return run_scan<PrefixScanner>(request);
+    plain_scan(request);
+}
+
+}  // namespace
+
+const KernelSet kAvx2Kernels = {
+    "avx2",      has_avx2,      dtables, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
+    pack_blocks, unpack_blocks, scan,
+};
+
+}  // namespace pqstore
