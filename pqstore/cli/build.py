@@ -16,6 +16,7 @@ import numpy as np
 from pqstore import OPQ, PQ, Index
 from pqstore.cli.files import blocks_of, read_ids, read_vectors
 from pqstore.cli.report import Report
+from pqstore.index import IdType
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     trained = time.perf_counter()
     report.say(f"trained {quantizer!r} in {trained - started:.1f} s")
 
-    id_type = "str" if isinstance(ids, list) else "int64"
+    id_type: IdType = "str" if isinstance(ids, list) else "int64"
     with Index.create(options.index, quantizer, id_type=id_type) as index:
         blocks = report.progress(blocks_of(vectors), len(vectors), "adding")
         index.add(iter(blocks), ids=ids, threads=options.threads)

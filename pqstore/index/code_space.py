@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
 from pqstore.kernels import CodeLayout, scan_labels
-from pqstore.quantizer import Quantizer
+from pqstore.quantizer import Metric, Quantizer
 
 __all__ = ["CodeSpace"]
 
@@ -24,7 +24,7 @@ class CodeSpace:
     of 4 bits and wide codes are stored as they are.
     """
 
-    def __init__(self, quantizer: Quantizer, metric: str, labels: npt.NDArray[np.uint8] | None = None) -> None:
+    def __init__(self, quantizer: Quantizer, metric: Metric, labels: npt.NDArray[np.uint8] | None = None) -> None:
         """`labels` uint8 (M, Ks) as read from an index; without them, a block8 layout gets new ones."""
         settings, arrays = quantizer.state()
         codewords = arrays["codewords"]
@@ -34,7 +34,7 @@ class CodeSpace:
         self.layout = CodeLayout(self.M, self.Ks)
         self.labels = scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
-        settings = {**settings, "metric": metric}
+        settings["metric"] = metric
         self._coder = self._scan_coder = Quantizer.from_state(settings, arrays)
         self._unlabels: npt.NDArray[np.uint8] | None = None
         if self.labels is not None:

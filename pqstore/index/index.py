@@ -17,13 +17,14 @@ from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType, as_id_batch
 from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks
+from pqstore.index.packing import CodePacking
 from pqstore.index.results import SearchResult
-from pqstore.index.settings import as_index_arguments, layout_of, read_space, record_of
+from pqstore.index.settings import as_index_arguments, packing_of, read_space, record_of
 from pqstore.index.stats import IndexStats
 from pqstore.index.view import IndexView, SnapshotView, refuse_unknown
 from pqstore.kernels import resolve_threads
-from pqstore.quantizer import Quantizer
-from pqstore.storage import Problem, Store
+from pqstore.quantizer import Metric, Quantizer
+from pqstore.storage import Durability, Store
 
 __all__ = ["Index"]
 
@@ -59,8 +60,8 @@ class Index:
         path: str | os.PathLike[str],
         quantizer: Quantizer,
         id_type: IdType = "int64",
-        metric: str | None = None,
-        durability: str = "full",
+        metric: Metric | None = None,
+        durability: Durability = "full",
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -82,7 +83,8 @@ class Index:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
         space = CodeSpace(quantizer, metric)
         settings, arrays = record_of(space)
-        return cls(Store.create(path, settings, arrays, packing=space.layout, id_type=id_type, durability=durability))
+        packing = CodePacking(space.layout)
+        return cls(Store.create(path, settings, arrays, packing, id_type=id_type, durability=durability))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
@@ -95,7 +97,7 @@ class Index:
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
         """
-        return cls(Store.open(path, layout_of, readonly=readonly))
+        return cls(Store.open(path, packing_of, readonly=readonly))
 
     def close(self) -> None:
         """Close the index; closing twice is allowed. Other handles of the same path stay open."""
@@ -295,19 +297,15 @@ class Index:
 
     def snapshot(self) -> SnapshotView:
         """One consistent state, to be asked as the index itself, while others write; a context manager."""
-        return SnapshotView(self._store.read(), self._space)
+        return SnapshotView(self._store.read(), self._space, self.id_type)
 
     @contextmanager
     def _view(self) -> Iterator[IndexView]:
         with self._store.read() as snapshot:
-            yield IndexView(snapshot, self._space)
+            yield IndexView(snapshot, self._space, self.id_type)
 
     # Looking after it
 
     def stats(self) -> IndexStats:
         """Sizes and counts."""
         return IndexStats.of(self._store, self._space)
-
-    def verify(self, deep: bool = False) -> list[Problem]:
-        """Check the records on disk against each other; the list of what is wrong, empty when the index is sound."""
-        return self._store.verify(deep=deep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ def as_on_conflict(value: str) -> OnConflict:
     """
     if value not in get_args(OnConflict):
         raise ValueError(f"on_conflict must be one of {', '.join(get_args(OnConflict))}, got {value!r}")
-    return value
+    return cast(OnConflict, value)
 
 
 def append_block(
@@ -40,7 +40,10 @@ def append_block(
         DuplicateIdError: `on_conflict` is "error" and an id is in the index already.
     """
     if ids is None:
-        ids = txn.automatic_ids(len(codes)) if id_type == "int64" else automatic_names(len(codes))
+        if id_type == "int64":
+            _, given = txn.append(codes)
+            return given
+        ids = automatic_names(len(codes))
     else:
         rows = txn.rows_of(ids)
         present = rows >= 0

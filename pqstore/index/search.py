@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType
 from pqstore.index.results import SearchResult
-from pqstore.kernels import active, resolve_threads
+from pqstore.kernels import CodeChunk, active, resolve_threads
 from pqstore.quantizer import as_queries
 from pqstore.storage import Snapshot
 
@@ -24,13 +25,15 @@ I64 = npt.NDArray[np.int64]
 _TABLE_BYTES = 32 << 20
 
 
-def search_chunks(snapshot: Snapshot, space: CodeSpace, queries: Any, k: int, threads: int | None) -> SearchResult:
+def search_chunks(
+    snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, k: int, threads: int | None
+) -> SearchResult:
     """Check the arguments, then scan; see `pqstore.Index.search`."""
     k = _as_k(k)
     thread_count = resolve_threads(threads)
     batch, single = as_queries(queries, space.D)
     distances, rows = _scan_batches(snapshot, space, batch, k, thread_count)
-    ids = _ids_of_rows(snapshot, rows, snapshot.id_type)
+    ids = _ids_of_rows(snapshot, rows, id_type)
     if single:
         return SearchResult(ids[0], distances[0])
     return SearchResult(ids, distances)
@@ -55,7 +58,8 @@ def _scan_batches(snapshot: Snapshot, space: CodeSpace, queries: F32, k: int, th
     found = min(k, snapshot.live_rows)
     if found == 0:
         return distances, rows
-    chunks = snapshot.chunks()
+    # The same fields, named in the room that each belongs to.
+    chunks = cast(Sequence[CodeChunk], snapshot.chunks())
     table_bytes = 4 * space.M * space.layout.table_size
     step = max(1, _TABLE_BYTES // table_bytes)
     for start in range(0, len(queries), step):

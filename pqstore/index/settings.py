@@ -9,16 +9,17 @@ import numpy as np
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.packing import CodePacking
 from pqstore.kernels import CodeLayout
-from pqstore.quantizer import Quantizer
+from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Store
 
-__all__ = ["as_index_arguments", "layout_of", "read_space", "record_of"]
+__all__ = ["as_index_arguments", "packing_of", "read_space", "record_of"]
 
 METRICS = ("l2", "dot", "cosine")
 
 
-def as_index_arguments(quantizer: Quantizer, id_type: str, metric: str | None, durability: str) -> str:
+def as_index_arguments(quantizer: Quantizer, id_type: str, metric: Metric | None, durability: str) -> Metric:
     """Check the arguments of `Index.create`; the metric that the index gets.
 
     Raises:
@@ -47,10 +48,10 @@ def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[An
     return settings, arrays
 
 
-def layout_of(settings: Mapping[str, Any]) -> CodeLayout:
-    """The packed layout of the codes of an index with these settings."""
+def packing_of(settings: Mapping[str, Any]) -> CodePacking:
+    """How the codes of an index with these settings are packed."""
     quantizer = settings["quantizer"]
-    return CodeLayout(int(quantizer["M"]), int(quantizer["Ks"]))
+    return CodePacking(CodeLayout(int(quantizer["M"]), int(quantizer["Ks"])))
 
 
 def read_space(store: Store) -> CodeSpace:
@@ -66,7 +67,7 @@ def read_space(store: Store) -> CodeSpace:
         quantizer = Quantizer.from_state(settings["quantizer"], arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
-    if layout_of(settings).kind == "block8":
+    if packing_of(settings).layout.kind == "block8":
         _check_labels(labels, quantizer, store)
     return CodeSpace(quantizer, settings["metric"], labels)
 

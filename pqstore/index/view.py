@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pqstore.errors import UnknownIdError
 from pqstore.index.code_space import CodeSpace
-from pqstore.index.ids import IdArray, as_id_batch, is_single_id
+from pqstore.index.ids import IdArray, IdType, as_id_batch, is_single_id
 from pqstore.index.results import SearchResult
 from pqstore.index.search import search_chunks
 from pqstore.storage import Snapshot
@@ -24,9 +24,10 @@ F32 = npt.NDArray[np.float32]
 class IndexView:
     """Questions to one storage snapshot. Nothing it returns points into the map."""
 
-    def __init__(self, snapshot: Snapshot, space: CodeSpace) -> None:
+    def __init__(self, snapshot: Snapshot, space: CodeSpace, id_type: IdType) -> None:
         self._snapshot = snapshot
         self._space = space
+        self._id_type: IdType = id_type
 
     def __len__(self) -> int:
         """Number of vectors."""
@@ -37,7 +38,7 @@ class IndexView:
         if not is_single_id(id):
             return False
         try:
-            batch = as_id_batch(id, self._snapshot.id_type)
+            batch = as_id_batch(id, self._id_type)
         except (TypeError, ValueError):
             return False
         return bool(self._snapshot.rows_of(batch)[0] >= 0)
@@ -49,7 +50,7 @@ class IndexView:
 
     def search(self, queries: Any, k: int = 10, threads: int | None = None) -> SearchResult:
         """As `Index.search`, in this state."""
-        return search_chunks(self._snapshot, self._space, queries, k, threads)
+        return search_chunks(self._snapshot, self._space, self._id_type, queries, k, threads)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""
@@ -69,7 +70,7 @@ class IndexView:
             yield ids, self.codes(ids)
 
     def _known_rows(self, ids: Any) -> npt.NDArray[np.int64]:
-        batch = as_id_batch(ids, self._snapshot.id_type)
+        batch = as_id_batch(ids, self._id_type)
         rows = self._snapshot.rows_of(batch)
         refuse_unknown(batch, rows)
         return rows

@@ -7,7 +7,7 @@ from pqstore.storage.cache import StoredChunk
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.snapshot import Snapshot
 from pqstore.storage.stats import StoreStats
-from pqstore.storage.store import Store
+from pqstore.storage.store import Durability, Store
 from pqstore.storage.transaction import WriteTransaction
 
-__all__ = ["RowPacking", "Snapshot", "Store", "StoreStats", "StoredChunk", "WriteTransaction"]
+__all__ = ["Durability", "RowPacking", "Snapshot", "Store", "StoreStats", "StoredChunk", "WriteTransaction"]

@@ -159,7 +159,7 @@ def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
     return f"{name} of segment {key_0}"
 
 
-def pack_record(  # noqa: PLR0917 - in the order of the header
+def pack_record(
     kind: int, key_0: int, key_1: int, count: int, parts: list[Any], encoding: int = 0, version: int = FORMAT_VERSION
 ) -> bytearray:
     """Header and the payload `parts` (buffers, or C-contiguous arrays) as one buffer."""

@@ -27,7 +27,7 @@ from pqstore.storage.state import Identity, State
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transaction import WriteTransaction
 
-__all__ = ["Store"]
+__all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
@@ -64,7 +64,7 @@ class Store:
     # -- create and open -------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(  # noqa: PLR0917 - as agreed with the index room
+    def create(
         cls,
         path: str | os.PathLike[str],
         settings: Mapping[str, Any],

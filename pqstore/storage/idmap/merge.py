@@ -62,7 +62,7 @@ def delete_run(reader: RunReader, delete: Delete) -> None:
     delete("runs", layout.key1(reader.run))
 
 
-def step(  # noqa: PLR0917 - a pure function of what a merge needs
+def step(
     job: MergeJob,
     inputs: Sequence[RunReader],
     budget: int,
