@@ -3,11 +3,27 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
+from pqstore.storage.attached import RowUnit
 from pqstore.storage.cache import StoredChunk
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.field_column import Bound, FieldColumn, kind_of
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.snapshot import Snapshot
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
 from pqstore.storage.transaction import WriteTransaction
 
-__all__ = ["Durability", "RowPacking", "Snapshot", "Store", "StoreStats", "StoredChunk", "WriteTransaction"]
+__all__ = [
+    "Bound",
+    "Catalog",
+    "Durability",
+    "FieldColumn",
+    "RowPacking",
+    "RowUnit",
+    "Snapshot",
+    "Store",
+    "StoreStats",
+    "StoredChunk",
+    "WriteTransaction",
+    "kind_of",
+]

@@ -14,6 +14,7 @@ from pqstore.storage.cache import ViewCache
 from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.layout import DATABASES
+from pqstore.storage.originals import OriginalFiles
 
 __all__ = ["Environment"]
 
@@ -35,6 +36,7 @@ class Environment:
         self.metasync = metasync
         self.sync = sync
         self.cache = ViewCache()
+        self.originals = OriginalFiles(generation)
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
         with storage_errors(generation.parent):
             if not create:
@@ -127,6 +129,7 @@ class Environment:
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
         self.cache.clear()
+        self.originals.clear()
         self._lmdb.close()
 
 

@@ -16,11 +16,15 @@ from pqstore.kernels.checksum import crc32
 
 __all__ = [
     "ARRAY",
+    "CATALOG",
+    "CATALOG_KEY",
     "CODES",
     "COLUMN_CODES",
     "COLUMN_IDS",
     "DATABASES",
     "FEATURES",
+    "FIELD",
+    "FIELD_TAIL",
     "FORMAT_VERSION",
     "HEADER_BYTES",
     "I64",
@@ -32,6 +36,8 @@ __all__ = [
     "IDS_STRINGS",
     "KIND_NAMES",
     "MAGIC",
+    "ORIGINALS_CRC_BYTES",
+    "OWN_PAGES",
     "ROWIDS",
     "ROWS_U32",
     "ROWS_U64",
@@ -51,8 +57,12 @@ __all__ = [
     "Record",
     "key1",
     "key2",
+    "open_payload",
     "open_record",
+    "originals_name",
+    "originals_segment",
     "pack_array",
+    "pack_payload",
     "pack_record",
     "pack_segment",
     "record_name",
@@ -87,6 +97,9 @@ TAIL_CODES: Final = 9
 TAIL_IDS: Final = 10
 RUN_DIRECTORY: Final = 11
 RUN_CHUNK: Final = 12
+CATALOG: Final = 13
+FIELD: Final = 14
+FIELD_TAIL: Final = 15
 
 KIND_NAMES: Final = {
     IDENTITY: "identity",
@@ -101,13 +114,30 @@ KIND_NAMES: Final = {
     TAIL_IDS: "tail ids",
     RUN_DIRECTORY: "run directory",
     RUN_CHUNK: "run chunk",
+    CATALOG: "catalog",
+    FIELD: "field column",
+    FIELD_TAIL: "tail field column",
 }
 
 # Named databases; later columns come as further names
-DATABASES: Final = ("meta", "quantizer", "segments", "codes", "rowids", "tombstones", "tail", "runs", "runchunks")
+DATABASES: Final = (
+    "meta",
+    "quantizer",
+    "segments",
+    "codes",
+    "rowids",
+    "tombstones",
+    "tail",
+    "runs",
+    "runchunks",
+    "payloads",
+    "fields",
+    "tailfields",
+)
 IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
 STAGED_KEY: Final = b"staged"
+CATALOG_KEY: Final = b"catalog"
 COLUMN_CODES: Final = 0
 COLUMN_IDS: Final = 1
 
@@ -148,12 +178,16 @@ def tail_kind(column: int) -> int:
 def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
     """How messages name a record."""
     name = KIND_NAMES.get(kind, f"kind {kind}")
-    if kind in (IDENTITY, STATE, STAGED, ARRAY):
+    if kind in (IDENTITY, STATE, STAGED, ARRAY, CATALOG):
         return name
     if kind in (TAIL_CODES, TAIL_IDS):
         return f"{name} of chunk {key_1}"
     if kind == RUN_CHUNK:
         return f"{name} {key_1} of run {key_0}"
+    if kind == FIELD:
+        return f"{name} {key_1} of segment {key_0}"
+    if kind == FIELD_TAIL:
+        return f"{name} {key_1} of chunk {key_0}"
     if kind == RUN_DIRECTORY:
         return f"directory of run {key_0}"
     return f"{name} of segment {key_0}"
@@ -254,3 +288,37 @@ def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
     if stored_name != name:
         raise CorruptIndexError(f"array {name!r}: the record holds {stored_name!r}")
     return array
+
+
+# Payloads: too many and too small for the long header. A CRC-32 over row (u64, big-endian, the key) and msgpack.
+_PAYLOAD_CRC: Final = struct.Struct("<I")
+
+
+def pack_payload(key: bytes, content: bytes) -> bytes:
+    """The value of a payload under its key."""
+    return _PAYLOAD_CRC.pack(crc32(content, crc32(key))) + content
+
+
+def open_payload(value: memoryview, key: bytes) -> memoryview:
+    """The msgpack bytes of a payload, which lie in `value`."""
+    if len(value) < 5 or _PAYLOAD_CRC.unpack_from(value)[0] != crc32(value[4:], crc32(key)):
+        raise CorruptIndexError(f"payload of row {int.from_bytes(key, 'big')}: the checksum does not match its bytes")
+    return value[4:]
+
+
+# Files of originals: named by segment; each row is followed by its CRC-32.
+ORIGINALS_CRC_BYTES: Final = 4
+
+# Values of at least this size have pages of their own, which LMDB neither moves nor changes
+OWN_PAGES: Final = 4096
+
+
+def originals_name(segment: int) -> str:
+    """The file of a segment's originals."""
+    return f"segment-{segment:08d}"
+
+
+def originals_segment(name: str) -> int | None:
+    """The segment that a file belongs to; None for other names."""
+    number = name.removeprefix("segment-")
+    return int(number) if number != name and number.isdecimal() and originals_name(int(number)) == name else None

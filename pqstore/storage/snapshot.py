@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError, ForkedIndexError, IndexClosedError
 from pqstore.storage import cache as records
 from pqstore.storage import layout
+from pqstore.storage.attached import AttachedReads
 from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
@@ -46,7 +47,7 @@ class Shape:
         self.full_size = packing.packed_size(identity.segment_rows)
 
 
-class Snapshot:
+class Snapshot(AttachedReads):
     """Reads of one state. Several threads may use one snapshot. Nothing that a method returns points into the file,
     except the codes of `chunks()`, which must not be used after the snapshot is closed."""
 
@@ -97,7 +98,7 @@ class Snapshot:
 
     # -- raw access ----------------------------------------------------------------------------------------------
 
-    def _get(self, database: str, key: bytes) -> memoryview | None:
+    def get(self, database: str, key: bytes) -> memoryview | None:
         with self._lock:
             value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
             return value
@@ -113,7 +114,7 @@ class Snapshot:
         if known is not None and known.transaction == number:
             return known
         with self._cache.lock:
-            state = State.unpack(self._get("meta", layout.STATE_KEY))
+            state = State.unpack(self.get("meta", layout.STATE_KEY))
             known = self._cache.committed
             if known is not None and known.table.stamp == state.table_stamp:
                 table = known.table
@@ -184,14 +185,14 @@ class Snapshot:
     def _codes(self, segment: int) -> U8:
         view = self._cache.codes.get(segment)
         if view is None:
-            view = records.read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
+            view = records.read_codes(self.get, segment, self._shape.full_size, self._shape.segment_rows)
             self._cache.codes[segment] = view
         return view
 
     def _ids(self, segment: int) -> IdColumn:
         column = self._cache.ids.get(segment)
         if column is None:
-            column = records.read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
+            column = records.read_ids(self.get, self._shape.codec, segment, self._shape.segment_rows)
             if self._shape.segment_rows >= 1024:
                 self._cache.ids[segment] = column
         return column
@@ -207,7 +208,7 @@ class Snapshot:
         known = self._cache.bitmaps.get(segment)
         if known is not None and known[0] == stamp:
             return known[1]
-        bitmap = records.read_bitmap(self._get, segment, dead, self._shape.segment_rows)
+        bitmap = records.read_bitmap(self.get, segment, dead, self._shape.segment_rows)
         if known is None or known[0] < stamp:
             self._cache.bitmaps[segment] = (stamp, bitmap)
         return bitmap
@@ -228,7 +229,7 @@ class Snapshot:
         view = store.get(chunk)
         if view is None:
             size = self._shape.packing.packed_size(rows)
-            view = records.read_tail_codes(self._get, chunk, size, rows)
+            view = records.read_tail_codes(self.get, chunk, size, rows)
             if full and size < 4096:
                 store = self._committed.tail_codes  # it shares its page with others, which a later commit may move
             store[chunk] = view
@@ -239,7 +240,7 @@ class Snapshot:
         store = self._cache.tail_ids if rows == self._shape.chunk_rows else self._committed.tail_ids
         column = store.get(chunk)
         if column is None:
-            column = records.read_tail_ids(self._get, self._shape.codec, chunk, rows)
+            column = records.read_tail_ids(self.get, self._shape.codec, chunk, rows)
             column = column.take(np.arange(rows))  # a copy: records of few ids share pages
             store[chunk] = column
         return column
@@ -247,7 +248,7 @@ class Snapshot:
     def _run(self, info: RunInfo) -> RunReader:
         reader = self._cache.runs.get(info.run)
         if reader is None:
-            reader = RunReader(info.run, info.entries, self._get)
+            reader = RunReader(info.run, info.entries, self.get)
             self._cache.runs[info.run] = reader
         return reader
 
@@ -396,7 +397,7 @@ class Snapshot:
         if state.ranges:
             found += find_one_in_ranges(state.ranges, key)
         for info in state.runs:
-            found += self._run(info).find_one(key, self._get)
+            found += self._run(info).find_one(key, self.get)
         for index in self._tail_keys():
             found += index.find_one(key)
         return found
@@ -408,7 +409,7 @@ class Snapshot:
         if state.ranges:
             found += find_in_ranges(state.ranges, (keys ^ np.uint64(1 << 63)).view(np.int64))
         for info in state.runs:
-            found += self._run(info).find(keys, self._get)
+            found += self._run(info).find(keys, self.get)
         return join([*found, *(index.find(keys) for index in self._tail_keys())])
 
     def _tail_keys(self) -> list[KeyIndex]:

@@ -20,6 +20,7 @@ from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
+from pqstore.storage.originals import originals_bytes
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.shared import SharedIndex, share
 from pqstore.storage.snapshot import Shape, Snapshot
@@ -75,12 +76,14 @@ class Store:
         *,
         bulk: bool = False,
         segment_rows: int | None = None,
+        row_bytes: int = 0,
     ) -> Store:
         """Make a new index and open it.
 
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
-        `close()` without it throws it away. Raises `IndexExistsError`.
+        `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
+        have none. Raises `IndexExistsError`.
         """
         target = Path(path).absolute()
         generations.check_vacant(target)
@@ -97,6 +100,7 @@ class Store:
             created=time.time(),
             settings=dict(settings),
             arrays=tuple(arrays),
+            row_bytes=row_bytes,
         )
         temporary = generations.temporary_beside(target)
         try:
@@ -263,6 +267,7 @@ class Store:
                 format_version=layout.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,
+                originals_bytes=originals_bytes(environment.path),
                 generation=self._open_share().generation,
                 commits=state.commit,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
+from pqstore.storage.attachments import Attachments
 from pqstore.storage.bitmap import live_positions, with_bits
 from pqstore.storage.cache import StoredChunk, read_codes, read_ids
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.idmap.merge import delete_run, plan_merge, step, write_run
@@ -49,8 +51,8 @@ class WriteTransaction(Snapshot):
         super().__init__(shape, environment, txn, end)
         # Another handle of this process may have opened the file with less durability than this one promises.
         self._flush = flush and environment.sync and not environment.metasync
-        self._base = self._committed.state
-        self._current = self._base
+        self.base = self._committed.state
+        self._current = self.base
         self._changed: dict[int, SegmentEntry | None] = {}
         self._current_table: SegmentTable | None = self._committed.table
         self._bitmaps: dict[int, U8] = {}
@@ -63,6 +65,7 @@ class WriteTransaction(Snapshot):
         self._written = 0
         self._staged = False
         self._touched = 0
+        self._attachments: Attachments | None = None
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -86,6 +89,8 @@ class WriteTransaction(Snapshot):
         if end is None:
             return
         try:
+            if self._attachments is not None:
+                self._attachments.close()
             self._txn.abort()
             if self._staged:
                 with storage_errors(self._environment.path.parent):
@@ -103,6 +108,23 @@ class WriteTransaction(Snapshot):
         return self._current
 
     @property
+    def shape(self) -> Shape:
+        """How rows are laid out (for this room)."""
+        return self._shape
+
+    @property
+    def attachments(self) -> Attachments:
+        """What the rows of this transaction bring with them (for this room)."""
+        if self._attachments is None:
+            self._attachments = Attachments(self, super().catalog)
+        return self._attachments
+
+    @property
+    def catalog(self) -> Catalog:
+        """Names, fields and notes, with this transaction's changes."""
+        return super().catalog if self._attachments is None else self._attachments.catalog
+
+    @property
     def table(self) -> SegmentTable:
         if self._current_table is None:
             self._current_table = self._committed.table.with_changes(self._changed, self._commit_number)
@@ -110,21 +132,21 @@ class WriteTransaction(Snapshot):
 
     @property
     def _commit_number(self) -> int:
-        return self._base.commit + 1
+        return self.base.commit + 1
 
     def _change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
         self._changed[segment] = entry
         self._current_table = None
 
     def _codes(self, segment: int) -> U8:
-        if segment < self._base.open_segment:
+        if segment < self.base.open_segment:
             return super()._codes(segment)
-        return read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
+        return read_codes(self.get, segment, self._shape.full_size, self._shape.segment_rows)
 
     def _ids(self, segment: int) -> IdColumn:
-        if segment < self._base.open_segment:
+        if segment < self.base.open_segment:
             return super()._ids(segment)
-        return read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
+        return read_ids(self.get, self._shape.codec, segment, self._shape.segment_rows)
 
     def _bitmap(self, segment: int) -> U8 | None:
         bitmap = self._bitmaps.get(segment)
@@ -139,11 +161,11 @@ class WriteTransaction(Snapshot):
         return super()._tail_ids(chunk) if changed is None else changed[1]
 
     def _run(self, info: RunInfo) -> RunReader:
-        if info in self._base.runs:
+        if info in self.base.runs:
             return super()._run(info)
         reader = self._private_runs.get(info.run)
         if reader is None:
-            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
+            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self.get)
         return reader
 
     def _tail_keys(self) -> list[KeyIndex]:
@@ -161,15 +183,34 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _put(self, database: str, key: bytes, value: bytearray) -> None:
+    def put(self, database: str, key: bytes, value: bytearray) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
-    def _delete(self, database: str, key: bytes) -> None:
+    def delete(self, database: str, key: bytes) -> None:
         self._txn.delete(key, db=self._environment.databases[database])
 
-    def append(self, codes: npt.NDArray[Any], ids: Any = None) -> Any:
+    def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
+        """Put ascending keys that are beyond all keys of a database."""
+        with self._txn.cursor(db=self._environment.databases[database]) as cursor:
+            cursor.putmulti(items, append=True)
+        self._written += sum(len(value) for _, value in items)
+
+    def has_any(self, database: str) -> bool:
+        """Whether a database has records."""
+        return bool(self._txn.stat(self._environment.databases[database])["entries"])
+
+    def append(
+        self,
+        codes: npt.NDArray[Any],
+        ids: Any = None,
+        originals: U8 | None = None,
+        payloads: Sequence[Any] | None = None,
+    ) -> Any:
         """Add rows with codes (n, M) and ids that no live row has.
+
+        `originals`, uint8 (n, row_bytes), must be given exactly when the index stores them. `payloads` are maps, or None
+        for rows without one.
 
         Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
         Raises `InvalidIdError` when int64 has no automatic id left.
@@ -196,6 +237,8 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
+            if originals is not None or payloads is not None or self._has_fields:
+                self.attachments.append(first_row, count, originals, payloads)
         self._current = replace(self._current, next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
@@ -221,7 +264,33 @@ class WriteTransaction(Snapshot):
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
         self._current = replace(self._current, live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
+        if self._has_payloads:
+            self.attachments.kill(wanted)
         return len(wanted)
+
+    def declare_field(self, name: str) -> None:
+        """Give a payload field an index; the first change of a transaction."""
+        self._check_writable()
+        assert self._current is self.base, "fields are declared before anything else"
+        with storage_errors(self._environment.path.parent):
+            self.attachments.declare(name)
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a small thing beside the index (None: forget it)."""
+        self._check_writable()
+        self.attachments.set_note(key, value)
+
+    @property
+    def _has_fields(self) -> bool:
+        return bool(self.catalog.fields)
+
+    @property
+    def _has_attachments(self) -> bool:
+        return bool(self._shape.identity.row_bytes) or self._has_fields or self._has_payloads
+
+    @property
+    def _has_payloads(self) -> bool:
+        return self._attachments is not None or self.has_any("payloads")
 
     def _check_writable(self) -> None:
         if self._end is None:
@@ -278,13 +347,13 @@ class WriteTransaction(Snapshot):
             parts.append(packing.pack(codes))
         column = self._shape.codec.concat([*(self._tail_ids(chunk) for chunk in span), ids])
         rows = self._shape.segment_rows
-        self._put("codes", layout.key1(segment), layout.pack_record(layout.CODES, segment, 0, rows, list(parts)))
+        self.put("codes", layout.key1(segment), layout.pack_record(layout.CODES, segment, 0, rows, list(parts)))
         encoding, id_parts = column.encode(tail=False)
-        self._put(
+        self.put(
             "rowids", layout.key1(segment), layout.pack_record(layout.ROWIDS, segment, 0, rows, id_parts, encoding)
         )
-        if segment == self._base.open_segment:
-            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        if segment == self.base.open_segment:
+            self._dropped_tail = span[: -(-self.base.tail_rows // self._shape.chunk_rows)]
         self._tail.clear()
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
         self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
@@ -314,7 +383,7 @@ class WriteTransaction(Snapshot):
         keys = np.concatenate([column.keys() for column, _ in self._waiting])
         rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
         run = self._current.next_run
-        info = write_run(run, keys, rows, self._put)
+        info = write_run(run, keys, rows, self.put)
         self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
         self._waiting.clear()
         self._waiting_keys = _Recent([])
@@ -337,12 +406,12 @@ class WriteTransaction(Snapshot):
         """Go on with a merge, and put its output in the place of its inputs when it is done."""
         infos = {info.run: info for info in self._current.runs}
         inputs = [self._run(infos[run]) for run in job.inputs]
-        job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
+        job, spent, done = step(job, inputs, budget, self.are_live, self.get, self.put)
         if not done:
             self._current = replace(self._current, merge=job)
             return spent
         for reader in inputs:
-            delete_run(reader, self._delete)
+            delete_run(reader, self.delete)
             self._private_runs.pop(reader.run, None)
         runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
         if job.entries:
@@ -375,10 +444,16 @@ class WriteTransaction(Snapshot):
         """Append the live rows of a sealed segment again, and drop it."""
         live = live_positions(self._bitmap(segment), self._shape.segment_rows)
         if len(live):
+            moved = self.attachments.moving(segment, live) if self._has_attachments else None
+            first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
             codes = self._shape.packing.gather(self._codes(segment), live)
             self._store(codes, self._ids(segment).take(live))
+            if moved is not None:
+                moved(first_row)
         for database in ("codes", "rowids", "tombstones"):
-            self._delete(database, layout.key1(segment))
+            self.delete(database, layout.key1(segment))
+        if self._has_attachments:
+            self.attachments.drop(segment)
         self._bitmaps.pop(segment, None)
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
@@ -394,8 +469,8 @@ class WriteTransaction(Snapshot):
 
         LMDB holds all pages that a transaction changes in memory. Until the last commit nothing refers to these.
         """
-        new_segments = [self._base.open_segment, self._current.open_segment]
-        new_runs = [info.run for info in self._current.runs if info not in self._base.runs]
+        new_segments = [self.base.open_segment, self._current.open_segment]
+        new_runs = [info.run for info in self._current.runs if info not in self.base.runs]
         self._txn.put(layout.STAGED_KEY, pack_staged(new_segments, new_runs), db=self._environment.databases["meta"])
         self._txn.commit()
         self._staged = True
@@ -403,23 +478,30 @@ class WriteTransaction(Snapshot):
         self._written = 0
 
     def _commit(self) -> None:
-        if self._current is self._base and not self._bitmaps:
+        noted = self._attachments is not None and self._attachments.changed
+        if self._current is self.base and not self._bitmaps and not noted:
             return
         with storage_errors(self._environment.path.parent):
             self._rewrite()
             self._write_run()
             self._merge()
+            if self._attachments is not None:
+                self._attachments.write_changes()
             self._write_changes()
+            if self._attachments is not None:
+                self._attachments.sync()
             self._txn.commit()
             self._staged = False
             if self._flush:
                 self._environment.flush()
+            if self._attachments is not None:
+                self._attachments.committed()
 
     def _write_changes(self) -> None:
         """Everything that was held in memory."""
         for chunk in self._dropped_tail:
             for column in (layout.COLUMN_CODES, layout.COLUMN_IDS):
-                self._delete("tail", layout.key2(column, chunk))
+                self.delete("tail", layout.key2(column, chunk))
         for chunk, (packed, ids) in self._tail.items():
             encoding, parts = ids.encode(tail=True)
             for column, column_parts, column_encoding in (
@@ -429,24 +511,24 @@ class WriteTransaction(Snapshot):
                 record = layout.pack_record(
                     layout.tail_kind(column), column, chunk, len(ids), column_parts, column_encoding
                 )
-                self._put("tail", layout.key2(column, chunk), record)
+                self.put("tail", layout.key2(column, chunk), record)
         for segment, bitmap in self._bitmaps.items():
             dead = (
                 self._current.tail_dead if segment == self._current.open_segment else self.table.entries[segment].dead
             )
             record = layout.pack_record(layout.TOMBSTONES, segment, 0, dead, [bitmap])
-            self._put("tombstones", layout.key1(segment), record)
+            self.put("tombstones", layout.key1(segment), record)
         for segment, entry in self._changed.items():
             if entry is None:
-                self._delete("segments", layout.key1(segment))
+                self.delete("segments", layout.key1(segment))
             else:
                 value = layout.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
-                self._put("segments", layout.key1(segment), value)
+                self.put("segments", layout.key1(segment), value)
         if self._staged:
-            self._delete("meta", layout.STAGED_KEY)
-        table_stamp = self._commit_number if self._changed else self._base.table_stamp
+            self.delete("meta", layout.STAGED_KEY)
+        table_stamp = self._commit_number if self._changed else self.base.table_stamp
         self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
-        self._put("meta", layout.STATE_KEY, self._current.pack())
+        self.put("meta", layout.STATE_KEY, self._current.pack())
 
 
 class _Recent:
