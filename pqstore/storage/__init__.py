@@ -8,6 +8,8 @@ from pqstore.storage.cache import StoredChunk
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import Bound, FieldColumn, kind_of
 from pqstore.storage.packing import RowPacking
+from pqstore.storage.problem import Problem
+from pqstore.storage.repair import RepairReport, repair
 from pqstore.storage.snapshot import Snapshot
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
@@ -18,6 +20,8 @@ __all__ = [
     "Catalog",
     "Durability",
     "FieldColumn",
+    "Problem",
+    "RepairReport",
     "RowPacking",
     "RowUnit",
     "Snapshot",
@@ -26,4 +30,5 @@ __all__ = [
     "StoredChunk",
     "WriteTransaction",
     "kind_of",
+    "repair",
 ]

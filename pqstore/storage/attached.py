@@ -1,4 +1,4 @@
-"""Reads of what hangs on rows: originals, payloads, columns of fields. The half of `Snapshot` that is not codes and ids."""
+"""Reads of what hangs on rows: originals, payloads, columns of fields."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy.typing as npt
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
+from pqstore.storage.bitmap import live_positions
 from pqstore.storage.cache import Committed, ViewCache
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.field_column import FieldColumn
+from pqstore.storage.ids import IdType
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.payloads import unpack_payload
 from pqstore.storage.state import State
@@ -57,6 +59,22 @@ class AttachedReads:
         def get(self, database: str, key: bytes) -> memoryview | None: ...
 
         def chunks(self) -> Sequence[Any]: ...
+
+    @property
+    def id_type(self) -> IdType:
+        """ "int64" or "str"."""
+        return self._shape.identity.id_type
+
+    def live_rows_from(self, start: int, count: int) -> I64:
+        """Up to `count` live rows from row `start` on, ascending."""
+        found = [np.empty(0, dtype=np.int64)]
+        for unit in self.units():
+            if unit.first_row + unit.rows <= start or count <= 0:
+                continue
+            rows = live_positions(unit.dead, unit.rows) + unit.first_row
+            found.append(rows[rows >= start][:count])
+            count -= len(found[-1])
+        return np.concatenate(found)
 
     # -- originals -----------------------------------------------------------------------------------------------
 

@@ -1,17 +1,20 @@
-"""What an index keeps beside its vectors: names of payload keys, declared fields, notes. One record, rewritten whole."""
+"""What an index keeps beside its vectors: names of payload keys, declared fields, notes. One record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgpack
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
 
-__all__ = ["Catalog"]
+__all__ = ["MAX_NAMES", "Catalog"]
+
+MAX_NAMES: Final = 4096
+"""Distinct top-level keys that get a number; keys beyond are written out in each payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,11 @@ class Catalog:
     """Fields that have an index."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """Small things that the index room keeps: what msgpack can hold."""
+
+    @property
+    def names_are_full(self) -> bool:
+        """Whether payloads may have keys that are not in `names`."""
+        return len(self.names) >= MAX_NAMES
 
     def pack(self) -> bytearray:
         content = [list(self.names), list(self.fields), dict(self.notes)]

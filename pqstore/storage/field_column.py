@@ -1,8 +1,8 @@
 """The index of one field over the rows of one segment (or tail chunk): its distinct values in order, and who has them.
 
 Values of one type form a group; numbers of different types are groups that compare with each other. Members of lists
-form groups of their own. A range of values is a range of places in a group: their rows are one slice of row numbers, and
-the few values that many rows have are bitmaps or runs beside it.
+form groups of their own. A range of values is a range of places in a group: its rows are one slice of row numbers,
+and the few values that many rows have are bitmaps or runs beside it.
 """
 
 from __future__ import annotations
@@ -269,19 +269,10 @@ class FieldColumn:
         if at != len(content):
             raise ValueError(f"{len(content) - at} bytes are left over")
 
-    def kinds(self) -> set[FieldKind | None]:
-        """The kinds of values that rows have; None stands for lists and maps."""
-        found: set[FieldKind | None] = {_KINDS[tag] for tag in self._groups if tag < _PRESENT}
-        whole = sum(self._count(tag) for tag in self._groups if tag < _PRESENT)
-        return found | {None} if whole < self._count(_PRESENT) else found
-
-    def _count(self, tag: int) -> int:
-        group = self._groups.get(tag)
-        if group is None:
-            return 0
-        mask = self._mask()
-        group.mark(0, len(group.values), mask)
-        return int(np.unpackbits(mask).sum(dtype=np.int64))
+    def kinds(self) -> set[str]:
+        """What values rows have: kinds, and "list" where lists are among them."""
+        found: set[str] = {_KINDS[tag] for tag in self._groups if tag < _PRESENT}
+        return found | {"list"} if any(tag >= _MEMBER for tag in self._groups) else found
 
     def _mask(self) -> U8:
         return np.zeros(-(-self.rows // 8), dtype=np.uint8)
@@ -339,7 +330,7 @@ class FieldColumn:
         """Add everything to `into`, rows renamed: position p becomes ``new_position[p]``, or goes where that is -1."""
         for tag, group in self._groups.items():
             keys, positions = into.groups.setdefault(tag, ([], []))
-            places = np.repeat(np.arange(len(group.values)), np.diff(group.starts.astype(np.int64)))
+            places = np.repeat(np.arange(len(group.values)), group.starts[1:].astype(np.int64) - group.starts[:-1])
             pieces = [(places, group.listed)]
             for place, container, begin, end in group.dense.tolist():
                 mask = self._mask()

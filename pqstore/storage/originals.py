@@ -1,8 +1,8 @@
 """Files of original vectors beside the data file: one a segment, a fixed number of bytes a row, read only where asked.
 
-Row `p` of a segment lies at `p * (row_bytes + 4)`: its bytes, then their CRC-32 (u32, little-endian), begun with the low
-32 bits of the row number so that a row in another's place is noticed. Which rows count is said by the counters in the
-data file: rows are written and synced before the commit that makes them count, and what lies beyond is overwritten.
+Row `p` of a segment lies at `p * (row_bytes + 4)`: its bytes, then their CRC-32 (u32, little-endian), begun with the
+low 32 bits of the row number so that a row in another's place is noticed. Which rows count, the counters in
+the data file say: rows are written and synced before the commit that makes them count, what lies beyond is overwritten.
 Rows that count are never changed; the file goes after its segment, when no snapshot can need it.
 """
 
@@ -139,7 +139,7 @@ class OriginalFiles:
 def damaged_rows(stored: U8, rows: I64) -> I64:
     """Which of `stored`, (n, row_bytes + 4), do not match their checksums, as places in `rows`."""
     body = stored.shape[1] - ORIGINALS_CRC_BYTES
-    content = memoryview(np.ascontiguousarray(stored[:, :body]).reshape(-1))
+    content = np.ascontiguousarray(stored[:, :body]).reshape(-1).data
     expected = np.ascontiguousarray(stored[:, body:]).view("<u4").reshape(-1)
     return np.flatnonzero(_checksums(content, rows, body) != expected)
 
@@ -166,12 +166,12 @@ class OriginalWriter:
         rows = np.arange(first_row, first_row + len(originals), dtype=np.int64)
         stored = np.empty((len(rows), self._row_bytes + ORIGINALS_CRC_BYTES), dtype=np.uint8)
         stored[:, : self._row_bytes] = originals
-        content = memoryview(np.ascontiguousarray(originals).reshape(-1))
+        content = np.ascontiguousarray(originals).reshape(-1).data
         stored[:, self._row_bytes :] = _checksums(content, rows, self._row_bytes).view(np.uint8).reshape(-1, 4)
         for segment, where, positions in by_segment(rows, self._segment_rows):
             with file_errors(self._directory / originals_name(segment)):
                 descriptor = self._descriptor(segment)
-                piece = memoryview(stored[where].reshape(-1))
+                piece = stored[where].reshape(-1).data
                 at = int(positions[0]) * stored.shape[1]
                 while piece:
                     written = os.pwrite(descriptor, piece, at)

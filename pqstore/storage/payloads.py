@@ -10,12 +10,11 @@ import numpy as np
 
 from pqstore.errors import CorruptIndexError, InvalidPayloadError
 from pqstore.storage import layout
+from pqstore.storage.catalog import MAX_NAMES
 
-__all__ = ["MAX_NAMES", "MAX_PAYLOAD_BYTES", "PayloadPacker", "unpack_payload"]
+__all__ = ["MAX_PAYLOAD_BYTES", "PayloadPacker", "unpack_payload"]
 
 MAX_PAYLOAD_BYTES: Final = 64 << 20
-MAX_NAMES: Final = 4096
-"""Distinct top-level keys that get a number; keys beyond are written out in each payload."""
 
 
 def _plain(value: Any) -> Any:

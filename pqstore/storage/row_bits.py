@@ -39,7 +39,7 @@ def encode_positions(positions: U16, rows: int) -> tuple[int, bytes]:
 
 
 def mark_positions(container: int, content: memoryview, mask: U8) -> None:
-    """Set the bits of a BITMAP or RUNS container in `mask` (lowest bit first). Raises ValueError when it does not fit."""
+    """Set the bits of a BITMAP or RUNS container in `mask`, lowest bit first. ValueError: it does not fit."""
     if container == BITMAP:
         bits = np.frombuffer(content, dtype=np.uint8)
         if len(bits) > len(mask):

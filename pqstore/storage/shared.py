@@ -10,7 +10,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from pqstore.storage.staging import clear_staged
 __all__ = ["SharedIndex", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
+
+_READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
 
 _registry: dict[tuple[int, int], SharedIndex] = {}
 _registry_lock = threading.RLock()
@@ -64,8 +67,8 @@ class SharedIndex:
         self._sync = sync
         self._environment: Environment | None = None
         self._inherited: Environment | None = None
-        self._inherited_busy = False
         self._cleaned = False
+        self._readers_checked = 0.0
         self._reset_locks()
 
     def _reset_locks(self) -> None:
@@ -81,7 +84,10 @@ class SharedIndex:
         while self._forking:
             self._gate.wait()
         if self._inherited is not None:
-            self._leave_inherited()
+            raise ForkedIndexError(
+                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
+                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
+            )
         if self._environment is None:
             for _ in range(100):
                 generation = newest_generation(self.path)
@@ -99,18 +105,6 @@ class SharedIndex:
             else:
                 raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
         return self._environment
-
-    def _leave_inherited(self) -> None:
-        """In a forked child: let go of the parent's environment."""
-        assert self._inherited is not None
-        if self._inherited_busy:
-            # Closing it would end the parent's transactions, which share their slots with us.
-            raise ForkedIndexError(
-                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
-                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
-            )
-        self._inherited.close()
-        self._inherited = None
 
     def retire(self, environment: Environment) -> None:
         """Use another environment from now on; this one is closed when its last transaction ends."""
@@ -167,6 +161,9 @@ class SharedIndex:
         except lmdb.PanicError:
             environment = self._reopen("an earlier commit failed half-way")
             txn = environment.begin(write=True)
+        if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
+            environment.reader_check()
+            self._readers_checked = time.monotonic()
         if not self._cleaned:
             remove_leftovers(self.path, self.generation)
             self._cleaned = True
@@ -175,6 +172,16 @@ class SharedIndex:
             clear_staged(environment)
             txn = environment.begin(write=True)
         return environment, txn
+
+    @contextmanager
+    def exclusive(self, timeout: float | None) -> Iterator[Environment]:
+        """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
+        environment, txn, end = self.begin_write(timeout)
+        txn.abort()
+        try:
+            yield environment
+        finally:
+            end()
 
     def _reopen(self, reason: str) -> Environment:
         if self._active:
@@ -204,6 +211,10 @@ class SharedIndex:
         with self._gate:
             if not self._open().writable:
                 raise ReadOnlyError(f"index at {self.path}: nothing can be written there; open it with readonly=True")
+
+    def is_newest(self, environment: Environment) -> bool:
+        """Whether this environment is the one to use, and its generation the newest."""
+        return environment is self._environment and is_current(self.path, self.generation)
 
     def relax(self) -> None:
         """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""
@@ -245,7 +256,12 @@ class SharedIndex:
     # -- fork ------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Keep new transactions out, and wait a little for those of other threads, so that the child finds none."""
+        """Keep new transactions out, wait a little for those of other threads, and close the environment.
+
+        A child must not even close an environment that it has inherited: that would free the reader slots of its
+        parent. So there must be none; both processes open the index again when they next use it. Where a snapshot
+        keeps it open, the parent goes on with it and the child is refused.
+        """
         self._gate.acquire()
         self._forking = True
         deadline = time.monotonic() + _FORK_PATIENCE
@@ -253,6 +269,9 @@ class SharedIndex:
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
+        if not self._active and self._environment is not None:
+            environment, self._environment = self._environment, None
+            environment.close()
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
@@ -260,9 +279,8 @@ class SharedIndex:
         self._gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._inherited is None and self._environment is not None:
+        if self._environment is not None:
             self._inherited, self._environment = self._environment, None
-            self._inherited_busy = bool(self._active)
         writer = self._writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent

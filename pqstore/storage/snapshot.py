@@ -98,7 +98,7 @@ class Snapshot(AttachedReads):
 
     # -- raw access ----------------------------------------------------------------------------------------------
 
-    def get(self, database: str, key: bytes) -> memoryview | None:
+    def _get(self, database: str, key: bytes) -> memoryview | None:
         with self._lock:
             value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
             return value
@@ -107,6 +107,20 @@ class Snapshot(AttachedReads):
         with self._lock:
             return list(self._txn.cursor(db=self._environment.databases[database]))
 
+    def get(self, database: str, key: bytes) -> memoryview | None:
+        """A stored value (for this room)."""
+        return self._get(database, key)
+
+    def keys(self, database: str) -> list[bytes]:
+        """The keys of a database (for this room)."""
+        with self._lock:
+            cursor = self._txn.cursor(db=self._environment.databases[database])
+            return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
+
+    def bitmap(self, segment: int) -> U8 | None:
+        """Tombstones of a sealed segment or of the tail; None when no row is dead (for this room)."""
+        return self._bitmap(segment)
+
     def _read_committed(self) -> Committed:
         """The state under this transaction, from the cache when no commit has happened since."""
         number = self._transaction_number()
@@ -114,7 +128,7 @@ class Snapshot(AttachedReads):
         if known is not None and known.transaction == number:
             return known
         with self._cache.lock:
-            state = State.unpack(self.get("meta", layout.STATE_KEY))
+            state = State.unpack(self._get("meta", layout.STATE_KEY))
             known = self._cache.committed
             if known is not None and known.table.stamp == state.table_stamp:
                 table = known.table
@@ -185,14 +199,14 @@ class Snapshot(AttachedReads):
     def _codes(self, segment: int) -> U8:
         view = self._cache.codes.get(segment)
         if view is None:
-            view = records.read_codes(self.get, segment, self._shape.full_size, self._shape.segment_rows)
+            view = records.read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
             self._cache.codes[segment] = view
         return view
 
     def _ids(self, segment: int) -> IdColumn:
         column = self._cache.ids.get(segment)
         if column is None:
-            column = records.read_ids(self.get, self._shape.codec, segment, self._shape.segment_rows)
+            column = records.read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
             if self._shape.segment_rows >= 1024:
                 self._cache.ids[segment] = column
         return column
@@ -208,7 +222,7 @@ class Snapshot(AttachedReads):
         known = self._cache.bitmaps.get(segment)
         if known is not None and known[0] == stamp:
             return known[1]
-        bitmap = records.read_bitmap(self.get, segment, dead, self._shape.segment_rows)
+        bitmap = records.read_bitmap(self._get, segment, dead, self._shape.segment_rows)
         if known is None or known[0] < stamp:
             self._cache.bitmaps[segment] = (stamp, bitmap)
         return bitmap
@@ -229,7 +243,7 @@ class Snapshot(AttachedReads):
         view = store.get(chunk)
         if view is None:
             size = self._shape.packing.packed_size(rows)
-            view = records.read_tail_codes(self.get, chunk, size, rows)
+            view = records.read_tail_codes(self._get, chunk, size, rows)
             if full and size < 4096:
                 store = self._committed.tail_codes  # it shares its page with others, which a later commit may move
             store[chunk] = view
@@ -240,7 +254,7 @@ class Snapshot(AttachedReads):
         store = self._cache.tail_ids if rows == self._shape.chunk_rows else self._committed.tail_ids
         column = store.get(chunk)
         if column is None:
-            column = records.read_tail_ids(self.get, self._shape.codec, chunk, rows)
+            column = records.read_tail_ids(self._get, self._shape.codec, chunk, rows)
             column = column.take(np.arange(rows))  # a copy: records of few ids share pages
             store[chunk] = column
         return column
@@ -248,7 +262,7 @@ class Snapshot(AttachedReads):
     def _run(self, info: RunInfo) -> RunReader:
         reader = self._cache.runs.get(info.run)
         if reader is None:
-            reader = RunReader(info.run, info.entries, self.get)
+            reader = RunReader(info.run, info.entries, self._get)
             self._cache.runs[info.run] = reader
         return reader
 
@@ -397,7 +411,7 @@ class Snapshot(AttachedReads):
         if state.ranges:
             found += find_one_in_ranges(state.ranges, key)
         for info in state.runs:
-            found += self._run(info).find_one(key, self.get)
+            found += self._run(info).find_one(key, self._get)
         for index in self._tail_keys():
             found += index.find_one(key)
         return found
@@ -409,7 +423,7 @@ class Snapshot(AttachedReads):
         if state.ranges:
             found += find_in_ranges(state.ranges, (keys ^ np.uint64(1 << 63)).view(np.int64))
         for info in state.runs:
-            found += self._run(info).find(keys, self.get)
+            found += self._run(info).find(keys, self._get)
         return join([*found, *(index.find(keys) for index in self._tail_keys())])
 
     def _tail_keys(self) -> list[KeyIndex]:

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -16,17 +16,21 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
 from pqstore.storage import generations, layout
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.compaction import backup, compact
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
 from pqstore.storage.originals import originals_bytes
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
+from pqstore.storage.problem import Problem
 from pqstore.storage.shared import SharedIndex, share
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.state import Identity, State
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transaction import WriteTransaction
+from pqstore.storage.verify import verify
 
 __all__ = ["Durability", "Store"]
 
@@ -77,13 +81,14 @@ class Store:
         bulk: bool = False,
         segment_rows: int | None = None,
         row_bytes: int = 0,
+        fields: Sequence[str] = (),
     ) -> Store:
         """Make a new index and open it.
 
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
         target = Path(path).absolute()
         generations.check_vacant(target)
@@ -105,7 +110,7 @@ class Store:
         temporary = generations.temporary_beside(target)
         try:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays)
+                _write_first_generation(temporary, identity, arrays, fields)
             if not bulk:
                 _move_into_place(temporary, target)
                 return cls.open(target, lambda _: packing)
@@ -201,6 +206,11 @@ class Store:
         return self._shape.identity.uuid
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of the original that every row comes with; 0: none."""
+        return self._shape.identity.row_bytes
+
+    @property
     def segment_rows(self) -> int:
         """Rows of a sealed segment."""
         return self._shape.segment_rows
@@ -219,7 +229,7 @@ class Store:
                 txn.abort()
                 end()
                 raise
-            if not snapshot.state.superseded:
+            if not snapshot.state.superseded or shared.is_newest(environment):
                 return snapshot
             snapshot.close()
             shared.retire(environment)
@@ -240,6 +250,34 @@ class Store:
             txn.abort()
             end()
             raise
+
+    # -- care ------------------------------------------------------------------------------------------------------
+
+    def verify(self, deep: bool = False) -> list[Problem]:
+        """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
+
+        Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
+        """
+        with self.read() as snapshot:
+            return verify(snapshot, self._shape, deep=deep)
+
+    def compact(self, timeout: float | None = None) -> None:
+        """Give the space of dead rows and old records back to the disk.
+
+        Works in several transactions, then holds other writers off while it copies what is left to a new generation and
+        switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
+        """
+        shared = self._open_share()
+        if self.readonly:
+            raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
+        compact(self, shared, timeout)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
+
+        Raises `IndexExistsError` when there is something at `path`.
+        """
+        backup(self, Path(path).absolute())
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
@@ -273,7 +311,9 @@ class Store:
             )
 
 
-def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _write_first_generation(
+    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str]
+) -> None:
     """The records of an empty index, durable."""
     path = generations.generation_path(index, 1)
     path.mkdir(parents=True)
@@ -283,6 +323,8 @@ def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
             txn.put(layout.STATE_KEY, State().pack(), db=meta)
+            if fields:
+                txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()

@@ -51,8 +51,8 @@ class WriteTransaction(Snapshot):
         super().__init__(shape, environment, txn, end)
         # Another handle of this process may have opened the file with less durability than this one promises.
         self._flush = flush and environment.sync and not environment.metasync
-        self.base = self._committed.state
-        self._current = self.base
+        self._base = self._committed.state
+        self._current = self._base
         self._changed: dict[int, SegmentEntry | None] = {}
         self._current_table: SegmentTable | None = self._committed.table
         self._bitmaps: dict[int, U8] = {}
@@ -132,21 +132,21 @@ class WriteTransaction(Snapshot):
 
     @property
     def _commit_number(self) -> int:
-        return self.base.commit + 1
+        return self._base.commit + 1
 
     def _change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
         self._changed[segment] = entry
         self._current_table = None
 
     def _codes(self, segment: int) -> U8:
-        if segment < self.base.open_segment:
+        if segment < self._base.open_segment:
             return super()._codes(segment)
-        return read_codes(self.get, segment, self._shape.full_size, self._shape.segment_rows)
+        return read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
 
     def _ids(self, segment: int) -> IdColumn:
-        if segment < self.base.open_segment:
+        if segment < self._base.open_segment:
             return super()._ids(segment)
-        return read_ids(self.get, self._shape.codec, segment, self._shape.segment_rows)
+        return read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
 
     def _bitmap(self, segment: int) -> U8 | None:
         bitmap = self._bitmaps.get(segment)
@@ -161,11 +161,11 @@ class WriteTransaction(Snapshot):
         return super()._tail_ids(chunk) if changed is None else changed[1]
 
     def _run(self, info: RunInfo) -> RunReader:
-        if info in self.base.runs:
+        if info in self._base.runs:
             return super()._run(info)
         reader = self._private_runs.get(info.run)
         if reader is None:
-            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self.get)
+            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
         return reader
 
     def _tail_keys(self) -> list[KeyIndex]:
@@ -183,12 +183,25 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def put(self, database: str, key: bytes, value: bytearray) -> None:
+    def _put(self, database: str, key: bytes, value: bytearray) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
-    def delete(self, database: str, key: bytes) -> None:
+    def _delete(self, database: str, key: bytes) -> None:
         self._txn.delete(key, db=self._environment.databases[database])
+
+    @property
+    def base(self) -> State:
+        """The committed state that this transaction changes (for this room)."""
+        return self._base
+
+    def put(self, database: str, key: bytes, value: bytearray) -> None:
+        """Write a record (for this room)."""
+        self._put(database, key, value)
+
+    def delete(self, database: str, key: bytes) -> None:
+        """Delete a record, if it is there (for this room)."""
+        self._delete(database, key)
 
     def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
         """Put ascending keys that are beyond all keys of a database."""
@@ -209,8 +222,8 @@ class WriteTransaction(Snapshot):
     ) -> Any:
         """Add rows with codes (n, M) and ids that no live row has.
 
-        `originals`, uint8 (n, row_bytes), must be given exactly when the index stores them. `payloads` are maps, or None
-        for rows without one.
+        `originals`, uint8 (n, row_bytes), must be given exactly when the index stores them. `payloads` are maps, or
+        None for rows without one.
 
         Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
         Raises `InvalidIdError` when int64 has no automatic id left.
@@ -271,7 +284,7 @@ class WriteTransaction(Snapshot):
     def declare_field(self, name: str) -> None:
         """Give a payload field an index; the first change of a transaction."""
         self._check_writable()
-        assert self._current is self.base, "fields are declared before anything else"
+        assert self._current is self._base, "fields are declared before anything else"
         with storage_errors(self._environment.path.parent):
             self.attachments.declare(name)
 
@@ -347,17 +360,14 @@ class WriteTransaction(Snapshot):
             parts.append(packing.pack(codes))
         column = self._shape.codec.concat([*(self._tail_ids(chunk) for chunk in span), ids])
         rows = self._shape.segment_rows
-        self.put("codes", layout.key1(segment), layout.pack_record(layout.CODES, segment, 0, rows, list(parts)))
+        self._put("codes", layout.key1(segment), layout.pack_record(layout.CODES, segment, 0, rows, list(parts)))
         encoding, id_parts = column.encode(tail=False)
-        self.put(
+        self._put(
             "rowids", layout.key1(segment), layout.pack_record(layout.ROWIDS, segment, 0, rows, id_parts, encoding)
         )
-        if segment == self.base.open_segment:
-            self._dropped_tail = span[: -(-self.base.tail_rows // self._shape.chunk_rows)]
-        self._tail.clear()
+        self._leave_tail(span)
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
         self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
-        self._tail_recent = _Recent([])
         self._map_ids(column, segment * rows)
 
     # -- the id map ----------------------------------------------------------------------------------------------
@@ -383,7 +393,7 @@ class WriteTransaction(Snapshot):
         keys = np.concatenate([column.keys() for column, _ in self._waiting])
         rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
         run = self._current.next_run
-        info = write_run(run, keys, rows, self.put)
+        info = write_run(run, keys, rows, self._put)
         self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
         self._waiting.clear()
         self._waiting_keys = _Recent([])
@@ -402,16 +412,30 @@ class WriteTransaction(Snapshot):
             allowance -= self._merge_step(job, allowance)
         self._current = replace(self._current, merge_allowance=max(0, allowance))
 
+    def merge_all(self, budget: int) -> bool:
+        """Merge about so many entries towards a single run; True when there is one."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            while budget > 0:
+                job, runs = self.state.merge, self.state.runs
+                if job is None:
+                    if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
+                        return True
+                    job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
+                    self._current = replace(self.state, next_run=self.state.next_run + 1, merge=job)
+                budget -= max(1, self._merge_step(job, budget))
+        return False
+
     def _merge_step(self, job: MergeJob, budget: int) -> int:
         """Go on with a merge, and put its output in the place of its inputs when it is done."""
         infos = {info.run: info for info in self._current.runs}
         inputs = [self._run(infos[run]) for run in job.inputs]
-        job, spent, done = step(job, inputs, budget, self.are_live, self.get, self.put)
+        job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
         if not done:
             self._current = replace(self._current, merge=job)
             return spent
         for reader in inputs:
-            delete_run(reader, self.delete)
+            delete_run(reader, self._delete)
             self._private_runs.pop(reader.run, None)
         runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
         if job.entries:
@@ -451,13 +475,46 @@ class WriteTransaction(Snapshot):
             if moved is not None:
                 moved(first_row)
         for database in ("codes", "rowids", "tombstones"):
-            self.delete(database, layout.key1(segment))
+            self._delete(database, layout.key1(segment))
         if self._has_attachments:
             self.attachments.drop(segment)
         self._bitmaps.pop(segment, None)
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
         self._current = replace(self._current, ranges=ranges)
+
+    def rewrite_dead(self, segments: int) -> bool:
+        """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            with_dead = [segment for segment, entry in self.table.entries.items() if entry.dead]
+            for segment in with_dead[:segments]:
+                self.rewrite_segment(segment)
+            if len(with_dead) > segments:
+                return False
+            if self.state.tail_dead:
+                self._rewrite_tail()
+            return True
+
+    def _rewrite_tail(self) -> None:
+        """Begin the open segment again under the next number, with the live rows only."""
+        state, rows = self.state, self._shape.segment_rows
+        segment, span = state.open_segment, self._tail_span()
+        live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
+        codes = self.codes_of(live)
+        ids = self._shape.codec.column(self.ids_of(live))
+        self._leave_tail(span)
+        self._delete("tombstones", layout.key1(segment))
+        self._bitmaps.pop(segment, None)
+        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._store(codes, ids)
+
+    def _leave_tail(self, span: range) -> None:
+        """The chunks of the tail are wanted no more."""
+        if self.state.open_segment == self._base.open_segment:
+            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        self._tail.clear()
+        self._tail_recent = _Recent([])
 
     def _changed_or_there(self) -> set[int]:
         return {*self.table.entries, self._current.open_segment}
@@ -469,8 +526,8 @@ class WriteTransaction(Snapshot):
 
         LMDB holds all pages that a transaction changes in memory. Until the last commit nothing refers to these.
         """
-        new_segments = [self.base.open_segment, self._current.open_segment]
-        new_runs = [info.run for info in self._current.runs if info not in self.base.runs]
+        new_segments = [self._base.open_segment, self._current.open_segment]
+        new_runs = [info.run for info in self._current.runs if info not in self._base.runs]
         self._txn.put(layout.STAGED_KEY, pack_staged(new_segments, new_runs), db=self._environment.databases["meta"])
         self._txn.commit()
         self._staged = True
@@ -479,7 +536,7 @@ class WriteTransaction(Snapshot):
 
     def _commit(self) -> None:
         noted = self._attachments is not None and self._attachments.changed
-        if self._current is self.base and not self._bitmaps and not noted:
+        if self._current is self._base and not self._bitmaps and not noted:
             return
         with storage_errors(self._environment.path.parent):
             self._rewrite()
@@ -501,7 +558,7 @@ class WriteTransaction(Snapshot):
         """Everything that was held in memory."""
         for chunk in self._dropped_tail:
             for column in (layout.COLUMN_CODES, layout.COLUMN_IDS):
-                self.delete("tail", layout.key2(column, chunk))
+                self._delete("tail", layout.key2(column, chunk))
         for chunk, (packed, ids) in self._tail.items():
             encoding, parts = ids.encode(tail=True)
             for column, column_parts, column_encoding in (
@@ -511,24 +568,24 @@ class WriteTransaction(Snapshot):
                 record = layout.pack_record(
                     layout.tail_kind(column), column, chunk, len(ids), column_parts, column_encoding
                 )
-                self.put("tail", layout.key2(column, chunk), record)
+                self._put("tail", layout.key2(column, chunk), record)
         for segment, bitmap in self._bitmaps.items():
             dead = (
                 self._current.tail_dead if segment == self._current.open_segment else self.table.entries[segment].dead
             )
             record = layout.pack_record(layout.TOMBSTONES, segment, 0, dead, [bitmap])
-            self.put("tombstones", layout.key1(segment), record)
+            self._put("tombstones", layout.key1(segment), record)
         for segment, entry in self._changed.items():
             if entry is None:
-                self.delete("segments", layout.key1(segment))
+                self._delete("segments", layout.key1(segment))
             else:
                 value = layout.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
-                self.put("segments", layout.key1(segment), value)
+                self._put("segments", layout.key1(segment), value)
         if self._staged:
-            self.delete("meta", layout.STAGED_KEY)
-        table_stamp = self._commit_number if self._changed else self.base.table_stamp
+            self._delete("meta", layout.STAGED_KEY)
+        table_stamp = self._commit_number if self._changed else self._base.table_stamp
         self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
-        self.put("meta", layout.STATE_KEY, self._current.pack())
+        self._put("meta", layout.STATE_KEY, self._current.pack())
 
 
 class _Recent:
