@@ -62,6 +62,7 @@ class Index:
         id_type: IdType = "int64",
         metric: Metric | None = None,
         durability: Durability = "full",
+        bulk: bool = False,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -72,6 +73,9 @@ class Index:
             metric: "l2", "dot" or "cosine"; None takes the quantizer's.
             durability: "full" (a call that returned survives a power cut) or "relaxed" (the last calls may be
                 lost by a power cut, never torn; faster).
+            bulk: Build under a temporary name without waiting for the disk, for a whole corpus at once. `publish`, or
+                the end of a ``with`` block without an exception, makes the index durable and gives it its name;
+                otherwise nothing is left of it.
 
         Raises:
             NotTrainedError: the quantizer is not trained.
@@ -84,7 +88,7 @@ class Index:
         space = CodeSpace(quantizer, metric)
         settings, arrays = record_of(space)
         packing = CodePacking(space.layout)
-        return cls(Store.create(path, settings, arrays, packing, id_type=id_type, durability=durability))
+        return cls(Store.create(path, settings, arrays, packing, id_type=id_type, durability=durability, bulk=bulk))
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
@@ -99,6 +103,10 @@ class Index:
         """
         return cls(Store.open(path, packing_of, readonly=readonly))
 
+    def publish(self) -> None:
+        """Make an index created with ``bulk=True`` durable and give it its name; for any other, there is nothing to do."""
+        self._store.publish()
+
     def close(self) -> None:
         """Close the index; closing twice is allowed. Other handles of the same path stay open."""
         self._store.close()
@@ -109,7 +117,11 @@ class Index:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            if kind is None and not self.closed:
+                self.publish()
+        finally:
+            self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Index.open, (str(self._store.path), self._store.readonly)
