@@ -24,7 +24,7 @@ from pqstore.index.stats import IndexStats
 from pqstore.index.view import IndexView, SnapshotView, refuse_unknown
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Store
+from pqstore.storage import Durability, Problem, RepairReport, Store, repair
 
 __all__ = ["Index"]
 
@@ -321,3 +321,52 @@ class Index:
     def stats(self) -> IndexStats:
         """Sizes and counts."""
         return IndexStats.of(self._store, self._space)
+
+    def verify(self, deep: bool = False) -> list[Problem]:
+        """Check the records on disk against each other, by the numbered invariants of the format.
+
+        Args:
+            deep: Look up every id instead of a sample, and walk all pages.
+
+        Returns:
+            What is wrong; empty when the index is sound.
+        """
+        return self._store.verify(deep=deep)
+
+    def compact(self, timeout: float | None = None) -> None:
+        """Give the disk back what removed vectors took, beside readers, who keep the state they opened.
+
+        Args:
+            timeout: Seconds to wait for another writer; None means 60.
+
+        Raises:
+            ReadOnlyError, StorageFullError: as `add`.
+            IndexLockedError: another writer held the index for longer.
+        """
+        self._store.compact(timeout)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the newest state, compacted, to a new index at `path`, while others read and write.
+
+        Raises:
+            IndexExistsError: something is at `path` already.
+            StorageFullError: there is no room.
+        """
+        self._store.backup(path)
+
+    @staticmethod
+    def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
+        """Save every record of a damaged index whose checksum holds into a new index.
+
+        Args:
+            path: The damaged index; it is only read.
+            destination: The directory of the new one.
+
+        Returns:
+            What was saved and what is missing.
+
+        Raises:
+            IndexExistsError: something is at `destination` already.
+            CorruptIndexError: not even the quantizer could be found.
+        """
+        return repair(path, destination, packing_of)

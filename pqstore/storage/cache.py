@@ -23,9 +23,16 @@ from pqstore.storage.layout import U8
 from pqstore.storage.segments import SegmentTable
 from pqstore.storage.state import RunInfo, State
 
-__all__ = ["Committed", "StoredChunk", "ViewCache", "read_bitmap", "read_codes", "read_ids"]
-
-_OWN_PAGES = 4096  # values of at least this size have pages of their own, which LMDB neither moves nor changes
+__all__ = [
+    "Committed",
+    "StoredChunk",
+    "ViewCache",
+    "read_bitmap",
+    "read_codes",
+    "read_ids",
+    "read_tail_codes",
+    "read_tail_ids",
+]
 
 
 class StoredChunk(NamedTuple):

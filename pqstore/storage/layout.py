@@ -49,12 +49,14 @@ __all__ = [
     "U8",
     "U64",
     "Record",
+    "array_name",
     "key1",
     "key2",
     "open_record",
     "pack_array",
     "pack_record",
     "pack_segment",
+    "peek",
     "record_name",
     "tail_kind",
     "unpack_array",
@@ -210,6 +212,17 @@ def open_record(
     return Record(encoding, count, value[HEADER_BYTES:])
 
 
+def peek(value: memoryview) -> tuple[int, int, int, int] | None:
+    """(kind, key 0, key 1, bytes of the whole record) when a sound record of this format begins here, else None."""
+    if len(value) < HEADER_BYTES:
+        return None
+    magic, version, kind, _, key_0, key_1, _, length, _, crc = _HEADER.unpack_from(value)
+    if magic != MAGIC or version != FORMAT_VERSION or kind not in KIND_NAMES or length > len(value) - HEADER_BYTES:
+        return None
+    size = HEADER_BYTES + length
+    return (kind, key_0, key_1, size) if crc == _checksum(value[:size]) else None
+
+
 def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytearray:
     """The entry of a sealed segment: its rows, how many are dead, and the commit that last changed its tombstones."""
     return pack_record(SEGMENT, segment, 0, rows, [_SEGMENT.pack(dead, stamp)])
@@ -235,6 +248,14 @@ def pack_array(name: str, array: npt.NDArray[Any]) -> bytearray:
     head += struct.pack(f"<{little.ndim}Q", *little.shape) + name_bytes + dtype_bytes
     head += bytes(-len(head) % 16)
     return pack_record(ARRAY, 0, 0, little.size, [head, little.reshape(-1).view(np.uint8)])
+
+
+def array_name(value: memoryview) -> str:
+    """The name in a sound array record."""
+    payload = open_record(value, ARRAY).payload
+    name_size, _, ndim = _ARRAY_PREFIX.unpack_from(payload)
+    at = _ARRAY_PREFIX.size + 8 * ndim
+    return bytes(payload[at : at + name_size]).decode()
 
 
 def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:

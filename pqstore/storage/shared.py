@@ -10,7 +10,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,16 @@ class SharedIndex:
             txn = environment.begin(write=True)
         return environment, txn
 
+    @contextmanager
+    def exclusive(self, timeout: float | None) -> Iterator[Environment]:
+        """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
+        environment, txn, end = self.begin_write(timeout)
+        txn.abort()
+        try:
+            yield environment
+        finally:
+            end()
+
     def _reopen(self, reason: str) -> Environment:
         if self._active:
             raise PQStoreError(f"index at {self.path}: {reason}; close all snapshots, then write again")
@@ -204,6 +215,10 @@ class SharedIndex:
         with self._gate:
             if not self._open().writable:
                 raise ReadOnlyError(f"index at {self.path}: nothing can be written there; open it with readonly=True")
+
+    def is_newest(self, environment: Environment) -> bool:
+        """Whether this environment is the one to use, and its generation the newest."""
+        return environment is self._environment and is_current(self.path, self.generation)
 
     def relax(self) -> None:
         """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""

@@ -106,6 +106,20 @@ class Snapshot:
         with self._lock:
             return list(self._txn.cursor(db=self._environment.databases[database]))
 
+    def get(self, database: str, key: bytes) -> memoryview | None:
+        """A stored value (for this room)."""
+        return self._get(database, key)
+
+    def keys(self, database: str) -> list[bytes]:
+        """The keys of a database (for this room)."""
+        with self._lock:
+            cursor = self._txn.cursor(db=self._environment.databases[database])
+            return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
+
+    def bitmap(self, segment: int) -> U8 | None:
+        """Tombstones of a sealed segment or of the tail; None when no row is dead (for this room)."""
+        return self._bitmap(segment)
+
     def _read_committed(self) -> Committed:
         """The state under this transaction, from the cache when no commit has happened since."""
         number = self._transaction_number()

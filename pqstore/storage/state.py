@@ -122,7 +122,11 @@ class State:
 
     @classmethod
     def unpack(cls, value: memoryview | None) -> State:
-        record = layout.open_record(value, layout.STATE)
+        return cls.from_record(layout.open_record(value, layout.STATE))
+
+    @classmethod
+    def from_record(cls, record: layout.Record) -> State:
+        """The state of a record that has been opened; raises `CorruptIndexError` when its fields cannot be."""
         fields_ = _unpack_map(record, "state", cls)
         try:
             fields_["ranges"] = tuple(Range(*entry) for entry in fields_["ranges"])

@@ -16,16 +16,19 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
 from pqstore.storage import generations, layout
+from pqstore.storage.compaction import backup, compact
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
+from pqstore.storage.problem import Problem
 from pqstore.storage.shared import SharedIndex, share
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.state import Identity, State
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transaction import WriteTransaction
+from pqstore.storage.verify import verify
 
 __all__ = ["Durability", "Store"]
 
@@ -215,7 +218,7 @@ class Store:
                 txn.abort()
                 end()
                 raise
-            if not snapshot.state.superseded:
+            if not snapshot.state.superseded or shared.is_newest(environment):
                 return snapshot
             snapshot.close()
             shared.retire(environment)
@@ -236,6 +239,34 @@ class Store:
             txn.abort()
             end()
             raise
+
+    # -- care ------------------------------------------------------------------------------------------------------
+
+    def verify(self, deep: bool = False) -> list[Problem]:
+        """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
+
+        Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
+        """
+        with self.read() as snapshot:
+            return verify(snapshot, self._shape, deep=deep)
+
+    def compact(self, timeout: float | None = None) -> None:
+        """Give the space of dead rows and old records back to the disk.
+
+        Works in several transactions, then holds other writers off while it copies what is left to a new generation and
+        switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
+        """
+        shared = self._open_share()
+        if self.readonly:
+            raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
+        compact(self, shared, timeout)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
+
+        Raises `IndexExistsError` when there is something at `path`.
+        """
+        backup(self, Path(path).absolute())
 
     # -- facts -----------------------------------------------------------------------------------------------------
 

@@ -283,12 +283,9 @@ class WriteTransaction(Snapshot):
         self._put(
             "rowids", layout.key1(segment), layout.pack_record(layout.ROWIDS, segment, 0, rows, id_parts, encoding)
         )
-        if segment == self._base.open_segment:
-            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
-        self._tail.clear()
+        self._leave_tail(span)
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
         self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
-        self._tail_recent = _Recent([])
         self._map_ids(column, segment * rows)
 
     # -- the id map ----------------------------------------------------------------------------------------------
@@ -332,6 +329,20 @@ class WriteTransaction(Snapshot):
                 self._current = replace(self._current, next_run=self._current.next_run + 1, merge=job)
             allowance -= self._merge_step(job, allowance)
         self._current = replace(self._current, merge_allowance=max(0, allowance))
+
+    def merge_all(self, budget: int) -> bool:
+        """Merge about so many entries towards a single run; True when there is one."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            while budget > 0:
+                job, runs = self.state.merge, self.state.runs
+                if job is None:
+                    if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
+                        return True
+                    job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
+                    self._current = replace(self.state, next_run=self.state.next_run + 1, merge=job)
+                budget -= max(1, self._merge_step(job, budget))
+        return False
 
     def _merge_step(self, job: MergeJob, budget: int) -> int:
         """Go on with a merge, and put its output in the place of its inputs when it is done."""
@@ -383,6 +394,39 @@ class WriteTransaction(Snapshot):
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
         self._current = replace(self._current, ranges=ranges)
+
+    def rewrite_dead(self, segments: int) -> bool:
+        """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            with_dead = [segment for segment, entry in self.table.entries.items() if entry.dead]
+            for segment in with_dead[:segments]:
+                self.rewrite_segment(segment)
+            if len(with_dead) > segments:
+                return False
+            if self.state.tail_dead:
+                self._rewrite_tail()
+            return True
+
+    def _rewrite_tail(self) -> None:
+        """Begin the open segment again under the next number, with the live rows only."""
+        state, rows = self.state, self._shape.segment_rows
+        segment, span = state.open_segment, self._tail_span()
+        live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
+        codes = self.codes_of(live)
+        ids = self._shape.codec.column(self.ids_of(live))
+        self._leave_tail(span)
+        self._delete("tombstones", layout.key1(segment))
+        self._bitmaps.pop(segment, None)
+        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._store(codes, ids)
+
+    def _leave_tail(self, span: range) -> None:
+        """The chunks of the tail are wanted no more."""
+        if self.state.open_segment == self._base.open_segment:
+            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        self._tail.clear()
+        self._tail_recent = _Recent([])
 
     def _changed_or_there(self) -> set[int]:
         return {*self.table.entries, self._current.open_segment}

@@ -12,7 +12,7 @@ from pqstore.storage import layout
 from pqstore.storage.idmap.search import Candidates, search
 from pqstore.storage.layout import I64, RUN_CHUNK_ENTRIES, U64
 
-__all__ = ["Get", "RunReader", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
+__all__ = ["Get", "RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
 
 Get = Callable[[str, bytes], "memoryview | None"]
 _CHUNK_PREFIX = 8
@@ -31,7 +31,11 @@ def pack_chunk(run: int, ordinal: int, keys: U64, rows: I64) -> bytearray:
 
 def unpack_chunk(value: memoryview | None, run: int, ordinal: int) -> tuple[U64, np.ndarray, int]:
     """(keys, row offsets, base row) of a chunk, as views."""
-    record = layout.open_record(value, layout.RUN_CHUNK, run, ordinal)
+    return chunk_of(layout.open_record(value, layout.RUN_CHUNK, run, ordinal), run, ordinal)
+
+
+def chunk_of(record: layout.Record, run: int, ordinal: int) -> tuple[U64, np.ndarray, int]:
+    """The same of a record that has been opened."""
     name = layout.record_name(layout.RUN_CHUNK, run, ordinal)
     width = {layout.ROWS_U32: 4, layout.ROWS_U64: 8}.get(record.encoding)
     count, payload = record.entries, record.payload
