@@ -142,8 +142,8 @@ def test_a_terminal_gets_a_progress_bar(built: Path) -> None:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "pqstore", "add", "index", "more.npy"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
-    os.close(terminal)
     shown = os.read(master, 100_000).decode()
+    os.close(terminal)
     os.close(master)
     assert b"has 3,200" in done.stdout
     assert "adding" in shown
