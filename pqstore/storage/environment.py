@@ -115,6 +115,8 @@ class Environment:
 
     def reader_lag(self) -> tuple[int, int]:
         """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        if self.writable:
+            self._lmdb.reader_check()
         # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
         fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
         transactions = [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]

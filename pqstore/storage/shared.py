@@ -36,6 +36,8 @@ __all__ = ["SharedIndex", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
 
+_READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
+
 _registry: dict[tuple[int, int], SharedIndex] = {}
 _registry_lock = threading.RLock()
 
@@ -65,8 +67,8 @@ class SharedIndex:
         self._sync = sync
         self._environment: Environment | None = None
         self._inherited: Environment | None = None
-        self._inherited_busy = False
         self._cleaned = False
+        self._readers_checked = 0.0
         self._reset_locks()
 
     def _reset_locks(self) -> None:
@@ -82,7 +84,10 @@ class SharedIndex:
         while self._forking:
             self._gate.wait()
         if self._inherited is not None:
-            self._leave_inherited()
+            raise ForkedIndexError(
+                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
+                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
+            )
         if self._environment is None:
             for _ in range(100):
                 generation = newest_generation(self.path)
@@ -100,18 +105,6 @@ class SharedIndex:
             else:
                 raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
         return self._environment
-
-    def _leave_inherited(self) -> None:
-        """In a forked child: let go of the parent's environment."""
-        assert self._inherited is not None
-        if self._inherited_busy:
-            # Closing it would end the parent's transactions, which share their slots with us.
-            raise ForkedIndexError(
-                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
-                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
-            )
-        self._inherited.close()
-        self._inherited = None
 
     def retire(self, environment: Environment) -> None:
         """Use another environment from now on; this one is closed when its last transaction ends."""
@@ -168,6 +161,9 @@ class SharedIndex:
         except lmdb.PanicError:
             environment = self._reopen("an earlier commit failed half-way")
             txn = environment.begin(write=True)
+        if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
+            environment.reader_check()
+            self._readers_checked = time.monotonic()
         if not self._cleaned:
             remove_leftovers(self.path, self.generation)
             self._cleaned = True
@@ -260,7 +256,12 @@ class SharedIndex:
     # -- fork ------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Keep new transactions out, and wait a little for those of other threads, so that the child finds none."""
+        """Keep new transactions out, wait a little for those of other threads, and close the environment.
+
+        A child must not even close an environment that it has inherited: that would free the reader slots of its
+        parent. So there must be none; both processes open the index again when they next use it. Where a snapshot
+        keeps it open, the parent goes on with it and the child is refused.
+        """
         self._gate.acquire()
         self._forking = True
         deadline = time.monotonic() + _FORK_PATIENCE
@@ -268,6 +269,9 @@ class SharedIndex:
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
+        if not self._active and self._environment is not None:
+            environment, self._environment = self._environment, None
+            environment.close()
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
@@ -275,9 +279,8 @@ class SharedIndex:
         self._gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._inherited is None and self._environment is not None:
+        if self._environment is not None:
             self._inherited, self._environment = self._environment, None
-            self._inherited_busy = bool(self._active)
         writer = self._writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
