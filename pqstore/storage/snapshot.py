@@ -32,6 +32,9 @@ __all__ = ["Shape", "Snapshot"]
 _FEW = 8  # up to this many ids are looked up one by one
 
 
+_FEW_ROWS = 64  # up to so many, looking at one after another is faster than sorting them by segment
+
+
 class Shape:
     """How an index divides its rows, and how its codes and ids are laid out."""
 
@@ -329,9 +332,20 @@ class Snapshot:
         self._check()
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty(len(wanted), dtype=np.int64 if self._shape.identity.id_type == "int64" else object)
+        if len(wanted) <= _FEW_ROWS:
+            for place, row in enumerate(wanted.tolist()):
+                out[place] = self._id_at(row)
+            return out
         for where, column, positions in self._id_columns(wanted):
             out[where] = column.take(positions).user()
         return out
+
+    def _id_at(self, row: int) -> int | str:
+        segment, position = divmod(row, self._shape.segment_rows)
+        if segment != self.state.open_segment:
+            return self._ids(segment).at(position)
+        chunk, position = divmod(row, self._shape.chunk_rows)
+        return self._tail_ids(chunk).at(position)
 
     def _id_columns(self, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:
         """(where in `rows`, a column of ids, positions in it), together covering all rows."""
