@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +18,7 @@ from pqstore.storage import layout
 from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import Candidates, KeyIndex, join
@@ -25,6 +27,7 @@ from pqstore.storage.layout import I64, U8, U64
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentTable
+from pqstore.storage.shared import Lease
 from pqstore.storage.state import Identity, RunInfo, State
 
 __all__ = ["Shape", "Snapshot"]
@@ -58,14 +61,14 @@ class Snapshot:
         shape: Shape,
         environment: Environment,
         txn: Any,
-        end: Callable[[], None],
+        lease: Lease,
         committed: Committed | None = None,
     ) -> None:
         self._shape = shape
         self._environment = environment
         self._cache = environment.cache
         self._txn = txn
-        self._end: Callable[[], None] | None = end
+        self._lease: Lease | None = lease
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._committed = committed or self._read_committed()
@@ -82,18 +85,18 @@ class Snapshot:
 
     @property
     def closed(self) -> bool:
-        return self._end is None
+        return self._lease is None
 
     def close(self) -> None:
         """End the transaction; views of `chunks()` die."""
-        end, self._end = self._end, None
-        if end is not None and self._pid == os.getpid():
+        lease, self._lease = self._lease, None
+        if lease is not None and self._pid == os.getpid():
             with self._lock:
                 self._txn.abort()
-            end()
+            lease.end()
 
     def _check(self) -> None:
-        if self._end is None:
+        if self._lease is None:
             raise IndexClosedError("the snapshot is closed")
         if self._pid != os.getpid():
             raise ForkedIndexError("a snapshot cannot be used in a forked child: open a new one there")
@@ -101,12 +104,15 @@ class Snapshot:
     # -- raw access ----------------------------------------------------------------------------------------------
 
     def _get(self, database: str, key: bytes) -> memoryview | None:
-        with self._lock:
-            value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
-            return value
+        try:
+            with self._lock:
+                value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
+        except lmdb.Error as error:
+            raise translate(error, self._environment.path.parent) from error
+        return value
 
     def _items(self, database: str) -> list[tuple[memoryview, memoryview]]:
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             return list(self._txn.cursor(db=self._environment.databases[database]))
 
     def get(self, database: str, key: bytes) -> memoryview | None:
@@ -115,7 +121,7 @@ class Snapshot:
 
     def keys(self, database: str) -> list[bytes]:
         """The keys of a database (for this room)."""
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             cursor = self._txn.cursor(db=self._environment.databases[database])
             return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
 
