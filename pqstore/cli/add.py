@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 
 from pqstore import Index
-from pqstore.cli.files import blocks_of, read_ids, read_vectors
+from pqstore.cli.files import blocks_of, read_ids_of, read_vectors
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> int:
     vectors = read_vectors(options.vectors)
-    ids = None if options.ids is None else read_ids(options.ids)
+    ids = read_ids_of(vectors, options.ids)
     with Index.open(options.index) as index:
         before = len(index)
         blocks = report.progress(blocks_of(vectors), len(vectors), "adding")

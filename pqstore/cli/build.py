@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from pqstore import OPQ, PQ, Index
-from pqstore.cli.files import blocks_of, read_ids, read_vectors
+from pqstore.cli.files import blocks_of, read_ids_of, read_vectors
 from pqstore.cli.report import Report
 from pqstore.index import IdType
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, report: Report) -> int:
     vectors = read_vectors(options.vectors)
     training = vectors if options.train is None else read_vectors(options.train)
-    ids = None if options.ids is None else read_ids(options.ids)
+    ids = read_ids_of(vectors, options.ids)
     kind = OPQ if options.opq else PQ
     quantizer = kind(M=options.M, Ks=options.Ks, metric=options.metric, verbose=False)
 
@@ -49,9 +49,10 @@ def run(options: argparse.Namespace, report: Report) -> int:
     report.say(f"trained {quantizer!r} in {trained - started:.1f} s")
 
     id_type: IdType = "str" if isinstance(ids, list) else "int64"
-    with Index.create(options.index, quantizer, id_type=id_type) as index:
+    with Index.create(options.index, quantizer, id_type=id_type, bulk=True) as index:
         blocks = report.progress(blocks_of(vectors), len(vectors), "adding")
         index.add(iter(blocks), ids=ids, threads=options.threads)
+        index.publish()
         seconds = time.perf_counter() - trained
         stats = index.stats()
         report.say(f"added {len(index):,} vectors in {seconds:.1f} s ({len(index) / max(seconds, 1e-9):,.0f} rows/s)")

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["blocks_of", "read_ids", "read_vectors", "write_result"]
+from pqstore.errors import DimensionError
+
+__all__ = ["blocks_of", "read_ids", "read_ids_of", "read_vectors", "write_result"]
 
 
 def read_vectors(path: str) -> npt.NDArray[Any]:
@@ -33,6 +35,20 @@ def read_vectors(path: str) -> npt.NDArray[Any]:
 def blocks_of(vectors: npt.NDArray[Any], rows: int = 8192) -> list[npt.NDArray[Any]]:
     """Views of consecutive rows."""
     return [vectors[start : start + rows] for start in range(0, len(vectors), rows)]
+
+
+def read_ids_of(vectors: npt.NDArray[Any], path: str | None) -> npt.NDArray[Any] | list[str] | None:
+    """The ids in the file at `path`, one for each of `vectors`; None without a path.
+
+    Raises:
+        DimensionError: the file holds more ids, or fewer.
+    """
+    if path is None:
+        return None
+    ids = read_ids(path)
+    if len(ids) != len(vectors):
+        raise DimensionError(f"{len(vectors)} vectors need {len(vectors)} ids, {path} holds {len(ids)}")
+    return ids
 
 
 def read_ids(path: str) -> npt.NDArray[Any] | list[str]:

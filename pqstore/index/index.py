@@ -31,7 +31,7 @@ from pqstore.index.stats import IndexStats
 from pqstore.index.view import IndexView, SnapshotView
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Store
+from pqstore.storage import Durability, Problem, RepairReport, Store, repair
 
 __all__ = ["Index"]
 
@@ -69,6 +69,7 @@ class Index(AsyncCalls):
         id_type: IdType = "int64",
         metric: Metric | None = None,
         durability: Durability = "full",
+        bulk: bool = False,
         *,
         originals: OriginalKind | None = None,
         fields: Iterable[str] = (),
@@ -82,6 +83,9 @@ class Index(AsyncCalls):
             metric: "l2", "dot" or "cosine"; None takes the quantizer's.
             durability: "full" (a call that returned survives a power cut) or "relaxed" (the last calls may be
                 lost by a power cut, never torn; faster).
+            bulk: Build under a temporary name without waiting for the disk, for a whole corpus at once. `publish`, or
+                the end of a ``with`` block without an exception, makes the index durable and gives it its name;
+                otherwise nothing is left of it.
             originals: Also keep the vectors themselves, on disk beside the codes, for `rerank=` and `get`: "float32",
                 "float16", or "int8" (256 steps over the range of each vector: whole numbers that span at most 255 are
                 exact). None keeps codes only.
@@ -109,6 +113,7 @@ class Index(AsyncCalls):
             id_type=id_type,
             durability=durability,
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
+            bulk=bulk,
             fields=names,
         )
         return cls(store)
@@ -126,6 +131,10 @@ class Index(AsyncCalls):
         """
         return cls(Store.open(path, packing_of, readonly=readonly))
 
+    def publish(self) -> None:
+        """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
+        self._store.publish()
+
     def close(self) -> None:
         """Close the index; closing twice is allowed. Other handles of the same path stay open."""
         self._store.close()
@@ -136,7 +145,11 @@ class Index(AsyncCalls):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            if kind is None and not self.closed:
+                self.publish()
+        finally:
+            self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Index.open, (str(self._store.path), self._store.readonly)
@@ -585,3 +598,52 @@ class Index(AsyncCalls):
     def stats(self) -> IndexStats:
         """Sizes and counts."""
         return IndexStats.of(self._store, self._space)
+
+    def verify(self, deep: bool = False) -> list[Problem]:
+        """Check the records on disk against each other, by the numbered invariants of the format.
+
+        Args:
+            deep: Look up every id instead of a sample, and walk all pages.
+
+        Returns:
+            What is wrong; empty when the index is sound.
+        """
+        return self._store.verify(deep=deep)
+
+    def compact(self, timeout: float | None = None) -> None:
+        """Give the disk back what removed vectors took, beside readers, who keep the state they opened.
+
+        Args:
+            timeout: Seconds to wait for another writer; None means 60.
+
+        Raises:
+            ReadOnlyError, StorageFullError: as `add`.
+            IndexLockedError: another writer held the index for longer.
+        """
+        self._store.compact(timeout)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Copy the newest state, compacted, to a new index at `path`, while others read and write.
+
+        Raises:
+            IndexExistsError: something is at `path` already.
+            StorageFullError: there is no room.
+        """
+        self._store.backup(path)
+
+    @staticmethod
+    def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
+        """Save every record of a damaged index whose checksum holds into a new index.
+
+        Args:
+            path: The damaged index; it is only read.
+            destination: The directory of the new one.
+
+        Returns:
+            What was saved and what is missing.
+
+        Raises:
+            IndexExistsError: something is at `destination` already.
+            CorruptIndexError: not even the quantizer could be found.
+        """
+        return repair(path, destination, packing_of)

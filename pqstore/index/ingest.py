@@ -100,7 +100,7 @@ def pair_blocks(
         if taken < len(batch):
             raise DimensionError(f"{taken} vectors need {taken} ids, got {len(batch)}")
         return
-    source = iter(ids)
+    source = iter(ids) if isinstance(ids, Iterable) else iter(as_id_batch(ids, id_type))
     for block in blocks:
         share = as_id_batch([value for _, value in zip(range(len(block)), source, strict=False)], id_type)
         if len(share) < len(block):

@@ -19,6 +19,7 @@ from pqstore.storage.field_column import FieldColumn, FieldEntries
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalWriter, remove_originals, stored_segments
 from pqstore.storage.payloads import PayloadPacker
+from pqstore.storage.points import reach
 
 if TYPE_CHECKING:
     from pqstore.storage.transaction import WriteTransaction
@@ -248,7 +249,9 @@ class Attachments:
     def sync(self) -> None:
         """Originals on the disk: before the commit that makes their rows count."""
         if self._originals is not None:
+            reach("originals written")
             self._originals.sync()
+            reach("originals synced")
 
     def write_changes(self) -> None:
         """Everything that was held in memory."""

@@ -13,6 +13,7 @@ from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.originals import copy_originals
+from pqstore.storage.points import reach
 from pqstore.storage.state import Identity, State
 
 if TYPE_CHECKING:
@@ -47,16 +48,19 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     temporary.mkdir()
     try:
         _copy(environment, temporary, link=True)
+        reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     generations.sync_directory(index)
+    reach("generation switched")
     # Readers look at the state at each commit: this one tells them to open the new generation.
     with environment.begin(write=True) as txn:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
         txn.put(layout.STATE_KEY, replace(state, superseded=True).pack(), db=meta)
+    reach("old generation marked")
     generations.remove_leftovers(index, generation + 1)
 
 

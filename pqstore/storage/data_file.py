@@ -9,46 +9,59 @@ from typing import Any, cast
 from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.lmdb_pages import newest_meta, pages_beyond
+from pqstore.storage.lmdb_pages import meta_of, newest_meta, tree_problem
 
-__all__ = ["DATA_FILE", "LOCK_FILE", "check_data_file", "structure_problems"]
+__all__ = ["DATA_FILE", "LOCK_FILE", "check_data_file", "check_trees", "structure_problems"]
 
 DATA_FILE = "data.mdb"
 LOCK_FILE = "lock.mdb"
 
 
 def check_data_file(generation: Path) -> None:
-    """Raise `CorruptIndexError` when the data file is missing, empty, not LMDB's, or cut short."""
-    problem = _cut_short(generation / DATA_FILE)
-    if problem:
-        raise CorruptIndexError(problem)
-
-
-def _cut_short(path: Path) -> str | None:
+    """Raise `CorruptIndexError` when the data file is missing, empty, or not LMDB's: before it is opened."""
+    path = generation / DATA_FILE
     try:
-        size = path.stat().st_size
+        with path.open("rb") as file:
+            if newest_meta(file) is None:
+                size = path.stat().st_size
+                raise CorruptIndexError(
+                    f"{path} ({size} bytes) does not begin as a data file of LMDB" if size else f"{path} is empty"
+                )
     except FileNotFoundError:
-        return f"{path} is missing"
-    if size == 0:
-        return f"{path} is empty (zero bytes)"
+        raise CorruptIndexError(f"{path} is missing") from None
+
+
+def check_trees(generation: Path, transaction: int) -> None:
+    """Raise `CorruptIndexError` when pages of the trees are damaged or the file is cut short.
+
+    For use under a read transaction with this number, so that no writer uses the pages for something else meanwhile,
+    and before anything is read through LMDB.
+    """
+    path = generation / DATA_FILE
     with path.open("rb") as file:
-        meta = newest_meta(file)
+        meta = meta_of(file, transaction)
         if meta is None:
-            return f"{path} ({size} bytes) does not begin as a data file of LMDB"
-        # A healthy file may end before its last page (pages taken and given back in one transaction are never
-        # written), so a short one is only suspicious: then look at the pages that are in use.
-        if size < (meta.last_page + 1) * meta.page_size:
-            problem = pages_beyond(file, meta, size)
-            if problem:
-                return f"{path} is cut short at {size} bytes: {problem}"
-    return None
+            raise CorruptIndexError(f"{path}: there is no page that describes transaction {transaction}")
+        size = path.stat().st_size
+        problem = tree_problem(file, meta, size)
+    if problem:
+        raise CorruptIndexError(f"{path} ({size} bytes) is damaged or cut short: {problem}")
 
 
 def structure_problems(generation: Path) -> list[str]:
-    """What is wrong with the pages and trees of the data file, read byte by byte without LMDB's engine."""
-    problem = _cut_short(generation / DATA_FILE)
-    if problem:
-        return [problem]
+    """What is wrong with the pages and trees of the data file, read byte by byte without LMDB's engine.
+
+    Where others write meanwhile, only under a transaction that keeps the newest pages from being used again.
+    """
+    try:
+        check_data_file(generation)
+        with (generation / DATA_FILE).open("rb") as file:
+            meta = newest_meta(file)
+            problem = meta and tree_problem(file, meta, (generation / DATA_FILE).stat().st_size)
+            if problem:
+                return [problem]
+    except CorruptIndexError as error:
+        return [str(error)]
     walk = cast("Callable[..., list[Any]]", structure.verify)
     try:
         return [str(problem) for problem in walk(str(generation / DATA_FILE), subdir=False)]

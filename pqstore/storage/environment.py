@@ -9,9 +9,9 @@ from typing import Any
 
 import lmdb
 
-from pqstore.errors import StorageFullError
+from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.cache import ViewCache
-from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file
+from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.layout import DATABASES
 from pqstore.storage.originals import OriginalFiles
@@ -43,6 +43,8 @@ class Environment:
                 check_data_file(generation)
             self._lmdb = self._open()
             try:
+                if not create:
+                    self._check_trees()
                 self.databases = self._open_databases(DATABASES, create)
                 if self.writable:
                     self._lmdb.reader_check()
@@ -77,6 +79,18 @@ class Environment:
         raise StorageFullError(
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
+
+    def _check_trees(self) -> None:
+        """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
+        for _ in range(20):
+            with self._lmdb.begin() as txn:
+                try:
+                    return check_trees(self.path, txn.id())
+                except CorruptIndexError:
+                    # With many commits a moment the page of this transaction is written over before it is read.
+                    if txn.id() == self._lmdb.info()["last_txnid"]:
+                        raise
+        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to open it; try again")
 
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE

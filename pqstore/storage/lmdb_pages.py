@@ -1,4 +1,4 @@
-"""How far into a data file of LMDB the pages in use reach, read with plain reads: a short file must not be mapped.
+"""The pages of a data file of LMDB, read with plain reads: what LMDB would trust must be right before it is used.
 
 The layout is that of LMDB's data format 1 (`mdb.c`, MDB_page, MDB_node, MDB_db) on a 64-bit machine.
 """
@@ -6,16 +6,18 @@ The layout is that of LMDB's data format 1 (`mdb.c`, MDB_page, MDB_node, MDB_db)
 from __future__ import annotations
 
 import struct
+import sys
 from typing import BinaryIO, NamedTuple
 
-__all__ = ["Meta", "newest_meta", "pages_beyond"]
+import numpy as np
+
+__all__ = ["Meta", "meta_of", "newest_meta", "tree_problem"]
 
 _MAGIC = 0xBEEFC0DE
 # A meta page: page header, magic, version, address, map size, two trees, last page, transaction
 _META = struct.Struct("=16x I I 16x I 36x Q 40x Q Q Q")
-_TREE_ROOT = 40  # offset of the root in the 48 bytes that describe a tree
 _PAGE = struct.Struct("=Q H H H H")  # number, padding, flags, end of node pointers, start of nodes
-_NODE = struct.Struct("=H H H H")  # size or page (low, high), flags or page (highest), key bytes
+_NODE_HEADER = 8  # four u16: size or page (low, high), flags or page (highest), key bytes
 _HEADER = _PAGE.size
 _BRANCH, _LEAF = 1, 2
 _BIG, _SUBTREE = 1, 2
@@ -34,10 +36,19 @@ class Meta(NamedTuple):
 
 def newest_meta(file: BinaryIO) -> Meta | None:
     """The meta page that counts; None when there is no sound one."""
+    return max(_metas(file), default=None)
+
+
+def meta_of(file: BinaryIO, transaction: int) -> Meta | None:
+    """The meta page of a transaction, which must be one of the last two."""
+    return next((meta for meta in _metas(file) if meta.transaction == transaction), None)
+
+
+def _metas(file: BinaryIO) -> list[Meta]:
     first = _read_meta(file, 0)
     # The second page begins where the first one says that it ends; without a first one, at the usual size.
     second = _read_meta(file, first.page_size if first else 4096)
-    return max((meta for meta in (first, second) if meta), default=None)
+    return [meta for meta in (first, second) if meta]
 
 
 def _read_meta(file: BinaryIO, offset: int) -> Meta | None:
@@ -51,8 +62,12 @@ def _read_meta(file: BinaryIO, offset: int) -> Meta | None:
     return Meta(transaction, page_size, last_page, free_root, main_root)
 
 
-def pages_beyond(file: BinaryIO, meta: Meta, size: int) -> str | None:
-    """The first page in use that does not lie wholly within `size` bytes, in words; None when all do."""
+def tree_problem(file: BinaryIO, meta: Meta, size: int) -> str | None:
+    """Follow all trees; what is wrong with them or lies beyond `size` bytes, in words, or None.
+
+    It is what keeps LMDB from reading outside the file or outside a page. The records are checked elsewhere, and
+    there are few pages of trees: about one for every hundred records, and records are large.
+    """
     waiting = [root for root in (meta.free_root, meta.main_root) if root != _NO_PAGE]
     seen: set[int] = set()
     while waiting:
@@ -60,35 +75,48 @@ def pages_beyond(file: BinaryIO, meta: Meta, size: int) -> str | None:
         if number in seen:
             return f"page {number} is used twice"
         seen.add(number)
-        if (number + 1) * meta.page_size > size:
+        if number < 2 or (number + 1) * meta.page_size > size:
             return f"page {number} is missing"
         file.seek(number * meta.page_size)
-        page = file.read(meta.page_size)
-        problem = _follow(page, number, meta, size, waiting)
+        problem = _follow(file.read(meta.page_size), number, meta, size, waiting)
         if problem:
             return problem
     return None
 
 
-def _follow(page: bytes, number: int, meta: Meta, size: int, waiting: list[int]) -> str | None:
-    """Add the pages that a page refers to, and check the large values that it does."""
-    its_number, _, flags, lower, _ = _PAGE.unpack_from(page)
-    if its_number != number or not flags & (_BRANCH | _LEAF) or not _HEADER <= lower <= len(page):
-        return f"page {number} is not part of a tree"
-    for pointer in struct.unpack_from(f"={(lower - _HEADER) // 2}H", page, _HEADER):
-        if pointer + _NODE.size > len(page):
-            return f"page {number} has a node outside of it"
-        low, high, node_flags, key_size = _NODE.unpack_from(page, pointer)
-        if flags & _BRANCH:
-            waiting.append(low | high << 16 | node_flags << 32)
-            continue
-        value = pointer + _NODE.size + key_size
-        if node_flags & _SUBTREE and value + 48 <= len(page):
-            (root,) = struct.unpack_from("=Q", page, value + _TREE_ROOT)
-            if root != _NO_PAGE:
-                waiting.append(root)
-        elif node_flags & _BIG and value + 8 <= len(page):
-            (first,) = struct.unpack_from("=Q", page, value)
-            if first * meta.page_size + _HEADER + (low | high << 16) > size:
-                return f"page {first} and what follows it are missing"
+def _follow(  # noqa: PLR0911 - a list of checks
+    page: bytes, number: int, meta: Meta, size: int, waiting: list[int]
+) -> str | None:
+    """Check a page of a tree and its nodes, and add the pages that they refer to."""
+    its_number, _, kind, lower, upper = _PAGE.unpack_from(page)
+    if its_number != number or kind not in (_BRANCH, _LEAF) or not _HEADER <= lower <= upper <= len(page) or lower % 2:
+        return f"page {number} is not a page of a tree"
+    words = np.frombuffer(page, dtype="=u2")
+    pointers = words[_HEADER // 2 : lower // 2].astype(np.int64)
+    if (
+        len(pointers) == 0
+        or pointers.min() < upper
+        or np.any(pointers + _NODE_HEADER > len(page))
+        or np.any(pointers % 2)
+    ):
+        return f"page {number} has nodes outside of it"
+    low, high, flags, key_size = (words[pointers // 2 + field].astype(np.int64) for field in range(4))
+    values = pointers + _NODE_HEADER + key_size
+    if kind == _BRANCH:
+        waiting += (low | high << 16 | flags << 32).tolist()
+        return None if np.all(values <= len(page)) else f"page {number} has keys that run out of it"
+    sizes = low | high << 16
+    big = flags == _BIG
+    if np.any(flags & ~(_BIG | _SUBTREE)) or np.any(values + np.where(big, 8, sizes) > len(page)):
+        return f"page {number} has values that run out of it"
+    for at, length in zip(values[big].tolist(), sizes[big].tolist(), strict=True):
+        first = int.from_bytes(page[at : at + 8], sys.byteorder)
+        if first < 2 or first * meta.page_size + _HEADER + length > size:
+            return f"page {first} or what follows it is missing"
+    for at in values[flags == _SUBTREE].tolist():
+        tree_flags, root = struct.unpack_from("=4x H 34x Q", page, at)
+        if tree_flags:
+            return f"page {number} describes a tree of a kind that is not used here"
+        if root != _NO_PAGE:
+            waiting.append(root)
     return None

@@ -10,9 +10,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +54,31 @@ def share(path: Path, *, sync: bool = True) -> SharedIndex:
         return shared
 
 
+class Lease:
+    """The right to one transaction. Ends when told to, or when it is lost: an interrupt may come at any moment."""
+
+    __slots__ = ("_pid", "_shared", "_writer")
+
+    def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
+        self._shared: SharedIndex | None = shared
+        self._writer = writer
+        self._pid = os.getpid()
+
+    def end(self) -> None:
+        """LMDB's transaction is over; called again it does nothing."""
+        shared, self._shared = self._shared, None
+        if shared is None or self._pid != os.getpid():
+            return
+        try:
+            shared.ended(self)
+        finally:
+            if self._writer is not None:
+                self._writer.release()
+
+    def __del__(self) -> None:
+        self.end()
+
+
 class SharedIndex:
     """The open generation of an index, its transactions and its writer lock."""
 
@@ -75,7 +99,7 @@ class SharedIndex:
         self._gate = threading.Condition()
         self._forking = False
         self._writer = WriterLock()
-        self._active: dict[object, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
+        self._active: dict[int, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
 
     # -- environment -----------------------------------------------------------------------------------------------
 
@@ -115,38 +139,40 @@ class SharedIndex:
 
     def _close_if_idle(self, environment: Environment) -> None:
         in_use = environment is self._environment and self.references > 0
-        if not in_use and all(used is not environment for _, used in self._active.values()):
+        if not in_use and all(used is not environment for _, used in list(self._active.values())):
             if environment is self._environment:
                 self._environment = None
             environment.close()
 
     # -- transactions ----------------------------------------------------------------------------------------------
 
-    def begin_read(self) -> tuple[Environment, Any, Callable[[], None]]:
-        """(environment, LMDB's transaction, what to call after its end)."""
-        token = object()
+    def begin_read(self) -> tuple[Environment, Any, Lease]:
+        """(environment, LMDB's transaction, what to end after it)."""
+        lease = Lease(self, None)
         with self._gate, storage_errors(self.path):
             environment = self._open()
             txn = environment.begin()
-            self._active[token] = (threading.get_ident(), environment)
-        return environment, txn, partial(self._ended, token)
+            self._active[id(lease)] = (threading.get_ident(), environment)
+        return environment, txn, lease
 
-    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Callable[[], None]]:
+    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Lease]:
         """The same for writing; waits for other writers."""
         with self._gate:
             if not self._open().writable:
                 raise ReadOnlyError(f"index at {self.path}: nothing can be written there")
         writer = self._writer
-        writer.acquire(self.path, timeout)
-        token = object()
+        if writer.is_mine():
+            raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
+        lease = Lease(self, writer)
         try:
+            writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
                 environment, txn = self._begin_write()
-                self._active[token] = (threading.get_ident(), environment)
+                self._active[id(lease)] = (threading.get_ident(), environment)
         except BaseException:
-            writer.release()
+            lease.end()
             raise
-        return environment, txn, partial(self._write_ended, token, writer)
+        return environment, txn, lease
 
     def _begin_write(self) -> tuple[Environment, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
@@ -176,12 +202,12 @@ class SharedIndex:
     @contextmanager
     def exclusive(self, timeout: float | None) -> Iterator[Environment]:
         """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
-        environment, txn, end = self.begin_write(timeout)
+        environment, txn, lease = self.begin_write(timeout)
         txn.abort()
         try:
             yield environment
         finally:
-            end()
+            lease.end()
 
     def _reopen(self, reason: str) -> Environment:
         if self._active:
@@ -190,19 +216,14 @@ class SharedIndex:
         self.retire(self._environment)
         return self._open()
 
-    def _ended(self, token: object) -> None:
+    def ended(self, lease: Lease) -> None:
+        """A transaction has ended."""
         with self._gate:
-            _, environment = self._active.pop(token)
-            if environment is not self._environment or self.references == 0:
+            _, environment = self._active.pop(id(lease), (0, None))
+            if environment is not None and (environment is not self._environment or self.references == 0):
                 self._close_if_idle(environment)
             if self._forking:
                 self._gate.notify_all()
-
-    def _write_ended(self, token: object, writer: WriterLock) -> None:
-        try:
-            self._ended(token)
-        finally:
-            writer.release()
 
     # -- durability and place ----------------------------------------------------------------------------------------
 

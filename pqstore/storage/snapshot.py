@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +19,7 @@ from pqstore.storage.attached import AttachedReads
 from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import Candidates, KeyIndex, join
@@ -26,11 +28,15 @@ from pqstore.storage.layout import I64, U8, U64
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentTable
+from pqstore.storage.shared import Lease
 from pqstore.storage.state import Identity, RunInfo, State
 
 __all__ = ["Shape", "Snapshot"]
 
 _FEW = 8  # up to this many ids are looked up one by one
+
+
+_FEW_ROWS = 64  # up to so many, looking at one after another is faster than sorting them by segment
 
 
 class Shape:
@@ -56,14 +62,14 @@ class Snapshot(AttachedReads):
         shape: Shape,
         environment: Environment,
         txn: Any,
-        end: Callable[[], None],
+        lease: Lease,
         committed: Committed | None = None,
     ) -> None:
         self._shape = shape
         self._environment = environment
         self._cache = environment.cache
         self._txn = txn
-        self._end: Callable[[], None] | None = end
+        self._lease: Lease | None = lease
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._committed = committed or self._read_committed()
@@ -80,18 +86,18 @@ class Snapshot(AttachedReads):
 
     @property
     def closed(self) -> bool:
-        return self._end is None
+        return self._lease is None
 
     def close(self) -> None:
         """End the transaction; views of `chunks()` die."""
-        end, self._end = self._end, None
-        if end is not None and self._pid == os.getpid():
+        lease, self._lease = self._lease, None
+        if lease is not None and self._pid == os.getpid():
             with self._lock:
                 self._txn.abort()
-            end()
+            lease.end()
 
     def _check(self) -> None:
-        if self._end is None:
+        if self._lease is None:
             raise IndexClosedError("the snapshot is closed")
         if self._pid != os.getpid():
             raise ForkedIndexError("a snapshot cannot be used in a forked child: open a new one there")
@@ -99,12 +105,15 @@ class Snapshot(AttachedReads):
     # -- raw access ----------------------------------------------------------------------------------------------
 
     def _get(self, database: str, key: bytes) -> memoryview | None:
-        with self._lock:
-            value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
-            return value
+        try:
+            with self._lock:
+                value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
+        except lmdb.Error as error:
+            raise translate(error, self._environment.path.parent) from error
+        return value
 
     def _items(self, database: str) -> list[tuple[memoryview, memoryview]]:
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             return list(self._txn.cursor(db=self._environment.databases[database]))
 
     def get(self, database: str, key: bytes) -> memoryview | None:
@@ -113,7 +122,7 @@ class Snapshot(AttachedReads):
 
     def keys(self, database: str) -> list[bytes]:
         """The keys of a database (for this room)."""
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             cursor = self._txn.cursor(db=self._environment.databases[database])
             return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
 
@@ -330,9 +339,20 @@ class Snapshot(AttachedReads):
         self._check()
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty(len(wanted), dtype=np.int64 if self._shape.identity.id_type == "int64" else object)
+        if len(wanted) <= _FEW_ROWS:
+            for place, row in enumerate(wanted.tolist()):
+                out[place] = self._id_at(row)
+            return out
         for where, column, positions in self._id_columns(wanted):
             out[where] = column.take(positions).user()
         return out
+
+    def _id_at(self, row: int) -> int | str:
+        segment, position = divmod(row, self._shape.segment_rows)
+        if segment != self.state.open_segment:
+            return self._ids(segment).at(position)
+        chunk, position = divmod(row, self._shape.chunk_rows)
+        return self._tail_ids(chunk).at(position)
 
     def _id_columns(self, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:
         """(where in `rows`, a column of ids, positions in it), together covering all rows."""

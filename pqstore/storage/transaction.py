@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -24,8 +24,10 @@ from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
 from pqstore.storage.layout import U8
+from pqstore.storage.points import reach
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentEntry, SegmentTable
+from pqstore.storage.shared import Lease
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.staging import clear_staged, pack_staged
 from pqstore.storage.state import MergeJob, Range, RunInfo, State
@@ -45,10 +47,8 @@ _REWRITE_PER_COMMIT = 512
 class WriteTransaction(Snapshot):
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
-    def __init__(
-        self, shape: Shape, environment: Environment, txn: Any, end: Callable[[], None], *, flush: bool
-    ) -> None:
-        super().__init__(shape, environment, txn, end)
+    def __init__(self, shape: Shape, environment: Environment, txn: Any, lease: Lease, *, flush: bool) -> None:
+        super().__init__(shape, environment, txn, lease)
         # Another handle of this process may have opened the file with less durability than this one promises.
         self._flush = flush and environment.sync and not environment.metasync
         self._base = self._committed.state
@@ -62,6 +62,7 @@ class WriteTransaction(Snapshot):
         self._waiting_keys = _Recent([])
         self._tail_recent: _Recent | None = None
         self._private_runs: dict[int, RunReader] = {}
+        self._deletions: list[tuple[str, bytes]] = []
         self._written = 0
         self._staged = False
         self._touched = 0
@@ -75,7 +76,7 @@ class WriteTransaction(Snapshot):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._end is None:
+        if self._lease is None:
             return
         try:
             if kind is None:
@@ -85,8 +86,8 @@ class WriteTransaction(Snapshot):
 
     def close(self) -> None:
         """Undo everything that is not committed."""
-        end, self._end = self._end, None
-        if end is None:
+        lease, self._lease = self._lease, None
+        if lease is None:
             return
         try:
             if self._attachments is not None:
@@ -96,7 +97,7 @@ class WriteTransaction(Snapshot):
                 with storage_errors(self._environment.path.parent):
                     clear_staged(self._environment)
         finally:
-            end()
+            lease.end()
 
     def _transaction_number(self) -> int:
         return int(self._txn.id()) - 1  # of the state that it changes
@@ -188,7 +189,8 @@ class WriteTransaction(Snapshot):
         self._written += len(value)
 
     def _delete(self, database: str, key: bytes) -> None:
-        self._txn.delete(key, db=self._environment.databases[database])
+        # Not before the last commit: what is staged on the way must leave the index as it is.
+        self._deletions.append((database, key))
 
     @property
     def base(self) -> State:
@@ -306,7 +308,7 @@ class WriteTransaction(Snapshot):
         return self._attachments is not None or self.has_any("payloads")
 
     def _check_writable(self) -> None:
-        if self._end is None:
+        if self._lease is None:
             raise IndexClosedError("the write transaction has ended")
         self._check()
 
@@ -369,6 +371,7 @@ class WriteTransaction(Snapshot):
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
         self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._map_ids(column, segment * rows)
+        reach("segment sealed")
 
     # -- the id map ----------------------------------------------------------------------------------------------
 
@@ -395,6 +398,7 @@ class WriteTransaction(Snapshot):
         run = self._current.next_run
         info = write_run(run, keys, rows, self._put)
         self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
+        reach("run written")
         self._waiting.clear()
         self._waiting_keys = _Recent([])
 
@@ -433,6 +437,7 @@ class WriteTransaction(Snapshot):
         job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
         if not done:
             self._current = replace(self._current, merge=job)
+            reach("merge step done")
             return spent
         for reader in inputs:
             delete_run(reader, self._delete)
@@ -441,6 +446,7 @@ class WriteTransaction(Snapshot):
         if job.entries:
             runs = (*runs, RunInfo(job.output, job.entries))
         self._current = replace(self._current, merge=None, runs=runs)
+        reach("merge finished")
         return spent
 
     # -- dead rows -----------------------------------------------------------------------------------------------
@@ -482,6 +488,7 @@ class WriteTransaction(Snapshot):
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
         self._current = replace(self._current, ranges=ranges)
+        reach("segment rewritten")
 
     def rewrite_dead(self, segments: int) -> bool:
         """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
@@ -533,6 +540,7 @@ class WriteTransaction(Snapshot):
         self._staged = True
         self._txn = self._environment.begin(write=True)
         self._written = 0
+        reach("transaction staged")
 
     def _commit(self) -> None:
         noted = self._attachments is not None and self._attachments.changed
@@ -547,7 +555,9 @@ class WriteTransaction(Snapshot):
             self._write_changes()
             if self._attachments is not None:
                 self._attachments.sync()
+            reach("before commit")
             self._txn.commit()
+            reach("after commit")
             self._staged = False
             if self._flush:
                 self._environment.flush()
@@ -556,6 +566,8 @@ class WriteTransaction(Snapshot):
 
     def _write_changes(self) -> None:
         """Everything that was held in memory."""
+        if self._staged:
+            self._delete("meta", layout.STAGED_KEY)
         for chunk in self._dropped_tail:
             for column in (layout.COLUMN_CODES, layout.COLUMN_IDS):
                 self._delete("tail", layout.key2(column, chunk))
@@ -581,8 +593,8 @@ class WriteTransaction(Snapshot):
             else:
                 value = layout.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
                 self._put("segments", layout.key1(segment), value)
-        if self._staged:
-            self._delete("meta", layout.STAGED_KEY)
+        for database, key in self._deletions:
+            self._txn.delete(key, db=self._environment.databases[database])
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
         self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
         self._put("meta", layout.STATE_KEY, self._current.pack())

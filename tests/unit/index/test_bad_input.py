@@ -163,11 +163,11 @@ def test_threads(index: pqstore.Index, threads, error) -> None:
 @pytest.mark.parametrize(
     ("codes", "error"),
     [
-        (np.full((1, 4), 32, dtype=np.uint8), ValueError),
-        (np.full((1, 4), -1), ValueError),
+        (np.full((1, 4), 32, dtype=np.uint8), pqstore.InvalidCodeError),
+        (np.full((1, 4), -1), pqstore.InvalidCodeError),
         (np.zeros((1, 5), dtype=np.uint8), pqstore.DimensionError),
         (np.zeros((1, 4, 1), dtype=np.uint8), pqstore.DimensionError),
-        (np.zeros((1, 4)), TypeError),
+        (np.zeros((1, 4)), pqstore.InvalidCodeError),
     ],
 )
 def test_codes_that_cannot_be_meant(index: pqstore.Index, codes, error) -> None:

@@ -232,3 +232,17 @@ def test_iter_codes_gives_everything(index: pqstore.Index, sift_pq: pqstore.PQ, 
     ids = np.concatenate([ids for ids, _ in blocks])
     np.testing.assert_array_equal(ids, np.setdiff1d(np.arange(10_000), np.arange(0, 10_000, 3)))
     np.testing.assert_array_equal(np.concatenate([codes for _, codes in blocks]), sift_pq.encode(base[ids]))
+
+
+def test_bulk_building_shows_the_index_only_when_it_is_whole(tmp_path: Path, sift_pq: pqstore.PQ, base) -> None:
+    path = tmp_path / "index"
+    bad = np.concatenate((base, np.full((1, 128), np.nan)))
+    with pytest.raises(pqstore.InvalidVectorError), pqstore.Index.create(path, sift_pq, bulk=True) as index:
+        index.add(bad)
+    assert list(tmp_path.iterdir()) == [], "nothing is left of a build that failed"
+    with pqstore.Index.create(path, sift_pq, bulk=True) as index:
+        index.add(base)
+        assert not path.exists()
+        assert index.search(base[3], k=1).ids.tolist() == [3]
+    with pqstore.Index.open(path) as index:
+        assert len(index) == len(base)

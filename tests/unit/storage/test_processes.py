@@ -337,7 +337,8 @@ def test_a_directory_of_somebody_else(create: Create, tmp_path: Path, lockable: 
     with store.write() as txn:
         txn.append(CODES)
     store.close()
-    for entry in (tmp_path, *tmp_path.parents[:2], store.path, *store.path.rglob("*")):
+    private = [parent for parent in tmp_path.parents if parent.stat().st_mode & 0o077 == 0]
+    for entry in (tmp_path, *private, store.path, *store.path.rglob("*")):
         entry.chmod(0o755 if entry.is_dir() else 0o444)
     if lockable:
         (generation_path(store.path, 1) / LOCK_FILE).chmod(0o666)
