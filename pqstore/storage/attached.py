@@ -65,6 +65,11 @@ class AttachedReads:
         """ "int64" or "str"."""
         return self._shape.identity.id_type
 
+    @property
+    def segment_rows(self) -> int:
+        """Rows of a sealed segment."""
+        return self._shape.segment_rows
+
     def live_rows_from(self, start: int, count: int) -> I64:
         """Up to `count` live rows from row `start` on, ascending."""
         found = [np.empty(0, dtype=np.int64)]
@@ -125,10 +130,10 @@ class AttachedReads:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
         names = tuple(self.catalog.names if names is None else names)
-        for key, value in self._payload_values(start, stop):
+        for key, value in self.payload_values(start, stop):
             yield int.from_bytes(key, "big"), unpack_payload(value, key, names)
 
-    def _payload_values(self, start: int, stop: int) -> Iterator[tuple[bytes, memoryview]]:
+    def payload_values(self, start: int, stop: int) -> Iterator[tuple[bytes, memoryview]]:
         """(key, value) of rows from `start` up to `stop`."""
         while start < stop:
             page: list[tuple[bytes, memoryview]] = []

@@ -15,7 +15,7 @@ import numpy as np
 
 from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
-from pqstore.storage.field_column import FieldColumn, FieldEntries
+from pqstore.storage.field_column import FieldEntries
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalWriter, remove_originals, stored_segments
 from pqstore.storage.payloads import PayloadPacker
@@ -41,7 +41,7 @@ class Attachments:
         self._gone_chunks: list[int] = []
         self._columns: dict[tuple[int, int], FieldEntries] = {}  # by chunk of the open segment, and field
         self._sealed: dict[tuple[int, int], FieldEntries] = {}  # by segment sealed here, and field; until written
-        self._open = txn.state.open_segment
+        self._open = txn.base.open_segment
 
     @property
     def catalog(self) -> Catalog:
@@ -143,10 +143,7 @@ class Attachments:
             for chunk in range(first, first + self._shape.segment_rows // size):
                 part = self._columns.pop((chunk, number), None) or self._stored_entries(chunk, number)
                 shift = (chunk - first) * size
-                for tag, (keys, positions) in part.groups.items():
-                    group = entries.groups.setdefault(tag, ([], []))
-                    group[0].extend(keys)
-                    group[1].extend([position + shift for position in positions])
+                entries.extend(part, shift)
         return entries
 
     def _flush_sealed(self) -> None:
@@ -155,8 +152,8 @@ class Attachments:
         fields = range(len(self._catalog.fields))
         if now > self._open and fields:
             for segment in range(self._open, now):
-                if segment in self._gone_segments:
-                    continue
+                if segment not in self._txn.table.entries:
+                    continue  # the open segment was begun again under another number
                 for number in fields:
                     content = self._sealed_entries(segment, number).pack(self._shape.segment_rows)
                     self.put_column(segment, number, content)
@@ -185,36 +182,48 @@ class Attachments:
         self._killed.append(rows)
 
     def moving(self, segment: int, live: I64) -> Callable[[int], None]:
-        """The live rows of a segment are about to be appended again; call the result with the first new row."""
-        first = segment * self._shape.segment_rows
-        rows = first + live
+        """The rows at positions `live` of a segment, sealed or open, are about to be appended again, and the segment to
+        go; call the result with the first new row."""
+        rows = segment * self._shape.segment_rows + live
         originals = self._txn.originals_of(rows) if self._shape.identity.row_bytes else None
-        columns = [(number, self._txn.read_column(segment, number)) for number in range(len(self._catalog.fields))]
+        columns = [self._live_entries(segment, number, live) for number in range(len(self._catalog.fields))]
         contents = self._txn.payload_contents(rows)
 
         def moved(first_new: int) -> None:
-            if originals is not None:
+            if originals is not None and len(live):
                 self._writer().write(first_new, originals)
             new_of = {int(row): first_new + at for at, row in enumerate(rows.tolist())}
             self._put_contents((new_of[row], content) for row, content in contents)
             self._killed.append(np.array([row for row, _ in contents], dtype=np.int64))
-            for number, column in columns:
-                self._move_column(column, number, live, first_new)
+            for number, entries in enumerate(columns):
+                self._enter_again(entries, number, live, first_new)
             self._flush_sealed()
 
         return moved
 
-    def _move_column(self, column: FieldColumn, number: int, live: I64, first_new: int) -> None:
-        """Enter the entries of live rows again, chunk by chunk of their new places."""
+    def _live_entries(self, segment: int, number: int, live: I64) -> FieldEntries:
+        """What a field's column says of the rows at positions `live` of a segment."""
+        entries = FieldEntries()
+        if segment != self._txn.state.open_segment:
+            keep = np.full(self._shape.segment_rows, -1, dtype=np.int64)
+            keep[live] = live
+            self._txn.read_column(segment, number).entries(entries, keep)
+            return entries
+        size, alive = self._shape.chunk_rows, set(live.tolist())
+        first = segment * self._shape.segment_rows // size
+        for chunk in range(first, first + -(-self._txn.state.tail_rows // size)):
+            part = self._columns.get((chunk, number)) or self._stored_entries(chunk, number)
+            entries.extend(part, (chunk - first) * size, alive)
+        return entries
+
+    def _enter_again(self, entries: FieldEntries, number: int, live: I64, first_new: int) -> None:
+        """Enter what is known of moved rows, chunk by chunk of their new places."""
         size = self._shape.chunk_rows
-        new_rows = np.arange(first_new, first_new + len(live), dtype=np.int64)
-        chunks = new_rows // size
-        for chunk in range(int(chunks[0]), int(chunks[-1]) + 1):
-            entries, shift = self._entries_at(chunk, number)
-            inside = chunks == chunk
-            new_position = np.full(self._shape.segment_rows, -1, dtype=np.int64)
-            new_position[live[inside]] = new_rows[inside] - chunk * size + shift
-            column.entries(entries, new_position)
+        for tag, (keys, positions) in entries.groups.items():
+            new_rows = first_new + np.searchsorted(live, np.array(positions, dtype=np.int64))
+            for key, row in zip(keys, new_rows.tolist(), strict=True):
+                into, shift = self._entries_at(row // size, number)
+                into.enter(tag, key, row % size + shift)
 
     def drop(self, segment: int) -> None:
         """A segment is gone."""
@@ -287,7 +296,8 @@ class Attachments:
         if not self._shape.identity.row_bytes:
             return
         environment = self._txn.environment
-        there = stored_segments(environment.path) if self._gone_segments or environment.originals.leftovers else []
+        dropped = self._gone_segments or environment.originals.leftovers
+        there = stored_segments(environment.path) if dropped else []
         gone = [n for n in there if n < self._txn.state.open_segment and n not in self._txn.table.entries]
         # A snapshot of an earlier commit reads them still; the next writer looks again.
         environment.originals.leftovers = bool(gone) and environment.reader_lag()[0] > 0

@@ -42,7 +42,11 @@ class Catalog:
         """The catalog of a record; an empty one when there is none yet."""
         if value is None:
             return cls()
-        record = layout.open_record(value, layout.CATALOG)
+        return cls.from_record(layout.open_record(value, layout.CATALOG))
+
+    @classmethod
+    def from_record(cls, record: layout.Record) -> Catalog:
+        """The catalog of a record that was checked."""
         try:
             names, fields, notes = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
             catalog = cls(tuple(names), tuple(fields), dict(notes))

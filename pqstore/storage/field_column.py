@@ -87,16 +87,24 @@ class FieldEntries:
 
     def add(self, position: int, value: Any) -> None:
         """The row at `position` has the field, with this value."""
-        self._enter(_PRESENT, 0, position)
+        self.enter(_PRESENT, 0, position)
         if isinstance(value, (list, tuple)):
             for member in {key for key in map(typed, value) if key is not None}:
-                self._enter(member[0] + _MEMBER, member[1], position)
+                self.enter(member[0] + _MEMBER, member[1], position)
             return
         key = typed(value)
         if key is not None:
-            self._enter(key[0], key[1], position)
+            self.enter(key[0], key[1], position)
 
-    def _enter(self, tag: int, key: Any, position: int) -> None:
+    def extend(self, other: FieldEntries, shift: int, keep: set[int] | None = None) -> None:
+        """Add the entries of another, `shift` added to their positions; with `keep` only those that end up in it."""
+        for tag, (keys, positions) in other.groups.items():
+            for key, position in zip(keys, positions, strict=True):
+                if keep is None or position + shift in keep:
+                    self.enter(tag, key, position + shift)
+
+    def enter(self, tag: int, key: Any, position: int) -> None:
+        """Add an entry of a group."""
         group = self.groups.get(tag)
         if group is None:
             group = self.groups[tag] = ([], [])
@@ -120,6 +128,14 @@ class FieldEntries:
             group = self.groups.setdefault(its_tag, ([], []))
             group[0].extend(keys)
             group[1].extend(positions)
+
+    def as_set(self) -> set[tuple[int, Any, int]]:
+        """(tag, key, position) of all entries."""
+        return {
+            (tag, key, position)
+            for tag, (keys, positions) in self.groups.items()
+            for key, position in zip(keys, positions, strict=True)
+        }
 
     def pack(self, rows: int) -> bytes:
         """The bytes of a column over `rows` rows."""

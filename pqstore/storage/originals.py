@@ -99,6 +99,29 @@ class OriginalFiles:
             out[where] = taken[:, :row_bytes]
         return out
 
+    def damaged(self, rows: I64, row_bytes: int, segment_rows: int) -> I64:
+        """Places in `rows` of those that cannot be read or fail their checksum, as the files are now."""
+        found = []
+        for segment, where, positions in by_segment(rows, segment_rows):
+            places = np.arange(len(rows))[where]
+            try:
+                stored = _open_map(self._path(segment), row_bytes + ORIGINALS_CRC_BYTES)
+            except FileNotFoundError:
+                found.append(places)
+                continue
+            there = positions < len(stored)
+            wrong = damaged_rows(stored[positions[there]], rows[places[there]])
+            found += [places[~there], places[there][wrong]]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+    def problems(self, rows: I64, row_bytes: int, segment_rows: int) -> list[str]:
+        """What is wrong with the originals of rows that count, in words."""
+        damaged = rows[self.damaged(rows, row_bytes, segment_rows)]
+        if len(damaged) == 0:
+            return []
+        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+        return [f"damaged or missing: row {', '.join(map(str, damaged[:5].tolist()))}{more}"]
+
     def _path(self, segment: int) -> Path:
         """The file of a segment. A compaction removes our generation; the next one shares the files of its rows."""
         path = self._directory / originals_name(segment)
@@ -116,24 +139,30 @@ class OriginalFiles:
         path = self._path(segment)
         with self._lock, file_errors(path):
             try:
-                with path.open("rb") as file:
-                    size = os.fstat(file.fileno()).st_size
-                    if size < rows * stride:
-                        raise CorruptIndexError(
-                            f"originals of segment {segment}: {path} has {size} bytes, "
-                            f"{rows * stride} are needed for row {rows - 1}"
-                        )
-                    content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
+                found = _Mapped(_open_map(path, stride))
             except FileNotFoundError:
                 raise CorruptIndexError(f"originals of segment {segment}: {path} is missing") from None
-            if hasattr(mmap, "MADV_RANDOM"):  # the candidates of a search lie anywhere: no page but theirs
-                content.madvise(mmap.MADV_RANDOM)
-            count = size // stride
-            found = _Mapped(np.frombuffer(content, dtype=np.uint8, count=count * stride).reshape(count, stride))
+            if len(found.rows) < rows:
+                raise CorruptIndexError(
+                    f"originals of segment {segment}: {path} has {path.stat().st_size} bytes, "
+                    f"{rows * stride} are needed for row {rows - 1}"
+                )
             if mapped is not None:
                 found.sound[: len(mapped.sound)] = mapped.sound
             self._maps[segment] = found
             return found
+
+
+def _open_map(path: Path, stride: int) -> U8:
+    """The whole rows of a file as it is now, uint8 (rows, stride), mapped."""
+    with path.open("rb") as file:
+        count = os.fstat(file.fileno()).st_size // stride
+        if count == 0:
+            return np.empty((0, stride), dtype=np.uint8)
+        content = mmap.mmap(file.fileno(), count * stride, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"):  # the candidates of a search lie anywhere: no page but theirs
+        content.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(content, dtype=np.uint8).reshape(count, stride)
 
 
 def damaged_rows(stored: U8, rows: I64) -> I64:

@@ -510,11 +510,17 @@ class WriteTransaction(Snapshot):
         live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
         codes = self.codes_of(live)
         ids = self._shape.codec.column(self.ids_of(live))
+        moved = None
+        if self._has_attachments:
+            moved = self.attachments.moving(segment, live - segment * rows)
+            self.attachments.drop(segment)
         self._leave_tail(span)
         self._delete("tombstones", layout.key1(segment))
         self._bitmaps.pop(segment, None)
         self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._store(codes, ids)
+        if moved is not None:
+            moved(self._current.open_segment * rows)
 
     def _leave_tail(self, span: range) -> None:
         """The chunks of the tail are wanted no more."""
