@@ -28,7 +28,18 @@ from pqstore.errors import (
     TrainingError,
     UnknownIdError,
 )
-from pqstore.index import Index, SearchResult
+from pqstore.index import (
+    Calibration,
+    IdSet,
+    Index,
+    RangeResult,
+    RecallReport,
+    Record,
+    ScrollPage,
+    SearchHits,
+    SearchPlan,
+    SearchResult,
+)
 from pqstore.quantizer import OPQ, PQ, DistanceTable
 
 try:
@@ -39,6 +50,7 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 __all__ = [
     "OPQ",
     "PQ",
+    "Calibration",
     "CorpusFileError",
     "CorruptIndexError",
     "DimensionError",
@@ -46,6 +58,7 @@ __all__ = [
     "DuplicateIdError",
     "ForkedIndexError",
     "FormatVersionError",
+    "IdSet",
     "Index",
     "IndexClosedError",
     "IndexExistsError",
@@ -61,7 +74,13 @@ __all__ = [
     "MissingDependencyError",
     "NotTrainedError",
     "PQStoreError",
+    "RangeResult",
     "ReadOnlyError",
+    "RecallReport",
+    "Record",
+    "ScrollPage",
+    "SearchHits",
+    "SearchPlan",
     "SearchResult",
     "StorageFullError",
     "TrainingError",

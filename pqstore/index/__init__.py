@@ -6,11 +6,13 @@ from pqstore.index.index import Index
 from pqstore.index.recall import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.results import RangeResult, Record, SearchHits, SearchPlan, SearchResult
+from pqstore.index.selection import IdSet
 from pqstore.index.stats import IndexStats
 from pqstore.index.view import SnapshotView
 
 __all__ = [
     "Calibration",
+    "IdSet",
     "IdType",
     "Index",
     "IndexStats",

@@ -104,10 +104,10 @@ def _by_codes(
 
 def _codes(snapshot: Snapshot, space: CodeSpace, selection: Selection | None) -> Any:
     """(rows, codes) of all allowed live rows, in pieces of at most a segment."""
-    if selection is not None and gathers(snapshot, selection):
+    if selection is not None and gathers(snapshot, space, selection):
         rows = selection.rows()
         if len(rows):
-            yield rows, snapshot.codes_of(rows)
+            yield rows, selection.codes(snapshot)
         return
     chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
     for chunk in chunks:

@@ -37,8 +37,10 @@ I64 = npt.NDArray[np.int64]
 
 # Tables held at a time: bounds the memory of a batch whatever its length.
 _TABLE_BYTES = 32 << 20
-# Gathering the code of one row costs as much as scanning about this many rows (benchmarks/answers_filters.py).
-_GATHER_COST = 100
+# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/answers_filters.py),
+# above all for a filter that is used again: its codes are kept, up to so many bytes.
+_GATHER_COST = 20
+_GATHER_BYTES = 8 << 20
 _INCLUDABLE = ("payload", "vector")
 
 
@@ -79,7 +81,7 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
     if "vector" in include:
         hits.vectors = _vectors(snapshot, space, rows)
     if question.explain:
-        hits.plan = _explain(snapshot, selection, rerank)
+        hits.plan = _explain(snapshot, space, selection, rerank)
     return hits
 
 
@@ -144,11 +146,12 @@ def nearest_rows(
     table_bytes = 4 * space.M * space.layout.table_size
     step = max(1, _TABLE_BYTES // table_bytes)
     gathered = None
-    if selection is not None and gathers(snapshot, selection):
-        candidates = selection.rows()
-        gathered = candidates, snapshot.codes_of(candidates)
-    # The same fields, named in the room that each belongs to.
-    chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
+    if selection is not None and gathers(snapshot, space, selection):
+        gathered = selection.rows(), selection.codes(snapshot)
+    chunks: Sequence[CodeChunk] = ()
+    if gathered is None:
+        # The same fields, named in the room that each belongs to.
+        chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
     for start in range(0, len(queries), step):
         tables = space.scan_tables(queries[start : start + step])
         if gathered is None:
@@ -162,9 +165,10 @@ def nearest_rows(
     return distances, rows
 
 
-def gathers(snapshot: Snapshot, selection: Selection) -> bool:
+def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
     """Whether so few rows are allowed that their codes are better fetched one by one."""
-    return selection.count * _GATHER_COST < snapshot.total_rows
+    few = selection.count * _GATHER_COST <= snapshot.total_rows
+    return few and selection.count * space.M <= _GATHER_BYTES
 
 
 def _least_of(tables: F32, rows: I64, codes: npt.NDArray[Any], k: int, threads: int) -> tuple[F32, I64]:
@@ -216,11 +220,11 @@ def _vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:
     return vectors
 
 
-def _explain(snapshot: Snapshot, selection: Selection | None, rerank: int | None) -> SearchPlan:
+def _explain(snapshot: Snapshot, space: CodeSpace, selection: Selection | None, rerank: int | None) -> SearchPlan:
     chunks = len(snapshot.chunks())
     if selection is None:
         return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, chunks, 0, (), (), 0, rerank)
-    method = "gather" if gathers(snapshot, selection) else "masked scan"
+    method = "gather" if gathers(snapshot, space, selection) else "masked scan"
     read = len(selection.masks)
     return SearchPlan(
         method=method if selection.count else "empty",

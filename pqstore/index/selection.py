@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
@@ -20,7 +20,7 @@ from pqstore.index.ids import IdType, as_id_batch
 from pqstore.kernels import CodeChunk
 from pqstore.storage import FieldColumn, RowUnit, Snapshot, kind_of
 
-__all__ = ["Selection", "select"]
+__all__ = ["IdSet", "Selection", "live_mask", "select"]
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
@@ -30,20 +30,51 @@ _MEMO_ENTRIES = 32
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
+class IdSet:
+    """Ids that many searches allow or deny: their rows are looked up once for each state of the index.
+
+    Example: ``mine = pqstore.IdSet(ids)``, then ``index.search(query, allow=mine)`` as often as you like. What is added
+    to or removed from `ids` later does not count.
+    """
+
+    __slots__ = ("_ids",)
+
+    def __init__(self, ids: Any) -> None:
+        self._ids = ids.copy() if isinstance(ids, np.ndarray) else list(ids)
+
+    def __len__(self) -> int:
+        """How many ids were given."""
+        return len(self._ids)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._ids)
+
+
 @dataclass(slots=True)
 class Selection:
-    """The live rows that are allowed, by unit; units without any are not in `masks`."""
+    """The live rows that are allowed: as bitmaps by unit (units without any are left out), as numbers, or both."""
 
     units: Sequence[RowUnit]
-    masks: dict[int, U8]
     count: int
+    _masks: dict[int, U8] | None = None
+    _rows: I64 | None = None
     indexed: tuple[str, ...] = ()
     """Fields answered by their index."""
     scanned: tuple[str, ...] = ()
     """Fields for which payloads were read."""
     payloads_read: int = 0
-    _chunks: list[CodeChunk] | None = field(default=None)
-    _rows: I64 | None = field(default=None)
+    _chunks: list[CodeChunk] | None = None
+    _codes: npt.NDArray[Any] | None = None
+    part_of: Selection | None = None
+    """The selection by filter that this one was made from."""
+
+    @property
+    def masks(self) -> dict[int, U8]:
+        """Bitmaps by place in `units`, 1: allowed."""
+        if self._masks is None:
+            assert self._rows is not None
+            self._masks = _masks_of(self.units, self._rows)
+        return self._masks
 
     def chunks(self, snapshot: Snapshot) -> list[CodeChunk]:
         """What is left to scan: chunks with an allowed row, all others of their rows marked as dead."""
@@ -58,13 +89,22 @@ class Selection:
     def rows(self) -> I64:
         """The rows, ascending."""
         if self._rows is None:
-            found = [
-                np.flatnonzero(np.unpackbits(mask, count=self.units[at].rows, bitorder="little"))
-                + self.units[at].first_row
-                for at, mask in self.masks.items()
-            ]
+            found = [_positions(mask) + self.units[at].first_row for at, mask in self.masks.items()]
             self._rows = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
         return self._rows
+
+    def codes(self, snapshot: Snapshot) -> npt.NDArray[Any]:
+        """Stored labels (count, M) of the rows."""
+        if self._codes is None:
+            self._codes = snapshot.codes_of(self.rows())
+        return self._codes
+
+
+def _positions(mask: U8) -> I64:
+    """Positions of the bits that are set, ascending."""
+    places = np.flatnonzero(mask)
+    inside, bits = np.nonzero(np.unpackbits(mask[places], bitorder="little").reshape(-1, 8))
+    return places[inside] * 8 + bits
 
 
 def select(
@@ -78,27 +118,63 @@ def select(
             of value that the field never has.
         InvalidIdError: `allow` or `deny` are no ids of this index.
     """
-    if where is None and allow is None and deny is None:
-        return None
-    chosen = _by_filter(snapshot, where) if where is not None else None
+    chosen = None if where is None else _by_filter(snapshot, where)
     if allow is None and deny is None:
         return chosen
+    if not all(isinstance(ids, (IdSet, type(None))) for ids in (allow, deny)):
+        return _combine(snapshot, id_type, chosen, allow, deny)
+    key = ("sets", id(chosen), allow, deny)
+    known: Selection | None = snapshot.memo.get(key)
+    # `chosen` may have made room for another since, and its number be given again: what was combined is kept with it.
+    if known is None or known.part_of is not chosen:
+        known = _combine(snapshot, id_type, chosen, allow, deny)
+        known.part_of = chosen
+        _keep(snapshot, key, known)
+    return known
+
+
+def _keep(snapshot: Snapshot, key: tuple[Any, ...], selection: Selection) -> None:
+    """Remember a selection for this state of the index, in place of the oldest where there are many."""
+    memo = snapshot.memo
+    kept = [other for other in memo if isinstance(other, tuple) and other[0] == key[0]]
+    if len(kept) >= max(1, min(_MEMO_ENTRIES, _MEMO_BYTES // (1 + snapshot.total_rows // 8))):
+        memo.pop(kept[0], None)
+    memo[key] = selection
+
+
+def _combine(snapshot: Snapshot, id_type: IdType, chosen: Selection | None, allow: Any, deny: Any) -> Selection:
+    """What a filter leaves (None: all), within the ids to allow and without those to deny; one of them is given."""
     units = _units(snapshot)
-    masks = dict(chosen.masks) if chosen is not None else None
+    denied = None if deny is None else _rows_of(snapshot, deny, id_type)
     if allow is not None:
-        allowed = _masks_of(units, _rows_of(snapshot, allow, id_type))
-        masks = allowed if masks is None else {at: masks[at] & mask for at, mask in allowed.items() if at in masks}
-    if masks is None:
-        masks = {at: live_mask(unit) for at, unit in enumerate(units)}
-    if deny is not None:
-        for at, mask in _masks_of(units, _rows_of(snapshot, deny, id_type)).items():
+        rows = _rows_of(snapshot, allow, id_type)
+        if denied is not None:
+            rows = np.setdiff1d(rows, denied, assume_unique=True)
+        if chosen is not None:
+            rows = rows[_are_in(chosen, rows)]
+        result = Selection(units, len(rows), _rows=rows)
+    else:
+        assert denied is not None
+        masks = dict(chosen.masks) if chosen is not None else {at: live_mask(unit) for at, unit in enumerate(units)}
+        for at, mask in _masks_of(units, denied).items():
             if at in masks:
                 masks[at] = masks[at] & ~mask
-    masks = {at: mask for at, mask in masks.items() if mask.any()}
-    result = Selection(units, masks, _count(masks))
+        masks = {at: mask for at, mask in masks.items() if mask.any()}
+        result = Selection(units, _count(masks), masks)
     if chosen is not None:
         result.indexed, result.scanned, result.payloads_read = chosen.indexed, chosen.scanned, chosen.payloads_read
     return result
+
+
+def _are_in(selection: Selection, rows: I64) -> npt.NDArray[np.bool_]:
+    """Which of ascending rows a selection allows."""
+    inside = np.zeros(len(rows), dtype=np.bool_)
+    for at, mask in selection.masks.items():
+        unit = selection.units[at]
+        start, stop = np.searchsorted(rows, (unit.first_row, unit.first_row + unit.rows)).tolist()
+        positions = rows[start:stop] - unit.first_row
+        inside[start:stop] = (mask[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1
+    return inside
 
 
 def live_mask(unit: RowUnit) -> U8:
@@ -118,8 +194,15 @@ def _units(snapshot: Snapshot) -> Sequence[RowUnit]:
 
 
 def _rows_of(snapshot: Snapshot, ids: Any, id_type: IdType) -> I64:
-    rows = snapshot.rows_of(as_id_batch(ids, id_type))
-    return np.unique(rows[rows >= 0])
+    """Live rows of ids, ascending."""
+    if not isinstance(ids, IdSet):
+        rows = snapshot.rows_of(as_id_batch(ids, id_type))
+        return np.unique(rows[rows >= 0])
+    known: I64 | None = snapshot.memo.get(ids)
+    if known is None:
+        rows = snapshot.rows_of(as_id_batch(list(ids), id_type))
+        known = snapshot.memo[ids] = np.unique(rows[rows >= 0])
+    return known
 
 
 def _masks_of(units: Sequence[RowUnit], rows: I64) -> dict[int, U8]:
@@ -153,10 +236,7 @@ def _by_filter(snapshot: Snapshot, where: Any) -> Selection:
         return known
     _refuse_unknown_fields(snapshot, condition)
     found = _evaluate(snapshot, condition)
-    kept = [other for other in memo if isinstance(other, tuple) and other[0] == "where"]
-    if len(kept) >= max(1, min(_MEMO_ENTRIES, _MEMO_BYTES // (1 + snapshot.total_rows // 8))):
-        memo.pop(kept[0], None)  # the oldest
-    memo[key] = found
+    _keep(snapshot, key, found)
     return found
 
 
@@ -191,8 +271,9 @@ def _evaluate(snapshot: Snapshot, condition: Condition) -> Selection:
     _refuse_incomparable(halves.scanned, watched)
     return Selection(
         units,
-        masks,
         _count(masks),
+        masks,
+        None,
         tuple(sorted(set(fields_of(halves.indexed)))) if halves.indexed is not None else (),
         tuple(sorted(set(fields_of(halves.scanned)))) if halves.scanned is not None else (),
         read,

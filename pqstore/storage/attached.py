@@ -120,9 +120,8 @@ class AttachedReads:
         names = self.catalog.names
         found: list[dict[str, Any] | None] = []
         for row in np.asarray(rows, dtype=np.int64).tolist():
-            key = layout.key1(row)
-            value = self.get("payloads", key)
-            found.append(None if value is None else unpack_payload(value, key, names))
+            value = self.get("payloads", layout.key1(row))
+            found.append(None if value is None else unpack_payload(value, row, names))
         return found
 
     def payload_items(
@@ -130,35 +129,34 @@ class AttachedReads:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
         names = tuple(self.catalog.names if names is None else names)
-        for key, value in self.payload_values(start, stop):
-            yield int.from_bytes(key, "big"), unpack_payload(value, key, names)
+        for row, value in self.payload_values(start, stop):
+            yield row, unpack_payload(value, row, names)
 
-    def payload_values(self, start: int, stop: int) -> Iterator[tuple[bytes, memoryview]]:
-        """(key, value) of rows from `start` up to `stop`."""
+    def payload_values(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
+        """(row, value) of rows from `start` up to `stop`."""
         while start < stop:
-            page: list[tuple[bytes, memoryview]] = []
+            page: list[tuple[int, memoryview]] = []
             with self._lock:
                 self._check()
                 cursor = self._txn.cursor(db=self._environment.databases["payloads"])
                 if cursor.set_range(layout.key1(start)):
                     for key, value in cursor:
-                        name = bytes(key)
-                        if int.from_bytes(name, "big") >= stop or len(page) == _PAGE_ITEMS:
+                        row = int.from_bytes(key, "big")
+                        if row >= stop or len(page) == _PAGE_ITEMS:
                             break
-                        page.append((name, value))
+                        page.append((row, value))
             yield from page
             if len(page) < _PAGE_ITEMS:
                 return
-            start = int.from_bytes(page[-1][0], "big") + 1
+            start = page[-1][0] + 1
 
     def payload_contents(self, rows: I64) -> list[tuple[int, bytes]]:
         """(row, msgpack bytes) of those of the rows that have a payload, in the order of `rows`."""
         found = []
         for row in rows.tolist():
-            key = layout.key1(row)
-            value = self.get("payloads", key)
+            value = self.get("payloads", layout.key1(row))
             if value is not None:
-                found.append((row, bytes(layout.open_payload(value, key))))
+                found.append((row, bytes(layout.open_payload(value, row))))
         return found
 
     # -- columns of fields -----------------------------------------------------------------------------------------

@@ -92,11 +92,8 @@ class Attachments:
 
     def _put_contents(self, contents: Any) -> None:
         """(row, msgpack bytes), ascending and beyond all rows that have a payload."""
-        items = []
-        for row, content in contents:
-            key = layout.key1(row)
-            items.append((key, layout.pack_payload(key, content)))
-        self._txn.put_last("payloads", items)
+        key, value = layout.key1, layout.pack_payload
+        self._txn.put_last("payloads", [(key(row), value(row, content)) for row, content in contents])
 
     def _enter(self, first_row: int, number: int, name: str, payloads: Sequence[Any]) -> None:
         """Enter one field of the payloads of new rows."""

@@ -315,20 +315,21 @@ def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
     return array
 
 
-# Payloads: too many and too small for the long header. A CRC-32 over row (u64, big-endian, the key) and msgpack.
-_PAYLOAD_CRC: Final = struct.Struct("<I")
+# Payloads: too many and too small for the long header. A CRC-32 (u32) of msgpack bytes, begun with the row number's low
+# 32 bits in place of 0, and these bytes.
 
 
-def pack_payload(key: bytes, content: bytes) -> bytes:
-    """The value of a payload under its key."""
-    return _PAYLOAD_CRC.pack(crc32(content, crc32(key))) + content
+def pack_payload(row: int, content: bytes) -> bytes:
+    """The value of the payload of a row."""
+    return crc32(content, row & 0xFFFFFFFF).to_bytes(4, "little") + content
 
 
-def open_payload(value: memoryview, key: bytes) -> memoryview:
+def open_payload(value: memoryview, row: int) -> memoryview:
     """The msgpack bytes of a payload, which lie in `value`."""
-    if len(value) < 5 or _PAYLOAD_CRC.unpack_from(value)[0] != crc32(value[4:], crc32(key)):
-        raise CorruptIndexError(f"payload of row {int.from_bytes(key, 'big')}: the checksum does not match its bytes")
-    return value[4:]
+    content = value[4:]
+    if len(value) < 5 or int.from_bytes(value[:4], "little") != crc32(content, row & 0xFFFFFFFF):
+        raise CorruptIndexError(f"payload of row {row}: the checksum does not match its bytes")
+    return content
 
 
 # Files of originals: named by segment; each row is followed by its CRC-32.

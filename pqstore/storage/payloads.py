@@ -38,7 +38,7 @@ class PayloadPacker:
         Raises:
             InvalidPayloadError: not a map with str keys, a value that msgpack cannot carry, or more than 64 MiB.
         """
-        if not isinstance(payload, Mapping):
+        if type(payload) is not dict and not isinstance(payload, Mapping):
             raise InvalidPayloadError(
                 f"payload {position} must be a dict with str keys, or None, got {type(payload).__name__}"
             )
@@ -77,15 +77,15 @@ class PayloadPacker:
         return number
 
 
-def unpack_payload(value: memoryview, key: bytes, names: tuple[str, ...] | list[str]) -> dict[str, Any]:
+def unpack_payload(value: memoryview, row: int, names: tuple[str, ...] | list[str]) -> dict[str, Any]:
     """The payload of a stored value, its checksum verified. Datetimes are in UTC.
 
     Raises:
         CorruptIndexError: names the row.
     """
-    content = layout.open_payload(value, key)
+    content = layout.open_payload(value, row)
     try:
         plain = msgpack.unpackb(content, raw=False, timestamp=3, strict_map_key=False)
         return {names[name] if type(name) is int else name: entry for name, entry in plain.items()}
     except (ValueError, TypeError, AttributeError, IndexError, msgpack.exceptions.UnpackException) as error:
-        raise CorruptIndexError(f"payload of row {int.from_bytes(key, 'big')}: cannot be read ({error})") from error
+        raise CorruptIndexError(f"payload of row {row}: cannot be read ({error})") from error

@@ -66,10 +66,9 @@ class AttachmentSalvage:
             return None
         found: list[Any] = []
         for row in rows.tolist():
-            key = layout.key1(row)
-            value = self._payload(key)
+            value = self._payload(layout.key1(row))
             try:
-                found.append(None if value is None else unpack_payload(value, key, self.catalog.names))
+                found.append(None if value is None else unpack_payload(value, row, self.catalog.names))
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the payload is lost")
                 found.append(None)

@@ -209,7 +209,7 @@ class WriteTransaction(Snapshot):
         """Put ascending keys that are beyond all keys of a database."""
         with self._txn.cursor(db=self._environment.databases[database]) as cursor:
             cursor.putmulti(items, append=True)
-        self._written += sum(len(value) for _, value in items)
+        self._written += sum([len(value) for _, value in items])
 
     def has_any(self, database: str) -> bool:
         """Whether a database has records."""

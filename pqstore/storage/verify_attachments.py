@@ -63,11 +63,10 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
     state, rows_a_segment = snapshot.state, snapshot.segment_rows
     next_row = state.open_segment * rows_a_segment + state.tail_rows
-    for key, value in snapshot.payload_values(0, next_row):
-        row = int.from_bytes(key, "big")
+    for row, value in snapshot.payload_values(0, next_row):
         name = f"payload of row {row}"
         try:
-            unpack_payload(value, key, catalog.names)
+            unpack_payload(value, row, catalog.names)
         except CorruptIndexError as error:
             yield Problem(18, name, str(error))
         try:

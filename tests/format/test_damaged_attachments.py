@@ -154,7 +154,7 @@ def test_a_payload_of_a_dead_row(index: Path) -> None:
     with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
         payloads = env.open_db(b"payloads", create=False)
         with env.begin(write=True, db=payloads) as txn:
-            txn.put(layout.key1(9), layout.pack_payload(layout.key1(9), b"\x80"))
+            txn.put(layout.key1(9), layout.pack_payload(9, b"\x80"))
     assert broken(index) == {19}
 
 

@@ -228,7 +228,8 @@ class AnswersMachine(RuleBasedStateMachine):
     def in_row_order(self) -> None:
         """Rewriting segments appends their live rows again: content is the model's, order the index's."""
         order = list(self.index)
-        assert len(order) == len(self.model) and set(order) == set(self.model)
+        assert len(order) == len(self.model)
+        assert set(order) == set(self.model)
         self.model = {id: self.model[id] for id in order}
 
     def views(self) -> list:
