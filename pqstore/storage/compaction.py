@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +57,7 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     with environment.begin(write=True) as txn:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
-        txn.put(layout.STATE_KEY, replace(state, superseded=True).pack(), db=meta)
+        txn.put(layout.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
     reach("old generation marked")
     generations.remove_leftovers(index, generation + 1)
 

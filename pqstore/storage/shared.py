@@ -177,11 +177,12 @@ class SharedIndex:
     def _begin_write(self) -> tuple[Environment, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
         environment = self._open()
-        if not is_current(self.path, self.generation):
-            self.retire(environment)
-            environment = self._open()
-        elif not environment.keeps_its_lock_file():
-            environment = self._reopen("its lock file was removed")
+        if not environment.is_newest():
+            if is_current(self.path, self.generation):
+                environment = self._reopen("its lock file was removed")
+            else:
+                self.retire(environment)
+                environment = self._open()
         try:
             txn = environment.begin(write=True)
         except lmdb.PanicError:
