@@ -1,0 +1,5 @@
+"""The ``pqstore`` command."""
+
+from pqstore.cli.main import main
+
+__all__ = ["main"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from pqstore.errors import KernelError
 from pqstore.kernels import reference
 from pqstore.kernels.backend import F32, F64, I64, Kernels
 from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.compiled import CompiledKernels
 from pqstore.kernels.layout import CodeLayout
 
 __all__ = ["active", "available", "get"]
@@ -55,7 +58,8 @@ class NumpyKernels:
 
 def available() -> tuple[str, ...]:
     """Names of the kernels that can run here, best first."""
-    return ("numpy",)
+    native = _native()
+    return (*native.available(), "numpy") if native else ("numpy",)
 
 
 @cache
@@ -67,7 +71,11 @@ def get(name: str) -> Kernels:
     """
     if name not in available():
         raise KernelError(f"no kernel {name!r} on this machine: choose one of {', '.join(available())}")
-    return NumpyKernels()
+    if name == "numpy":
+        return NumpyKernels()
+    native = _native()
+    assert native is not None
+    return CompiledKernels(native.NativeKernels(name))
 
 
 @cache
@@ -78,3 +86,15 @@ def active() -> Kernels:
         KernelError: ``PQSTORE_KERNEL`` names kernels that are unknown or cannot run here.
     """
     return get(os.environ.get("PQSTORE_KERNEL") or available()[0])
+
+
+@cache
+def _native() -> ModuleType | None:
+    """The compiled module, or None where it was never built. One that was built and does not load is an error."""
+    name = "pqstore.kernels._native"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        return None

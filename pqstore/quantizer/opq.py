@@ -102,7 +102,7 @@ class OPQ(Quantizer):
             raise InvalidQuantizerError(f"R has shape {self._R.shape}, but the codewords are for D = {D}")
         return codewords, D
 
-    def fit(  # noqa: PLR0917  # the order of nanopq's arguments
+    def fit(  # the order of nanopq's arguments
         self,
         vecs: VectorsLike,
         parametric_init: bool = False,

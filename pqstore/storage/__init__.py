@@ -1,0 +1,26 @@
+"""Bytes on disk: LMDB environment, transactions, record layout, id map, checksums. Knows no quantizer.
+
+`Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
+"""
+
+from pqstore.storage.cache import StoredChunk
+from pqstore.storage.packing import RowPacking
+from pqstore.storage.problem import Problem
+from pqstore.storage.repair import RepairReport, repair
+from pqstore.storage.snapshot import Snapshot
+from pqstore.storage.stats import StoreStats
+from pqstore.storage.store import Durability, Store
+from pqstore.storage.transaction import WriteTransaction
+
+__all__ = [
+    "Durability",
+    "Problem",
+    "RepairReport",
+    "RowPacking",
+    "Snapshot",
+    "Store",
+    "StoreStats",
+    "StoredChunk",
+    "WriteTransaction",
+    "repair",
+]

@@ -1,0 +1,37 @@
+// Kernels for x86-64 with AVX2, FMA and BMI.
+#include "avx2/interleaved_scan.h"
+#include "avx2/nearest.h"
+#include "avx2/nibble_scan.h"
+#include "avx2/prefix_scan.h"
+#include "avx2/tables.h"
+#include "common/blocks.h"
+#include "common/plain_scan.h"
+#include "common/tables.h"
+#include "kernels.h"
+
+namespace pqstore {
+namespace {
+
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+           __builtin_cpu_supports("bmi2");
+}
+
+void scan(const ScanRequest& request) {
+    switch (request.layout.kind) {
+        case LayoutKind::kBlock8:
+            if (request.queries == 1) return run_scan<PrefixScanner>(request);
+            return run_scan<InterleavedScanner>(request);
+        case LayoutKind::kBlock4: return run_scan<NibbleScanner>(request);
+        default: return plain_scan(request);
+    }
+}
+
+}  // namespace
+
+const KernelSet kAvx2Kernels = {
+    "avx2",      has_avx2,      dtables_avx2, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
+    pack_blocks, unpack_blocks, scan,
+};
+
+}  // namespace pqstore

@@ -1,0 +1,60 @@
+// Float tables to bytes that never overestimate.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace pqstore {
+namespace {
+
+inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
+inline __m256i load_unaligned(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+// Asks for `size` bytes that lie `ahead` bytes beyond `codes`. They may lie beyond the codes: a prefetch never faults.
+inline void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) {
+    const uintptr_t first = reinterpret_cast<uintptr_t>(codes) + static_cast<uintptr_t>(ahead);
+    for (uintptr_t line = 0; line < static_cast<uintptr_t>(size); line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(first + line), _MM_HINT_T0);
+}
+
+inline float least_of(__m256 v) {
+    v = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));
+    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0x4e));
+    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0xb1));
+    return _mm256_cvtss_f32(v);
+}
+
+// bytes[i] = floor(min(values[i] * scale, 255)), for values >= 0; NaN gives 255. `count` is a multiple of 32.
+inline void quantize_down(const float* values, int64_t count, float scale, uint8_t* bytes) {
+    const __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(255.0f);
+    // Packing works within 128-bit halves: this order undoes it.
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (int64_t i = 0; i < count; i += 32) {
+        __m256i words[4];
+        for (int j = 0; j < 4; ++j)
+            words[j] = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_load_ps(values + i + 8 * j), factor), most));
+        const __m256i low = _mm256_packus_epi32(words[0], words[1]), high = _mm256_packus_epi32(words[2], words[3]);
+        const __m256i packed = _mm256_packus_epi16(low, high);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(bytes + i), _mm256_permutevar8x32_epi32(packed, order));
+    }
+}
+
+// Splits u8 sums into u16: `a` holds vectors 0..15 and `b` vectors 16..31 of a block, each in the low half for one
+// sub-space and in the high half for the other. Even vectors go to `even`, odd ones to `odd`.
+inline void widen_add(__m256i a, __m256i b, __m256i& even, __m256i& odd) {
+    const __m256i low_bytes = _mm256_set1_epi16(255);
+    const __m256i x = _mm256_permute2x128_si256(a, b, 0x20), y = _mm256_permute2x128_si256(a, b, 0x31);
+    even = _mm256_add_epi16(even, _mm256_add_epi16(_mm256_and_si256(x, low_bytes), _mm256_and_si256(y, low_bytes)));
+    odd = _mm256_add_epi16(odd, _mm256_add_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8)));
+}
+
+// The lanes of a block whose u16 sum is not above the limit (compared as signed: sums stay below 32,768).
+inline uint32_t lanes_within(__m256i even, __m256i odd, __m256i limit) {
+    const __m256i even_over = _mm256_cmpgt_epi16(even, limit), odd_over = _mm256_cmpgt_epi16(odd, limit);
+    const __m256i over = _mm256_blendv_epi8(even_over, odd_over, _mm256_set1_epi16(static_cast<int16_t>(0xff00)));
+    return ~static_cast<uint32_t>(_mm256_movemask_epi8(over));
+}
+
+}  // namespace
+}  // namespace pqstore

@@ -1,0 +1,260 @@
+// The Python module pqstore.kernels._native: checks sizes and types, lets go of the GIL, calls a kernel.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "crc32.h"
+#include "dispatch.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace pqstore {
+namespace {
+
+template <typename T, int kAxes>
+using In = nb::ndarray<const T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
+template <typename T, int kAxes>
+using Out = nb::ndarray<T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
+using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+// Codes of 1, 2 or 4 bytes, unsigned.
+using AnyCodes = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using AnyCodesOut = nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void require(bool condition, const char* what) {
+    if (!condition) throw nb::value_error(what);
+}
+
+template <typename Array>
+int64_t extent(const Array& array, size_t i) {
+    return static_cast<int64_t>(array.shape(i));
+}
+
+int code_width(nb::dlpack::dtype dtype) {
+    require(dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::UInt) && dtype.lanes == 1 && dtype.bits <= 32,
+            "codes must be uint8, uint16 or uint32");
+    return dtype.bits / 8;
+}
+
+void require_width(int64_t Ks, int width) {
+    require(Ks <= (int64_t{1} << (8 * width)), "the dtype of the codes cannot hold Ks - 1");
+}
+
+Codewords checked_codewords(const In<float, 3>& codewords) {
+    const Codewords checked{codewords.data(), extent(codewords, 0), extent(codewords, 1), extent(codewords, 2)};
+    require(checked.Ks >= 1 && checked.Ds >= 1, "codewords must have Ks >= 1 and Ds >= 1");
+    require(checked.Ks <= std::numeric_limits<int32_t>::max(), "too many codewords");
+    return checked;
+}
+
+Layout checked_layout(const std::string& kind, int64_t M, int64_t table_size) {
+    require(M >= 1 && M <= (1 << 24), "M is out of range");
+    require(table_size >= 1, "table_size is out of range");
+    if (kind == "block8") {
+        require(table_size == 256, "block8 takes tables of 256 entries");
+        return {LayoutKind::kBlock8, M, table_size};
+    }
+    if (kind == "block4") {
+        require(table_size == 16, "block4 takes tables of 16 entries");
+        return {LayoutKind::kBlock4, M, table_size};
+    }
+    if (kind == "rows16") return {LayoutKind::kRows16, M, table_size};
+    if (kind == "rows32") return {LayoutKind::kRows32, M, table_size};
+    throw nb::value_error(("unknown layout " + kind).c_str());
+}
+
+// The chunks of a scan. Holds their buffers while the GIL is released.
+class ChunkList {
+  public:
+    ChunkList(nb::handle chunks, const Layout& layout) {
+        const nb::object fast = nb::steal(PySequence_Fast(chunks.ptr(), "chunks must be a sequence"));
+        if (!fast.is_valid()) throw nb::python_error();
+        const Py_ssize_t count = PySequence_Fast_GET_SIZE(fast.ptr());
+        chunks_.reserve(static_cast<size_t>(count));
+        // Reserved, because a Py_buffer must not move while it is held.
+        buffers_.reserve(2 * static_cast<size_t>(count));
+        try {
+            for (Py_ssize_t i = 0; i < count; ++i) add(PySequence_Fast_GET_ITEM(fast.ptr(), i), layout);
+        } catch (...) {
+            release();
+            throw;
+        }
+    }
+    ChunkList(const ChunkList&) = delete;
+    ChunkList& operator=(const ChunkList&) = delete;
+    ~ChunkList() { release(); }
+
+    const Chunk* data() const { return chunks_.data(); }
+    int64_t size() const { return static_cast<int64_t>(chunks_.size()); }
+
+  private:
+    // A chunk is the tuple (packed, rows, first_row, dead) of pqstore/kernels/chunk.py.
+    void add(PyObject* item, const Layout& layout) {
+        require(PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 4, "a chunk is a tuple (packed, rows, first_row, dead)");
+        const int64_t rows = whole_number(PyTuple_GET_ITEM(item, 1)), first_row = whole_number(PyTuple_GET_ITEM(item, 2));
+        require(rows >= 0 && rows <= std::numeric_limits<int64_t>::max() / (64 * (layout.M + 1)) - kBlockRows,
+                "rows of a chunk is out of range");
+        require(first_row >= 0 && first_row <= std::numeric_limits<int64_t>::max() - rows, "first_row is out of range");
+        const Py_buffer& packed = hold(PyTuple_GET_ITEM(item, 0));
+        require(packed.len >= layout.packed_size(rows), "a chunk's packed codes are shorter than its rows");
+        Chunk chunk{static_cast<const uint8_t*>(packed.buf), rows, first_row, nullptr};
+        if (PyTuple_GET_ITEM(item, 3) != Py_None) {
+            const Py_buffer& dead = hold(PyTuple_GET_ITEM(item, 3));
+            require(dead.len >= (rows + 7) / 8, "a chunk's bitmap of dead rows is shorter than its rows");
+            chunk.dead = static_cast<const uint8_t*>(dead.buf);
+        }
+        if (rows > 0) chunks_.push_back(chunk);
+    }
+
+    static int64_t whole_number(PyObject* number) {
+        const long long value = PyLong_AsLongLong(number);
+        if (value == -1 && PyErr_Occurred()) throw nb::python_error();
+        return value;
+    }
+
+    const Py_buffer& hold(PyObject* array) {
+        Py_buffer buffer;
+        if (PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS) != 0) throw nb::python_error();
+        buffers_.push_back(buffer);
+        require(buffer.itemsize == 1, "packed codes and bitmaps are uint8");
+        return buffers_.back();
+    }
+
+    void release() {
+        for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
+        buffers_.clear();
+    }
+
+    std::vector<Chunk> chunks_;
+    std::vector<Py_buffer> buffers_;
+};
+
+// One set of kernels, as Python sees it. Every result is written into arrays that the caller made.
+class BoundKernels {
+  public:
+    explicit BoundKernels(const std::string& name) : kernels_(find_kernels(name)) {
+        if (!kernels_) throw nb::value_error(("no kernels named " + name + " run here").c_str());
+    }
+
+    std::string name() const { return kernels_->name; }
+
+    void dtables(const In<float, 2>& queries, const In<float, 3>& codewords, bool dot, const Out<float, 3>& tables) const {
+        const Codewords checked = checked_codewords(codewords);
+        const int64_t n = extent(queries, 0);
+        require(extent(queries, 1) == checked.M * checked.Ds, "queries must be (n, M * Ds)");
+        require(extent(tables, 0) == n && extent(tables, 1) == checked.M && extent(tables, 2) == checked.Ks, "tables must be (n, M, Ks)");
+        nb::gil_scoped_release released;
+        kernels_->dtables(queries.data(), n, checked, dot, tables.data());
+    }
+
+    void adist(const In<float, 2>& table, const AnyCodes& codes, int threads, const Out<float, 1>& distances) const {
+        const CodeRows rows{codes.data(), extent(codes, 0), extent(codes, 1), code_width(codes.dtype())};
+        require(rows.M >= 1 && extent(table, 0) == rows.M, "the table must be (M, Ks) with the codes' M");
+        require(extent(distances, 0) == rows.n, "distances must be (n,)");
+        nb::gil_scoped_release released;
+        kernels_->adist(table.data(), extent(table, 1), rows, threads, distances.data());
+    }
+
+    void encode(const In<float, 2>& vectors, const In<float, 3>& codewords, int threads, const AnyCodesOut& codes) const {
+        const Codewords checked = checked_codewords(codewords);
+        const int64_t n = extent(vectors, 0);
+        const int width = code_width(codes.dtype());
+        require_width(checked.Ks, width);
+        require(extent(vectors, 1) == checked.M * checked.Ds, "vectors must be (n, M * Ds)");
+        require(extent(codes, 0) == n && extent(codes, 1) == checked.M, "codes must be (n, M)");
+        nb::gil_scoped_release released;
+        kernels_->encode(vectors.data(), n, checked, threads, width, codes.data());
+    }
+
+    void lloyd_step(const In<float, 3>& groups, const In<float, 3>& codewords, int threads, const AnyCodesOut& labels,
+                    const Out<double, 3>& sums, const Out<int64_t, 2>& counts) const {
+        const Codewords checked = checked_codewords(codewords);
+        const int64_t M = checked.M, Ks = checked.Ks, n = extent(groups, 1);
+        const int width = code_width(labels.dtype());
+        require_width(Ks, width);
+        require(extent(groups, 0) == M && extent(groups, 2) == checked.Ds, "groups must be (M, n, Ds)");
+        require(extent(labels, 0) == M && extent(labels, 1) == n, "labels must be (M, n)");
+        require(extent(sums, 0) == M && extent(sums, 1) == Ks && extent(sums, 2) == checked.Ds, "sums must be (M, Ks, Ds)");
+        require(extent(counts, 0) == M && extent(counts, 1) == Ks, "counts must be (M, Ks)");
+        nb::gil_scoped_release released;
+        kernels_->lloyd_step(groups.data(), n, checked, threads, width, labels.data(), sums.data(), counts.data());
+    }
+
+    void pack(const std::string& kind, const In<uint8_t, 2>& codes, const Out<uint8_t, 1>& packed) const {
+        const Layout layout = checked_layout(kind, extent(codes, 1), kind == "block4" ? 16 : 256);
+        require(layout.in_blocks(), "only block layouts are packed");
+        require(extent(packed, 0) == layout.packed_size(extent(codes, 0)), "packed has the wrong size");
+        nb::gil_scoped_release released;
+        kernels_->pack(layout, codes.data(), extent(codes, 0), packed.data());
+    }
+
+    void unpack(const std::string& kind, const Bytes& packed, const Out<uint8_t, 2>& codes) const {
+        const Layout layout = checked_layout(kind, extent(codes, 1), kind == "block4" ? 16 : 256);
+        require(layout.in_blocks(), "only block layouts are unpacked");
+        require(extent(packed, 0) >= layout.packed_size(extent(codes, 0)), "packed codes are shorter than the rows");
+        nb::gil_scoped_release released;
+        kernels_->unpack(layout, packed.data(), extent(codes, 0), codes.data());
+    }
+
+    void scan(nb::handle chunks, const std::string& kind, const In<float, 3>& tables, int threads,
+              const Out<float, 2>& distances, const Out<int64_t, 2>& rows) const {
+        const Layout layout = checked_layout(kind, extent(tables, 1), extent(tables, 2));
+        const int64_t queries = extent(tables, 0), k = extent(distances, 1);
+        require(threads >= 1, "threads must be at least 1");
+        require(extent(distances, 0) == queries && extent(rows, 0) == queries && extent(rows, 1) == k, "results must be (n, k)");
+        const ChunkList list(chunks, layout);
+        nb::gil_scoped_release released;
+        kernels_->scan({list.data(), list.size(), layout, tables.data(), queries, k, threads, distances.data(), rows.data()});
+    }
+
+  private:
+    const KernelSet* kernels_;
+};
+
+std::vector<std::string> available() {
+    std::vector<std::string> names;
+    for (const KernelSet* kernels : runnable_kernels()) names.emplace_back(kernels->name);
+    return names;
+}
+
+uint32_t checksum(nb::handle object, uint32_t value) {
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(object.ptr(), &buffer, PyBUF_C_CONTIGUOUS) != 0) throw nb::python_error();
+    const auto* bytes = static_cast<const uint8_t*>(buffer.buf);
+    const auto size = static_cast<size_t>(buffer.len);
+    constexpr size_t kWorthReleasing = 16384;
+    if (size >= kWorthReleasing) {
+        nb::gil_scoped_release released;
+        value = crc32(bytes, size, value);
+    } else {
+        value = crc32(bytes, size, value);
+    }
+    PyBuffer_Release(&buffer);
+    return value;
+}
+
+}  // namespace
+}  // namespace pqstore
+
+NB_MODULE(_native, module) {
+    using pqstore::BoundKernels;
+    module.doc() = "Compiled kernels of pqstore; use them through pqstore.kernels.";
+    module.def("available", &pqstore::available, "Names of the kernels that run on this machine, best first.");
+    module.def("crc32", &pqstore::checksum, "buffer"_a, "value"_a = 0, "CRC-32 of a contiguous buffer, as zlib.crc32.");
+    nb::class_<BoundKernels>(module, "NativeKernels")
+        .def(nb::init<const std::string&>(), "name"_a)
+        .def_prop_ro("name", &BoundKernels::name)
+        .def("dtables", &BoundKernels::dtables)
+        .def("adist", &BoundKernels::adist)
+        .def("encode", &BoundKernels::encode)
+        .def("lloyd_step", &BoundKernels::lloyd_step)
+        .def("pack", &BoundKernels::pack)
+        .def("unpack", &BoundKernels::unpack)
+        .def("scan", &BoundKernels::scan);
+}

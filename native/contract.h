@@ -1,0 +1,102 @@
+// What every instruction set provides: plain structs of pointers, and one table of functions.
+//
+// The binding has checked every size before a kernel is called; kernels may trust the counts, never the codes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pqstore {
+
+constexpr int64_t kBlockRows = 32;
+
+enum class LayoutKind { kBlock8, kBlock4, kRows16, kRows32 };
+
+// How packed codes lie in memory; see pqstore/kernels/layout.py.
+struct Layout {
+    LayoutKind kind;
+    int64_t M;
+    int64_t table_size;  // entries a sub-space in the tables of a scan
+
+    int64_t pairs() const { return (M + 1) / 2; }
+
+    // Bytes of 32 rows. Also the distance from the codes of row r to those of row r + 32.
+    int64_t block_bytes() const {
+        switch (kind) {
+            case LayoutKind::kBlock8: return 64 * pairs();
+            case LayoutKind::kBlock4: return 32 * pairs();
+            case LayoutKind::kRows16: return kBlockRows * 2 * M;
+            case LayoutKind::kRows32: return kBlockRows * 4 * M;
+        }
+        return 0;
+    }
+
+    bool in_blocks() const { return kind == LayoutKind::kBlock8 || kind == LayoutKind::kBlock4; }
+
+    int64_t packed_size(int64_t rows) const {
+        if (in_blocks()) return (rows + kBlockRows - 1) / kBlockRows * block_bytes();
+        return rows * (block_bytes() / kBlockRows);
+    }
+};
+
+// Rows first_row .. first_row + rows - 1 of the index.
+struct Chunk {
+    const uint8_t* packed;
+    int64_t rows;
+    int64_t first_row;
+    const uint8_t* dead;  // bitmap of (rows + 7) / 8 bytes, lowest bit first; null: no row is dead
+};
+
+struct ScanRequest {
+    const Chunk* chunks;
+    int64_t chunk_count;
+    Layout layout;
+    const float* tables;  // (queries, M, table_size)
+    int64_t queries;
+    int64_t k;
+    int threads;
+    float* distances;  // out: (queries, k)
+    int64_t* rows;     // out: (queries, k)
+};
+
+// Row-major codes of 1, 2 or 4 bytes.
+struct CodeRows {
+    const void* codes;  // (n, M)
+    int64_t n;
+    int64_t M;
+    int width;
+};
+
+// (M, Ks, Ds)
+struct Codewords {
+    const float* values;
+    int64_t M;
+    int64_t Ks;
+    int64_t Ds;
+};
+
+struct KernelSet {
+    const char* name;
+    bool (*runs_here)();
+
+    // tables (n, M, Ks) out of queries (n, M * Ds).
+    void (*dtables)(const float* queries, int64_t n, const Codewords&, bool dot, float* tables);
+
+    // distances (n,) out of table (M, Ks).
+    void (*adist)(const float* table, int64_t Ks, const CodeRows&, int threads, float* distances);
+
+    // codes (n, M), 1, 2 or 4 bytes each, out of vectors (n, M * Ds).
+    void (*encode)(const float* vectors, int64_t n, const Codewords&, int threads, int width, void* codes);
+
+    // labels (M, n), sums (M, Ks, Ds), counts (M, Ks) out of groups (M, n, Ds).
+    void (*lloyd_step)(const float* groups, int64_t n, const Codewords&, int threads, int width, void* labels,
+                       double* sums, int64_t* counts);
+
+    // Rows (n, M) of one byte to blocks and back; only for the block layouts.
+    void (*pack)(const Layout&, const uint8_t* codes, int64_t n, uint8_t* packed);
+    void (*unpack)(const Layout&, const uint8_t* packed, int64_t n, uint8_t* codes);
+
+    void (*scan)(const ScanRequest&);
+};
+
+}  // namespace pqstore

@@ -1,0 +1,13 @@
+// The kernel sets that this build holds. Which of them run on this machine: see dispatch.h.
+#pragma once
+
+#include "contract.h"
+
+namespace pqstore {
+
+extern const KernelSet kPortableKernels;
+#ifdef PQSTORE_HAVE_AVX2
+extern const KernelSet kAvx2Kernels;
+#endif
+
+}  // namespace pqstore

@@ -1,0 +1,66 @@
+"""pqstore: a persistent, embedded, compressed vector index."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pqstore.errors import (
+    CorpusFileError,
+    CorruptIndexError,
+    DimensionError,
+    DuplicateIdError,
+    ForkedIndexError,
+    FormatVersionError,
+    IndexClosedError,
+    IndexExistsError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InvalidCodeError,
+    InvalidIdError,
+    InvalidQuantizerError,
+    InvalidVectorError,
+    KernelError,
+    MissingDependencyError,
+    NotTrainedError,
+    PQStoreError,
+    ReadOnlyError,
+    StorageFullError,
+    TrainingError,
+    UnknownIdError,
+)
+from pqstore.index import Index, SearchResult
+from pqstore.quantizer import OPQ, PQ, DistanceTable
+
+try:
+    __version__ = version("pqstore")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0+source"
+
+__all__ = [
+    "OPQ",
+    "PQ",
+    "CorpusFileError",
+    "CorruptIndexError",
+    "DimensionError",
+    "DistanceTable",
+    "DuplicateIdError",
+    "ForkedIndexError",
+    "FormatVersionError",
+    "Index",
+    "IndexClosedError",
+    "IndexExistsError",
+    "IndexLockedError",
+    "IndexNotFoundError",
+    "InvalidCodeError",
+    "InvalidIdError",
+    "InvalidQuantizerError",
+    "InvalidVectorError",
+    "KernelError",
+    "MissingDependencyError",
+    "NotTrainedError",
+    "PQStoreError",
+    "ReadOnlyError",
+    "SearchResult",
+    "StorageFullError",
+    "TrainingError",
+    "UnknownIdError",
+    "__version__",
+]

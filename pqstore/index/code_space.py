@@ -1,0 +1,100 @@
+"""Between the quantizer's labels and the labels on disk; between queries and the tables of a scan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import InvalidVectorError
+from pqstore.kernels import CodeLayout, scan_labels
+from pqstore.quantizer import Metric, Quantizer
+
+__all__ = ["CodeSpace"]
+
+F32 = npt.NDArray[np.float32]
+Codes = npt.NDArray[Any]
+
+
+class CodeSpace:
+    """What an index knows of its quantizer: encoding into stored labels, and distance tables over stored labels.
+
+    Codewords of one byte are stored under labels that make scans fast (`pqstore.kernels.scan_labels`); codes
+    of 4 bits and wide codes are stored as they are.
+    """
+
+    def __init__(self, quantizer: Quantizer, metric: Metric, labels: npt.NDArray[np.uint8] | None = None) -> None:
+        """`labels` uint8 (M, Ks) as read from an index; without them, a block8 layout gets new ones."""
+        settings, arrays = quantizer.state()
+        codewords = arrays["codewords"]
+        self.quantizer = quantizer
+        self.metric = metric
+        self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
+        self.layout = CodeLayout(self.M, self.Ks)
+        self.labels = scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
+        # The coder measures by the metric of the index, which need not be the one the quantizer came with.
+        settings["metric"] = metric
+        self._coder = self._scan_coder = Quantizer.from_state(settings, arrays)
+        self._unlabels: npt.NDArray[np.uint8] | None = None
+        if self.labels is not None:
+            self._unlabels = _inverse(self.labels)
+            if self.Ks == self.layout.table_size:
+                # With every label in use, tables over permuted codewords are the permuted tables: nothing to move.
+                permuted = np.take_along_axis(codewords, self._unlabels[:, :, None].astype(np.int64), axis=1)
+                self._scan_coder = Quantizer.from_state(settings, {**arrays, "codewords": permuted})
+
+    @property
+    def larger_is_nearer(self) -> bool:
+        return self.metric != "l2"
+
+    def encode(self, vectors: F32, threads: int) -> Codes:
+        """Vectors float32 (n, D) -> stored labels (n, M)."""
+        return self.to_stored(self._coder.encode(vectors, threads=threads))
+
+    def to_stored(self, codes: Codes) -> Codes:
+        """The quantizer's labels (n, M) -> stored labels."""
+        return codes if self.labels is None else _relabel(self.labels, codes)
+
+    def from_stored(self, stored: Codes) -> Codes:
+        """Stored labels (n, M) -> the quantizer's labels."""
+        labels = stored if self._unlabels is None else _relabel(self._unlabels, stored)
+        return labels.astype(self.quantizer.code_dtype, copy=False)
+
+    def scan_tables(self, queries: F32) -> F32:
+        """Tables for a scan over stored labels: float32 (n, M, layout.table_size), least is nearest.
+
+        Raises:
+            InvalidVectorError: a query is so large that its distances are beyond float32.
+        """
+        tables = self._scan_coder.dtables(queries)
+        if self.larger_is_nearer:
+            np.negative(tables, out=tables)
+        if not np.isfinite(tables).all():
+            raise InvalidVectorError(
+                "a query is so large that its distances overflow float32: scale vectors and queries"
+            )
+        if tables.shape[2] == self.layout.table_size:
+            return tables
+        padded = np.full((*tables.shape[:2], self.layout.table_size), np.inf, dtype=np.float32)
+        if self.labels is None:
+            padded[:, :, : self.Ks] = tables
+        else:
+            np.put_along_axis(padded, self.labels[None].astype(np.int64), tables, axis=2)
+        return padded
+
+
+def _inverse(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """``inverse[m, labels[m, c]] == c``, uint8 (M, 256); 0 where a label is not in use."""
+    M, Ks = labels.shape
+    inverse = np.zeros((M, 256), dtype=np.uint8)
+    np.put_along_axis(inverse, labels.astype(np.int64), np.arange(Ks, dtype=np.uint8)[None], axis=1)
+    return inverse
+
+
+def _relabel(labels: npt.NDArray[np.uint8], codes: Codes) -> npt.NDArray[np.uint8]:
+    """``labels[m, codes[i, m]]`` for every i and m."""
+    renamed = np.empty(codes.shape, dtype=np.uint8)
+    for m in range(codes.shape[1]):
+        np.take(labels[m], codes[:, m], out=renamed[:, m], mode="clip")
+    return renamed

@@ -1,0 +1,83 @@
+"""What an index writes down when it is created, and reads back when it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pqstore.errors import CorruptIndexError
+from pqstore.index.code_space import CodeSpace
+from pqstore.index.packing import CodePacking
+from pqstore.kernels import CodeLayout
+from pqstore.quantizer import Metric, Quantizer
+from pqstore.storage import Store
+
+__all__ = ["as_index_arguments", "packing_of", "read_space", "record_of"]
+
+METRICS = ("l2", "dot", "cosine")
+
+
+def as_index_arguments(quantizer: Quantizer, id_type: str, metric: Metric | None, durability: str) -> Metric:
+    """Check the arguments of `Index.create`; the metric that the index gets.
+
+    Raises:
+        TypeError: `quantizer` is no `PQ` or `OPQ`.
+        ValueError: one of the words is none of those allowed.
+    """
+    if not isinstance(quantizer, Quantizer):
+        raise TypeError(f"quantizer must be a trained pqstore.PQ or pqstore.OPQ, got {type(quantizer).__name__}")
+    metric = quantizer.metric if metric is None else metric
+    for name, value, allowed in (
+        ("id_type", id_type, ("int64", "str")),
+        ("metric", metric, METRICS),
+        ("durability", durability, ("full", "relaxed")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    return metric
+
+
+def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+    """Settings and arrays from which `read_space` makes the same code space again."""
+    quantizer_settings, arrays = space.quantizer.state()
+    settings = {"metric": space.metric, "quantizer": quantizer_settings}
+    if space.labels is not None:
+        arrays = {**arrays, "labels": space.labels}
+    return settings, arrays
+
+
+def packing_of(settings: Mapping[str, Any]) -> CodePacking:
+    """How the codes of an index with these settings are packed."""
+    quantizer = settings["quantizer"]
+    return CodePacking(CodeLayout(int(quantizer["M"]), int(quantizer["Ks"])))
+
+
+def read_space(store: Store) -> CodeSpace:
+    """The code space of an index on disk.
+
+    Raises:
+        CorruptIndexError: the quantizer's record contradicts itself.
+    """
+    arrays = dict(store.arrays())
+    labels = arrays.pop("labels", None)
+    settings = store.settings
+    try:
+        quantizer = Quantizer.from_state(settings["quantizer"], arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
+    if packing_of(settings).layout.kind == "block8":
+        _check_labels(labels, quantizer, store)
+    return CodeSpace(quantizer, settings["metric"], labels)
+
+
+def _check_labels(labels: np.ndarray[Any, Any] | None, quantizer: Quantizer, store: Store) -> None:
+    sound = (
+        labels is not None
+        and labels.dtype == np.uint8
+        and labels.shape == (quantizer.M, quantizer.Ks)
+        and bool((np.diff(np.sort(labels.astype(np.int64), axis=1), axis=1) > 0).all())
+    )
+    if not sound:
+        raise CorruptIndexError(f"the stored labels of the index at {store.path} are no one-to-one renaming")

@@ -1,0 +1,84 @@
+"""What an index says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pqstore.index.code_space import CodeSpace
+from pqstore.storage import Store
+
+__all__ = ["IndexStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """Sizes and counts of an index, of one consistent state but for the readers."""
+
+    path: str
+    vectors: int
+    dead_rows: int
+    """Rows of removed and replaced vectors whose space is not reused yet."""
+    D: int
+    quantizer: str
+    M: int
+    Ks: int
+    metric: str
+    id_type: str
+    code_bytes: int
+    """Bytes of a code as it lies on the disk."""
+    segments: int
+    """Sealed segments, of `segment_rows` rows each."""
+    segment_rows: int
+    tail_rows: int
+    """Rows of the segment that is still open."""
+    id_ranges: int
+    id_runs: int
+    id_run_entries: int
+    file_bytes: int
+    used_bytes: int
+    """Bytes of pages that hold records of this state."""
+    free_bytes: int
+    """Bytes of the file that later changes can fill; `compact` gives them back."""
+    readers: int
+    """Open snapshots, of all processes."""
+    oldest_reader_lag: int
+    """Commits since the oldest open snapshot began; what was freed since cannot be used again before it closes."""
+    commits: int
+    generation: int
+    """How often the index was compacted, plus 1."""
+    durability: str
+    format_version: int
+    uuid: str
+
+    @classmethod
+    def of(cls, store: Store, space: CodeSpace) -> IndexStats:
+        """The numbers of an open store."""
+        stored = store.stats()
+        return cls(
+            path=str(store.path),
+            vectors=stored.live_rows,
+            dead_rows=stored.dead_rows,
+            D=space.D,
+            quantizer=space.quantizer.kind,
+            M=space.M,
+            Ks=space.Ks,
+            metric=space.metric,
+            id_type=store.id_type,
+            code_bytes=space.layout.packed_size(32) // 32,
+            segments=stored.segments,
+            segment_rows=stored.segment_rows,
+            tail_rows=stored.tail_rows,
+            id_ranges=stored.id_ranges,
+            id_runs=stored.id_runs,
+            id_run_entries=stored.id_run_entries,
+            file_bytes=stored.file_bytes,
+            used_bytes=stored.used_bytes,
+            free_bytes=stored.free_bytes,
+            readers=stored.readers,
+            oldest_reader_lag=stored.oldest_reader_lag,
+            commits=stored.commits,
+            generation=stored.generation,
+            durability=stored.durability,
+            format_version=stored.format_version,
+            uuid=stored.uuid,
+        )

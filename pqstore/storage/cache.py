@@ -1,0 +1,141 @@
+"""Views and tables that stay good from one transaction to the next, so that a second search costs nothing here.
+
+Only committed records come in here, so a number seen once means the same record for ever: segments, chunks and runs are
+never rewritten under their number. A view is used only under a transaction in which its record exists; the tables
+that say what exists are read anew for each commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import layout
+from pqstore.storage.bitmap import count_set
+from pqstore.storage.idmap.runs import Get, RunReader
+from pqstore.storage.idmap.search import KeyIndex
+from pqstore.storage.ids import IdCodec, IdColumn
+from pqstore.storage.layout import U8
+from pqstore.storage.segments import SegmentTable
+from pqstore.storage.state import RunInfo, State
+
+__all__ = [
+    "Committed",
+    "StoredChunk",
+    "ViewCache",
+    "read_bitmap",
+    "read_codes",
+    "read_ids",
+    "read_tail_codes",
+    "read_tail_ids",
+]
+
+
+class StoredChunk(NamedTuple):
+    """Packed codes of rows `first_row .. first_row + rows - 1`, and the bitmap of the dead ones (None: none)."""
+
+    packed: U8
+    rows: int
+    first_row: int
+    dead: U8 | None
+
+
+@dataclass(slots=True)
+class Committed:
+    """One committed state, and what has been read of it. Good under any transaction with this number."""
+
+    transaction: int
+    state: State
+    table: SegmentTable
+    chunks: tuple[StoredChunk, ...] | None = None
+    tail_ids: dict[int, IdColumn] = field(default_factory=dict)
+    tail_codes: dict[int, U8] = field(default_factory=dict)
+    last_chunk_keys: KeyIndex | None = None
+
+
+def read_codes(get: Get, segment: int, size: int, rows: int) -> U8:
+    """Packed codes of a sealed segment, as a view."""
+    record = layout.open_record(get("codes", layout.key1(segment)), layout.CODES, segment)
+    return _packed(record, size, rows, layout.record_name(layout.CODES, segment))
+
+
+def read_tail_codes(get: Get, chunk: int, size: int, rows: int) -> U8:
+    """Packed codes of a tail chunk, as a view."""
+    key = layout.key2(layout.COLUMN_CODES, chunk)
+    record = layout.open_record(get("tail", key), layout.TAIL_CODES, layout.COLUMN_CODES, chunk)
+    return _packed(record, size, rows, layout.record_name(layout.TAIL_CODES, layout.COLUMN_CODES, chunk))
+
+
+def _packed(record: layout.Record, size: int, rows: int, name: str) -> U8:
+    if record.entries != rows or len(record.payload) != size:
+        raise CorruptIndexError(f"{name}: {len(record.payload)} bytes for {record.entries} rows, not {size} for {rows}")
+    return np.frombuffer(record.payload, dtype=np.uint8)
+
+
+def read_ids(get: Get, codec: IdCodec, segment: int, rows: int) -> IdColumn:
+    """Ids of a sealed segment, as views."""
+    name = layout.record_name(layout.ROWIDS, segment)
+    record = layout.open_record(get("rowids", layout.key1(segment)), layout.ROWIDS, segment)
+    if record.entries != rows:
+        raise CorruptIndexError(f"{name}: {record.entries} ids for {rows} rows")
+    return codec.decode(record, name)
+
+
+def read_tail_ids(get: Get, codec: IdCodec, chunk: int, rows: int) -> IdColumn:
+    """Ids of a tail chunk, as views."""
+    name = layout.record_name(layout.TAIL_IDS, layout.COLUMN_IDS, chunk)
+    key = layout.key2(layout.COLUMN_IDS, chunk)
+    record = layout.open_record(get("tail", key), layout.TAIL_IDS, layout.COLUMN_IDS, chunk)
+    if record.entries != rows:
+        raise CorruptIndexError(f"{name}: {record.entries} ids for {rows} rows")
+    return codec.decode(record, name)
+
+
+def read_bitmap(get: Get, segment: int, dead: int, segment_rows: int) -> U8:
+    """Tombstones of a segment, copied."""
+    name = layout.record_name(layout.TOMBSTONES, segment)
+    record = layout.open_record(get("tombstones", layout.key1(segment)), layout.TOMBSTONES, segment)
+    bitmap: U8 = np.frombuffer(record.payload, dtype=np.uint8).copy()
+    if len(bitmap) != segment_rows // 8 or record.entries != dead or count_set(bitmap) != dead:
+        raise CorruptIndexError(f"{name}: {record.entries} dead rows in {len(bitmap)} bytes, not {dead}")
+    return bitmap
+
+
+class ViewCache:
+    """The cache of one environment."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.committed: Committed | None = None
+        self.codes: dict[int, U8] = {}
+        self.ids: dict[int, IdColumn] = {}
+        self.chunks: dict[int, tuple[int, StoredChunk]] = {}  # by segment, with the stamp of its tombstones
+        self.bitmaps: dict[int, tuple[int, U8]] = {}  # by segment, with stamp
+        self.tail_codes: dict[int, U8] = {}
+        self.tail_ids: dict[int, IdColumn] = {}
+        self.runs: dict[int, RunReader] = {}
+        self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
+
+    def forget_missing(self, state: State, table: SegmentTable) -> None:
+        """Drop what a newer state no longer has."""
+        for views in (self.codes, self.ids, self.chunks):
+            for segment in [number for number in views if number not in table.entries]:
+                del views[segment]
+        for segment in [n for n in self.bitmaps if n not in table.entries and n != state.open_segment]:
+            del self.bitmaps[segment]
+        self.tail_codes.clear()
+        self.tail_ids.clear()
+
+    def forget_runs(self, runs: tuple[RunInfo, ...]) -> None:
+        """Drop runs that are merged away."""
+        kept = {info.run for info in runs}
+        for run in [number for number in self.runs if number not in kept]:
+            del self.runs[run]

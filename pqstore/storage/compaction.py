@@ -1,0 +1,87 @@
+"""Giving the disk back: dead rows rewritten away, runs merged to one, then a compacted copy as the next generation."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pqstore.storage import generations, layout
+from pqstore.storage.data_file import DATA_FILE
+from pqstore.storage.failures import storage_errors
+from pqstore.storage.state import State
+
+if TYPE_CHECKING:
+    from pqstore.storage.environment import Environment
+    from pqstore.storage.shared import SharedIndex
+    from pqstore.storage.store import Store
+
+__all__ = ["backup", "compact"]
+
+_SEGMENTS_PER_COMMIT = 16
+_ENTRIES_PER_COMMIT = 4 << 20
+
+
+def compact(store: Store, shared: SharedIndex, timeout: float | None) -> None:
+    """See `Store.compact`."""
+    done = False
+    while not done:
+        with store.write(timeout) as txn:
+            done = txn.rewrite_dead(_SEGMENTS_PER_COMMIT)
+    done = False
+    while not done:
+        with store.write(timeout) as txn:
+            done = txn.merge_all(_ENTRIES_PER_COMMIT)
+    with shared.exclusive(timeout) as environment, storage_errors(store.path):
+        _next_generation(shared.path, shared.generation, environment)
+        shared.retire(environment)
+
+
+def _next_generation(index: Path, generation: int, environment: Environment) -> None:
+    """Copy, switch, and remove the old. Whoever dies on the way leaves either the old generation or the new one."""
+    target = generations.generation_path(index, generation + 1)
+    temporary = generations.temporary_beside(target)
+    temporary.mkdir()
+    try:
+        _copy(environment, temporary)
+        temporary.rename(target)  # the switch
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    generations.sync_directory(index)
+    # Readers look at the state at each commit: this one tells them to open the new generation.
+    with environment.begin(write=True) as txn:
+        meta = environment.databases["meta"]
+        state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
+        txn.put(layout.STATE_KEY, replace(state, superseded=True).pack(), db=meta)
+    generations.remove_leftovers(index, generation + 1)
+
+
+def _copy(environment: Environment, directory: Path) -> None:
+    """A compacted copy of the newest commit, on the disk when this returns."""
+    environment.copy_compacted(directory)
+    descriptor = os.open(directory / DATA_FILE, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    generations.sync_directory(directory)
+
+
+def backup(store: Store, target: Path) -> None:
+    """See `Store.backup`."""
+    generations.check_vacant(target)
+    temporary = generations.temporary_beside(target)
+    directory = generations.generation_path(temporary, 1)
+    directory.mkdir(parents=True)
+    try:
+        with store.read() as snapshot, storage_errors(store.path):
+            _copy(snapshot.environment, directory)
+        generations.sync_directory(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    generations.sync_directory(target.parent)

@@ -1,0 +1,140 @@
+"""One open LMDB environment: the data file of one generation of an index, mapped once in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from pqstore.errors import StorageFullError
+from pqstore.storage.cache import ViewCache
+from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file
+from pqstore.storage.failures import storage_errors
+from pqstore.storage.layout import DATABASES
+
+__all__ = ["Environment"]
+
+_TIB = 1 << 40
+_MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
+_MAX_READERS = 1022
+_MAX_DATABASES = 64
+
+
+class Environment:
+    """LMDB, its named databases, and the views cached from them.
+
+    `sync` False writes nothing through to the disk before `flush`: only for a directory that nobody else knows yet.
+    `metasync` False lets a power cut undo the last commits, never tear them.
+    """
+
+    def __init__(self, generation: Path, *, metasync: bool, sync: bool = True, create: bool = False) -> None:
+        self.path = generation
+        self.metasync = metasync
+        self.sync = sync
+        self.cache = ViewCache()
+        self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
+        with storage_errors(generation.parent):
+            if not create:
+                check_data_file(generation)
+            self._lmdb = self._open()
+            try:
+                self.databases = self._open_databases(DATABASES, create)
+                if self.writable:
+                    self._lmdb.reader_check()
+            except BaseException:
+                self._lmdb.close()
+                raise
+        self._lock_file = _identity(generation / LOCK_FILE)
+
+    def _open(self) -> Any:
+        """Open with 1 TiB of address space, or with what the process may have."""
+        at_least = (self.path / DATA_FILE).stat().st_size if (self.path / DATA_FILE).exists() else 0
+        for map_size in _MAP_SIZES:
+            if map_size < at_least:
+                break
+            try:
+                return lmdb.open(
+                    str(self.path),
+                    map_size=map_size,
+                    readonly=not self.writable,
+                    metasync=self.metasync,
+                    sync=self.sync,
+                    create=False,
+                    max_readers=_MAX_READERS,
+                    max_dbs=_MAX_DATABASES,
+                    # Readers enter themselves in the lock file; where even that cannot be written, an index must not
+                    # be written by others while it is open (docs/durability.md).
+                    lock=self._can_lock(),
+                    lib_version=0,
+                )
+            except lmdb.MemoryError:
+                continue
+        raise StorageFullError(
+            f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
+        )
+
+    def _can_lock(self) -> bool:
+        lock_file = self.path / LOCK_FILE
+        return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
+
+    def _open_databases(self, names: Iterable[str], create: bool) -> dict[str, Any]:
+        return {name: self._lmdb.open_db(name.encode(), create=create) for name in names}
+
+    def begin(self, *, write: bool = False) -> Any:
+        """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
+        try:
+            return self._lmdb.begin(write=write, buffers=True)
+        except lmdb.ReadersFullError:
+            self._lmdb.reader_check()
+            return self._lmdb.begin(write=write, buffers=True)
+
+    def keeps_its_lock_file(self) -> bool:
+        """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
+        return _identity(self.path / LOCK_FILE) == self._lock_file
+
+    def flush(self) -> None:
+        """Everything committed is on the disk when this returns."""
+        self._lmdb.sync(True)
+
+    def copy_compacted(self, target: Path, txn: Any = None) -> None:
+        """Write a compacted copy of one consistent state into the directory `target`."""
+        self._lmdb.copy(str(target), compact=True, txn=txn)
+
+    def info(self) -> dict[str, int]:
+        """LMDB's numbers: last_pgno, last_txnid, map_size, num_readers, ..."""
+        return dict(self._lmdb.info())
+
+    def page_counts(self, txn: Any) -> tuple[int, int, int]:
+        """(pages that hold records, other pages of the file, bytes of a page)."""
+        stats = [txn.stat(), *(txn.stat(database) for database in self.databases.values())]
+        used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
+        return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
+
+    def reader_lag(self) -> tuple[int, int]:
+        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        if self.writable:
+            self._lmdb.reader_check()
+        # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
+        fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
+        transactions = [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
+        return (self.info()["last_txnid"] - min(transactions) if transactions else 0), len(transactions)
+
+    def reader_check(self) -> int:
+        """Clear the slots of readers whose process is gone; how many there were."""
+        return int(self._lmdb.reader_check())
+
+    def close(self) -> None:
+        """Unmap. No view may be used and no transaction be open."""
+        self.cache.clear()
+        self._lmdb.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,114 @@
+"""Merging runs: which ones, and a bounded piece of the work at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.storage import layout
+from pqstore.storage.idmap.runs import Get, RunReader, pack_chunk, pack_directory, unpack_directory
+from pqstore.storage.layout import I64, RUN_CHUNK_ENTRIES, U64
+from pqstore.storage.state import MergeJob, RunInfo
+
+__all__ = ["Put", "delete_run", "plan_merge", "step", "write_run"]
+
+Put = Callable[[str, bytes, "bytearray"], None]
+Delete = Callable[[str, bytes], None]
+
+_FAN_IN = 3
+_SMALLEST = 65_536  # entries up to which runs are of the lowest tier
+
+
+def _tier(entries: int) -> int:
+    tier = 0
+    while entries > _SMALLEST:
+        entries //= _FAN_IN
+        tier += 1
+    return tier
+
+
+def plan_merge(runs: Sequence[RunInfo], output: int) -> MergeJob | None:
+    """Merge the runs of the lowest tier that has three; so a run is written once a tier, and there are few of them."""
+    tiers: defaultdict[int, list[int]] = defaultdict(list)
+    for info in runs:
+        tiers[_tier(info.entries)].append(info.run)
+    for _, inputs in sorted(tiers.items()):
+        if len(inputs) >= _FAN_IN:
+            return MergeJob(output, tuple(inputs), (0,) * len(inputs), 0)
+    return None
+
+
+def write_run(run: int, keys: U64, rows: I64, put: Put) -> RunInfo:
+    """A new run from entries in any order."""
+    order = np.argsort(keys)
+    last_keys = []
+    for ordinal, start in enumerate(range(0, len(keys), RUN_CHUNK_ENTRIES)):
+        chosen = order[start : start + RUN_CHUNK_ENTRIES]
+        chunk_keys = keys[chosen]
+        last_keys.append(chunk_keys[-1])
+        put("runchunks", layout.key2(run, ordinal), pack_chunk(run, ordinal, chunk_keys, rows[chosen]))
+    put("runs", layout.key1(run), pack_directory(run, len(keys), np.array(last_keys, dtype=np.uint64)))
+    return RunInfo(run, len(keys))
+
+
+def delete_run(reader: RunReader, delete: Delete) -> None:
+    """Remove a run's records."""
+    for ordinal in range(reader.chunk_count):
+        delete("runchunks", layout.key2(reader.run, ordinal))
+    delete("runs", layout.key1(reader.run))
+
+
+def step(
+    job: MergeJob,
+    inputs: Sequence[RunReader],
+    budget: int,
+    are_live: Callable[[I64], npt.NDArray[np.bool_]],
+    get: Get,
+    put: Put,
+) -> tuple[MergeJob, int, bool]:
+    """Deal with about `budget` entries. Returns the job as it stands, how many entries it took, and whether it is done.
+
+    Entries of dead rows are dropped. The output is written in full chunks only, but for the last, so that a job can
+    stop between any two and go on in another transaction.
+    """
+    last_keys: list[U64] = []
+    if job.entries:
+        last_keys.append(unpack_directory(get("runs", layout.key1(job.output)), job.output)[1])
+    spent, window, done = 0, 2 * RUN_CHUNK_ENTRIES, False
+    while spent < budget and not done:
+        pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]
+        more = [
+            keys[-1]
+            for (keys, _), reader, at in zip(pieces, inputs, job.positions, strict=True)
+            if at + len(keys) < reader.entries
+        ]
+        done = not more
+        # Beyond the lowest of the windows' ends an input that is not read yet may have smaller keys.
+        sizes = [int(np.searchsorted(keys, min(more), side="right")) if more else len(keys) for keys, _ in pieces]
+        keys = np.concatenate([piece[0][:size] for piece, size in zip(pieces, sizes, strict=True)])
+        rows = np.concatenate([piece[1][:size] for piece, size in zip(pieces, sizes, strict=True)])
+        origin = np.repeat(np.arange(len(pieces)), sizes)
+        order = np.argsort(keys, kind="stable")  # linear on a few sorted stretches
+        kept = np.flatnonzero(are_live(rows[order]))
+        whole = len(kept) // RUN_CHUNK_ENTRIES * RUN_CHUNK_ENTRIES
+        if not done and whole == 0:
+            window *= 2  # nearly all were dead
+            continue
+        cut = len(order) if done else int(kept[whole - 1]) + 1
+        chosen = order[kept if done else kept[:whole]]
+        first = job.entries // RUN_CHUNK_ENTRIES
+        for ordinal, start in enumerate(range(0, len(chosen), RUN_CHUNK_ENTRIES), first):
+            part = chosen[start : start + RUN_CHUNK_ENTRIES]
+            put("runchunks", layout.key2(job.output, ordinal), pack_chunk(job.output, ordinal, keys[part], rows[part]))
+            last_keys.append(keys[part[-1:]])
+        taken = np.bincount(origin[order[:cut]], minlength=len(pieces)).tolist()
+        positions = tuple(at + count for at, count in zip(job.positions, taken, strict=True))
+        job = replace(job, positions=positions, entries=job.entries + len(chosen))
+        spent += cut
+    if job.entries:
+        put("runs", layout.key1(job.output), pack_directory(job.output, job.entries, np.concatenate(last_keys)))
+    return job, spent, done

@@ -1,0 +1,63 @@
+"""Ranges: consecutive ids on consecutive rows take 24 bytes, however many they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from pqstore.storage.idmap.search import Candidates
+from pqstore.storage.layout import I64
+from pqstore.storage.state import Range
+
+__all__ = ["MAX_RANGES", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
+
+MAX_RANGES = 64
+_SIGN = 1 << 63
+
+
+def find_in_ranges(ranges: Sequence[Range], ids: I64) -> list[Candidates]:
+    """Candidates for ids (ascending) in every range."""
+    found = []
+    for entry in ranges:
+        start = int(np.searchsorted(ids, entry.first_id))
+        stop = int(np.searchsorted(ids, entry.first_id + entry.count - 1, side="right"))
+        if start < stop:
+            rows = ids[start:stop] - np.int64(entry.first_id) + np.int64(entry.first_row)
+            found.append(Candidates(np.arange(start, stop), rows))
+    return found
+
+
+def find_one_in_ranges(ranges: Sequence[Range], key: int) -> list[int]:
+    """Candidate rows of one id, given by its key."""
+    identifier = key - _SIGN
+    return [
+        entry.first_row + identifier - entry.first_id
+        for entry in ranges
+        if 0 <= identifier - entry.first_id < entry.count
+    ]
+
+
+def with_range(ranges: tuple[Range, ...], new: Range) -> tuple[Range, ...] | None:
+    """The ranges with `new` among them, joined to one that it continues; None when there are too many already."""
+    for at, entry in enumerate(ranges):
+        if (entry.first_id + entry.count, entry.first_row + entry.count) == (new.first_id, new.first_row):
+            grown = Range(entry.first_id, entry.first_row, entry.count + new.count)
+            return (*ranges[:at], grown, *ranges[at + 1 :])
+    if len(ranges) >= MAX_RANGES:
+        return None
+    return (*ranges, new)
+
+
+def trimmed(ranges: tuple[Range, ...], segment_rows: int, exists: Callable[[int], bool]) -> tuple[Range, ...]:
+    """The ranges without the segments at their ends that are gone."""
+    kept = []
+    for entry in ranges:
+        first, last = entry.first_row, entry.first_row + entry.count - 1
+        while first <= last and not exists(first // segment_rows):
+            first = (first // segment_rows + 1) * segment_rows
+        while first <= last and not exists(last // segment_rows):
+            last = last // segment_rows * segment_rows - 1
+        if first <= last:
+            kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
+    return tuple(kept)

@@ -1,0 +1,87 @@
+"""The writer lock: one writer an index, between threads and processes, with a timeout."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
+
+try:
+    import fcntl
+except ImportError:  # elsewhere LMDB's own lock keeps writers apart, without a timeout between processes
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["DEFAULT_TIMEOUT", "WriterLock"]
+
+DEFAULT_TIMEOUT = 60.0
+_NAME = "writer.lock"
+
+
+class WriterLock:
+    """Lock of one process's handles of an index.
+
+    The lock between processes is a POSIX record lock: it does not pass to a forked child and ends with the process.
+    It would also end when the process closed any other descriptor of the file, so there is only this one.
+    """
+
+    def __init__(self) -> None:
+        self._thread_lock = threading.Lock()
+        self._holder: int | None = None
+        self._descriptor: int | None = None
+
+    def acquire(self, index: Path, timeout: float | None) -> None:
+        """Wait until this thread is the writer; `IndexLockedError` after `timeout` seconds (None: 60)."""
+        timeout = DEFAULT_TIMEOUT if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        if self._holder == threading.get_ident():
+            raise PQStoreError(f"index at {index}: this thread is inside a write transaction already")
+        if not self._thread_lock.acquire(timeout=max(0.0, timeout)):
+            raise IndexLockedError(
+                f"index at {index}: another thread has been writing for {timeout:g} s; try again later"
+            )
+        try:
+            self._lock_file(index, deadline, timeout)
+        except BaseException:
+            self._thread_lock.release()
+            raise
+        self._holder = threading.get_ident()
+
+    def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
+        if fcntl is None:
+            return
+        if self._descriptor is None:
+            try:
+                self._descriptor = os.open(index / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+            except PermissionError as error:
+                raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
+        pause = 0.0005
+        while True:
+            try:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() >= deadline:
+                    raise IndexLockedError(
+                        f"index at {index}: another process has been writing for {timeout:g} s; try again later"
+                    ) from None
+                time.sleep(pause)
+                pause = min(2 * pause, 0.02)
+            else:
+                return
+
+    def release(self) -> None:
+        """Let the next writer in."""
+        self._holder = None
+        try:
+            if fcntl is not None and self._descriptor is not None:
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+        finally:
+            self._thread_lock.release()
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

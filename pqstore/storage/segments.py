@@ -1,0 +1,68 @@
+"""The table of sealed segments: which exist, how many of their rows are dead, when their tombstones last changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import layout
+from pqstore.storage.layout import I64
+
+__all__ = ["SegmentEntry", "SegmentTable"]
+
+
+class SegmentEntry(NamedTuple):
+    """A sealed segment. Its tombstones are stored only when `dead` > 0."""
+
+    dead: int
+    stamp: int
+
+
+class SegmentTable:
+    """Immutable, in order of segment numbers. Every sealed segment has the same number of rows."""
+
+    __slots__ = ("entries", "numbers", "stamp", "total_dead")
+
+    def __init__(self, entries: dict[int, SegmentEntry], stamp: int) -> None:
+        self.entries = entries
+        self.stamp = stamp
+        self.numbers: I64 = np.fromiter(entries, dtype=np.int64, count=len(entries))
+        self.total_dead = sum(entry.dead for entry in entries.values())
+
+    @classmethod
+    def read(cls, items: Iterable[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
+        """The table from the stored entries, in key order."""
+        entries: dict[int, SegmentEntry] = {}
+        for key, value in items:
+            segment = int.from_bytes(key, "big")
+            rows, dead, changed = layout.unpack_segment(value, segment)
+            if rows != segment_rows or dead > rows:
+                raise CorruptIndexError(
+                    f"entry of segment {segment}: {dead} of {rows} rows dead, {segment_rows} expected"
+                )
+            entries[segment] = SegmentEntry(dead, changed)
+        return cls(entries, stamp)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def contains(self, segments: I64) -> npt.NDArray[np.bool_]:
+        """Which of these segment numbers exist."""
+        if len(self.numbers) == 0:
+            return np.zeros(len(segments), dtype=np.bool_)
+        at = np.minimum(np.searchsorted(self.numbers, segments), len(self.numbers) - 1)
+        return np.asarray(self.numbers[at] == segments)
+
+    def with_changes(self, changed: dict[int, SegmentEntry | None], stamp: int) -> SegmentTable:
+        """The table with entries replaced, added (in ascending order) or, where None, removed."""
+        entries = dict(self.entries)
+        for segment, entry in changed.items():
+            if entry is None:
+                entries.pop(segment, None)
+            else:
+                entries[segment] = entry
+        return SegmentTable(dict(sorted(entries.items())), stamp)

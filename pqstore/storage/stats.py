@@ -1,0 +1,37 @@
+"""What a store says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["StoreStats"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    """Counts, sizes in bytes, and who reads. One consistent state, but for the readers."""
+
+    live_rows: int
+    dead_rows: int
+    segments: int
+    """Sealed segments."""
+    tail_rows: int
+    """Rows of the segment that is still open, dead ones too."""
+    segment_rows: int
+    id_ranges: int
+    id_runs: int
+    id_run_entries: int
+    file_bytes: int
+    used_bytes: int
+    """Bytes of pages that hold records of this state."""
+    free_bytes: int
+    """Bytes of the file that later commits can fill; `compact()` gives them back."""
+    readers: int
+    """Open snapshots of all processes."""
+    oldest_reader_lag: int
+    """Commits since the oldest open snapshot began; what was freed since then cannot be used again yet."""
+    format_version: int
+    durability: str
+    uuid: str
+    generation: int
+    commits: int

@@ -1,0 +1,323 @@
+"""The face of the storage: create, open, read, write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.storage import generations, layout
+from pqstore.storage.compaction import backup, compact
+from pqstore.storage.data_file import DATA_FILE
+from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors
+from pqstore.storage.ids import IdType
+from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
+from pqstore.storage.problem import Problem
+from pqstore.storage.shared import SharedIndex, share
+from pqstore.storage.snapshot import Shape, Snapshot
+from pqstore.storage.state import Identity, State
+from pqstore.storage.stats import StoreStats
+from pqstore.storage.transaction import WriteTransaction
+from pqstore.storage.verify import verify
+
+__all__ = ["Durability", "Store"]
+
+Durability = Literal["full", "relaxed"]
+PackingOf = Callable[[Mapping[str, Any]], RowPacking]
+
+
+class Store:
+    """A handle on an index directory. Threads may share it; a forked child may go on using it."""
+
+    def __init__(
+        self, shared: SharedIndex, path: Path, packing_of: PackingOf, *, readonly: bool, durability: str | None
+    ) -> None:
+        self._shared: SharedIndex | None = shared
+        self.path = path
+        self.readonly = readonly
+        self._publish_at: Path | None = None
+        environment, txn, end = shared.begin_read()
+        try:
+            meta = environment.databases["meta"]
+            identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=meta))
+            quantizer = environment.databases["quantizer"]
+            self._arrays = {
+                name: layout.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
+            }
+        finally:
+            txn.abort()
+            end()
+        self.durability = durability or identity.durability
+        if self.durability == "relaxed":
+            shared.relax()
+        self._shape = Shape(identity, packing_of(identity.settings))
+        with self.read():
+            pass  # the counters agree, or this raises
+
+    # -- create and open -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, npt.NDArray[Any]],
+        packing: RowPacking,
+        id_type: IdType = "int64",
+        durability: Durability = "full",
+        *,
+        bulk: bool = False,
+        segment_rows: int | None = None,
+    ) -> Store:
+        """Make a new index and open it.
+
+        `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
+        under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
+        `close()` without it throws it away. Raises `IndexExistsError`.
+        """
+        target = Path(path).absolute()
+        generations.check_vacant(target)
+        if not target.parent.is_dir():
+            raise IndexNotFoundError(f"cannot create {target}: the directory {target.parent} does not exist")
+        segment_rows = segment_rows or segment_rows_for(packing)
+        identity = Identity(
+            uuid=str(uuid.uuid4()),
+            id_type=id_type,
+            durability=durability,
+            segment_rows=segment_rows,
+            chunk_rows=min(segment_rows, chunk_rows_for(packing)),
+            hash_key=os.urandom(32),
+            created=time.time(),
+            settings=dict(settings),
+            arrays=tuple(arrays),
+        )
+        temporary = generations.temporary_beside(target)
+        try:
+            with storage_errors(target):
+                _write_first_generation(temporary, identity, arrays)
+            if not bulk:
+                _move_into_place(temporary, target)
+                return cls.open(target, lambda _: packing)
+            store = cls(share(temporary, sync=False), temporary, lambda _: packing, readonly=False, durability=None)
+            store._publish_at = target
+        except PermissionError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        return store
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        packing_of: PackingOf,
+        readonly: bool = False,
+        durability: Durability | None = None,
+    ) -> Store:
+        """Open an index; `durability` None means what it was created with.
+
+        Raises `IndexNotFoundError`, `CorruptIndexError`, `FormatVersionError` or `ReadOnlyError`.
+        """
+        absolute = Path(path).absolute()
+        shared = share(absolute)
+        try:
+            store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
+            if not readonly:
+                shared.check_writable()
+        except BaseException:
+            shared.release()
+            raise
+        return store
+
+    def publish(self) -> None:
+        """Make an index that was created with `bulk` durable, and give it its name."""
+        shared = self._open_share()
+        if self._publish_at is None:
+            return
+        generations.check_vacant(self._publish_at)
+        shared.finish_building(self._publish_at)
+        self.path, self._publish_at = self._publish_at, None
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        return self._shared is None
+
+    def close(self) -> None:
+        """Let go of the index. Snapshots that are still open stay good."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.release()
+            if self._publish_at is not None:
+                shutil.rmtree(self.path)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {str(self.path)!r}{' closed' if self.closed else ' readonly' if self.readonly else ''}>"
+
+    def _open_share(self) -> SharedIndex:
+        if self._shared is None:
+            raise IndexClosedError(f"the index at {self.path} is closed")
+        return self._shared
+
+    # -- what it is ------------------------------------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings as given at creation."""
+        return dict(self._shape.identity.settings)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of the arrays given at creation."""
+        return {name: array.copy() for name, array in self._arrays.items()}
+
+    @property
+    def id_type(self) -> IdType:
+        return self._shape.identity.id_type
+
+    @property
+    def uuid(self) -> str:
+        return self._shape.identity.uuid
+
+    @property
+    def segment_rows(self) -> int:
+        """Rows of a sealed segment."""
+        return self._shape.segment_rows
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    def read(self) -> Snapshot:
+        """A snapshot of the newest commit; close it (it is a context manager)."""
+        shared = self._open_share()
+        while True:
+            environment, txn, end = shared.begin_read()
+            try:
+                with storage_errors(self.path):
+                    snapshot = Snapshot(self._shape, environment, txn, end)
+            except BaseException:
+                txn.abort()
+                end()
+                raise
+            if not snapshot.state.superseded or shared.is_newest(environment):
+                return snapshot
+            snapshot.close()
+            shared.retire(environment)
+
+    def write(self, timeout: float | None = None) -> WriteTransaction:
+        """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.
+
+        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
+        """
+        shared = self._open_share()
+        if self.readonly:
+            raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
+        environment, txn, end = shared.begin_write(timeout)
+        try:
+            with storage_errors(self.path):
+                return WriteTransaction(self._shape, environment, txn, end, flush=self.durability == "full")
+        except BaseException:
+            txn.abort()
+            end()
+            raise
+
+    # -- care ------------------------------------------------------------------------------------------------------
+
+    def verify(self, deep: bool = False) -> list[Problem]:
+        """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
+
+        Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
+        """
+        with self.read() as snapshot:
+            return verify(snapshot, self._shape, deep=deep)
+
+    def compact(self, timeout: float | None = None) -> None:
+        """Give the space of dead rows and old records back to the disk.
+
+        Works in several transactions, then holds other writers off while it copies what is left to a new generation and
+        switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
+        """
+        shared = self._open_share()
+        if self.readonly:
+            raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
+        compact(self, shared, timeout)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
+
+        Raises `IndexExistsError` when there is something at `path`.
+        """
+        backup(self, Path(path).absolute())
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def stats(self) -> StoreStats:
+        """Counts and sizes."""
+        with self.read() as snapshot:
+            environment = snapshot.environment
+            used, free, page = environment.page_counts(snapshot.lmdb_transaction)
+            oldest, readers = environment.reader_lag()
+            state = snapshot.state
+            return StoreStats(
+                live_rows=snapshot.live_rows,
+                dead_rows=snapshot.total_rows - snapshot.live_rows,
+                segments=len(snapshot.table),
+                tail_rows=state.tail_rows,
+                segment_rows=self._shape.segment_rows,
+                id_ranges=len(state.ranges),
+                id_runs=len(state.runs),
+                id_run_entries=sum(info.entries for info in state.runs),
+                file_bytes=(environment.path / DATA_FILE).stat().st_size,
+                used_bytes=used * page,
+                free_bytes=free * page,
+                readers=readers - 1,  # not this one
+                oldest_reader_lag=oldest,
+                format_version=layout.FORMAT_VERSION,
+                durability=self.durability,
+                uuid=self.uuid,
+                generation=self._open_share().generation,
+                commits=state.commit,
+            )
+
+
+def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """The records of an empty index, durable."""
+    path = generations.generation_path(index, 1)
+    path.mkdir(parents=True)
+    environment = Environment(path, metasync=False, sync=False, create=True)
+    try:
+        with environment.begin(write=True) as txn:
+            meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
+            txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
+            txn.put(layout.STATE_KEY, State().pack(), db=meta)
+            for name, array in arrays.items():
+                txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
+        environment.flush()
+    finally:
+        environment.close()
+    generations.sync_directory(path)
+    generations.sync_directory(index)
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    temporary.rename(target)
+    generations.sync_directory(target.parent)

@@ -1,0 +1,516 @@
+"""A write transaction: rows appended and rows killed become visible and durable all at once, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import IndexClosedError, InvalidIdError
+from pqstore.storage import layout
+from pqstore.storage.bitmap import live_positions, with_bits
+from pqstore.storage.cache import StoredChunk, read_codes, read_ids
+from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors
+from pqstore.storage.idmap.merge import delete_run, plan_merge, step, write_run
+from pqstore.storage.idmap.ranges import trimmed, with_range
+from pqstore.storage.idmap.runs import RunReader
+from pqstore.storage.idmap.search import KeyIndex
+from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
+from pqstore.storage.layout import U8
+from pqstore.storage.rows import by_segment, contiguous
+from pqstore.storage.segments import SegmentEntry, SegmentTable
+from pqstore.storage.snapshot import Shape, Snapshot
+from pqstore.storage.staging import clear_staged, pack_staged
+from pqstore.storage.state import MergeJob, Range, RunInfo, State
+
+__all__ = ["WriteTransaction"]
+
+_MAX_ID = 2**63 - 1
+_REWRITE_ABOVE = 0.3  # share of dead rows
+_RUN_ENTRIES = 1 << 21  # sealed rows whose ids wait in memory until they are written as a run
+_STAGE_BYTES = 64 << 20
+_MERGE_PER_ROW = 6  # entries merged for each row appended: more than a row is merged in its life (once a tier)
+_MERGE_STEP = 2 * layout.RUN_CHUNK_ENTRIES
+_REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
+_REWRITE_PER_COMMIT = 512
+
+
+class WriteTransaction(Snapshot):
+    """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
+
+    def __init__(
+        self, shape: Shape, environment: Environment, txn: Any, end: Callable[[], None], *, flush: bool
+    ) -> None:
+        super().__init__(shape, environment, txn, end)
+        # Another handle of this process may have opened the file with less durability than this one promises.
+        self._flush = flush and environment.sync and not environment.metasync
+        self._base = self._committed.state
+        self._current = self._base
+        self._changed: dict[int, SegmentEntry | None] = {}
+        self._current_table: SegmentTable | None = self._committed.table
+        self._bitmaps: dict[int, U8] = {}
+        self._tail: dict[int, tuple[U8, IdColumn]] = {}
+        self._dropped_tail: range = range(0)
+        self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
+        self._waiting_keys = _Recent([])
+        self._tail_recent: _Recent | None = None
+        self._private_runs: dict[int, RunReader] = {}
+        self._written = 0
+        self._staged = False
+        self._touched = 0
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> WriteTransaction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._end is None:
+            return
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Undo everything that is not committed."""
+        end, self._end = self._end, None
+        if end is None:
+            return
+        try:
+            self._txn.abort()
+            if self._staged:
+                with storage_errors(self._environment.path.parent):
+                    clear_staged(self._environment)
+        finally:
+            end()
+
+    def _transaction_number(self) -> int:
+        return int(self._txn.id()) - 1  # of the state that it changes
+
+    # -- the state with this transaction's changes ------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        return self._current
+
+    @property
+    def table(self) -> SegmentTable:
+        if self._current_table is None:
+            self._current_table = self._committed.table.with_changes(self._changed, self._commit_number)
+        return self._current_table
+
+    @property
+    def _commit_number(self) -> int:
+        return self._base.commit + 1
+
+    def _change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
+        self._changed[segment] = entry
+        self._current_table = None
+
+    def _codes(self, segment: int) -> U8:
+        if segment < self._base.open_segment:
+            return super()._codes(segment)
+        return read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
+
+    def _ids(self, segment: int) -> IdColumn:
+        if segment < self._base.open_segment:
+            return super()._ids(segment)
+        return read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
+
+    def _bitmap(self, segment: int) -> U8 | None:
+        bitmap = self._bitmaps.get(segment)
+        return super()._bitmap(segment) if bitmap is None else bitmap
+
+    def _tail_codes(self, chunk: int) -> U8:
+        changed = self._tail.get(chunk)
+        return super()._tail_codes(chunk) if changed is None else changed[0]
+
+    def _tail_ids(self, chunk: int) -> IdColumn:
+        changed = self._tail.get(chunk)
+        return super()._tail_ids(chunk) if changed is None else changed[1]
+
+    def _run(self, info: RunInfo) -> RunReader:
+        if info in self._base.runs:
+            return super()._run(info)
+        reader = self._private_runs.get(info.run)
+        if reader is None:
+            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
+        return reader
+
+    def _tail_keys(self) -> list[KeyIndex]:
+        """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
+        if self._tail_recent is None:
+            return super()._tail_keys()  # nothing appended yet
+        return self._waiting_keys.sorted() + self._tail_recent.sorted()
+
+    def chunks(self) -> tuple[StoredChunk, ...]:
+        """Packed codes of all rows as this transaction sees them; good until its next change."""
+        self._check()
+        rows = self._shape.segment_rows
+        sealed = [StoredChunk(self._codes(s), rows, s * rows, self._bitmap(s)) for s in self.table.entries]
+        return (*sealed, *self._open_chunks())
+
+    # -- changes -------------------------------------------------------------------------------------------------
+
+    def _put(self, database: str, key: bytes, value: bytearray) -> None:
+        self._txn.put(key, value, db=self._environment.databases[database])
+        self._written += len(value)
+
+    def _delete(self, database: str, key: bytes) -> None:
+        self._txn.delete(key, db=self._environment.databases[database])
+
+    def append(self, codes: npt.NDArray[Any], ids: Any = None) -> Any:
+        """Add rows with codes (n, M) and ids that no live row has.
+
+        Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
+        Raises `InvalidIdError` when int64 has no automatic id left.
+        """
+        self._check_writable()
+        count = len(codes)
+        if count == 0:
+            none = contiguous(0, 0)
+            return (none, none.copy()) if ids is None else none
+        column: IdColumn
+        if ids is None:
+            assert self._shape.identity.id_type == "int64", "string ids are given by the caller"
+            first = self._current.next_id
+            if first + count - 1 > _MAX_ID:
+                raise InvalidIdError(f"automatic ids would pass {_MAX_ID}, the largest int64: give ids yourself")
+            column = RangeColumn(first, count)
+            next_id = first + count
+        else:
+            column = self._shape.codec.column(ids)
+            next_id = self._current.next_id
+            if self._shape.identity.id_type == "int64":
+                next_id = max(next_id, int(column.user().max()) + 1)
+        assert len(column) == count, "one id a row"
+        first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
+        with storage_errors(self._environment.path.parent):
+            self._store(codes, column)
+        self._current = replace(self._current, next_id=next_id, live_rows=self._current.live_rows + count)
+        self._touched += count
+        rows = contiguous(first_row, count)
+        return (rows, column.user().copy()) if ids is None else rows
+
+    def kill(self, rows: npt.ArrayLike) -> int:
+        """Mark rows as dead; returns how many were live before. Rows that do not exist are passed over."""
+        self._check_writable()
+        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        wanted = wanted[self.are_live(wanted)]
+        if len(wanted) == 0:
+            return 0
+        for segment, _, positions in by_segment(wanted, self._shape.segment_rows):
+            bitmap = self._bitmap(segment)
+            if bitmap is None:
+                bitmap = np.zeros(self._shape.segment_rows // 8, dtype=np.uint8)
+            self._bitmaps[segment], added = with_bits(bitmap, positions)
+            if segment == self._current.open_segment:
+                tail_dead = self._current.tail_dead + added
+                self._current = replace(self._current, tail_dead=tail_dead, tail_stamp=self._commit_number)
+            else:
+                dead = self.table.entries[segment].dead
+                self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
+        self._current = replace(self._current, live_rows=self._current.live_rows - len(wanted))
+        self._touched += len(wanted)
+        return len(wanted)
+
+    def _check_writable(self) -> None:
+        if self._end is None:
+            raise IndexClosedError("the write transaction has ended")
+        self._check()
+
+    # -- the tail ------------------------------------------------------------------------------------------------
+
+    def _store(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
+        """Append rows: to the tail, and whole segments as they fill."""
+        at = 0
+        if self._tail_recent is None:
+            self._tail_recent = _Recent(super()._tail_keys() if self._current.tail_rows else [])
+        while at < len(codes):
+            room = self._shape.segment_rows - self._current.tail_rows
+            taken = min(room, len(codes) - at)
+            first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
+            part = ids.part(at, at + taken)
+            self._tail_recent.add(part, first_row)
+            if taken == room:
+                self._seal(codes[at : at + taken], part)
+            else:
+                self._extend_tail(codes[at : at + taken], part)
+            at += taken
+            if self._written > _STAGE_BYTES:
+                self._stage()
+
+    def _extend_tail(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
+        packing, size = self._shape.packing, self._shape.chunk_rows
+        at = 0
+        while at < len(codes):
+            row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
+            chunk, before = divmod(row, size)
+            taken = min(size - before, len(codes) - at)
+            new_codes, new_ids = codes[at : at + taken], ids.part(at, at + taken)
+            if before:
+                packed = packing.extend(self._tail_codes(chunk), before, new_codes)
+                new_ids = self._shape.codec.concat([self._tail_ids(chunk), new_ids])
+            else:
+                packed = packing.pack(new_codes)
+            self._tail[chunk] = packed, new_ids
+            self._current = replace(self._current, tail_rows=self._current.tail_rows + taken)
+            at += taken
+
+    def _seal(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
+        """The tail and these rows, which fill it, become a segment."""
+        packing, state = self._shape.packing, self._current
+        segment, span = state.open_segment, self._tail_span()
+        before = state.tail_rows % self._shape.chunk_rows
+        parts = [self._tail_codes(chunk) for chunk in span]
+        if before:
+            parts[-1] = packing.extend(parts[-1], before, codes)
+        else:
+            parts.append(packing.pack(codes))
+        column = self._shape.codec.concat([*(self._tail_ids(chunk) for chunk in span), ids])
+        rows = self._shape.segment_rows
+        self._put("codes", layout.key1(segment), layout.pack_record(layout.CODES, segment, 0, rows, list(parts)))
+        encoding, id_parts = column.encode(tail=False)
+        self._put(
+            "rowids", layout.key1(segment), layout.pack_record(layout.ROWIDS, segment, 0, rows, id_parts, encoding)
+        )
+        self._leave_tail(span)
+        self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
+        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._map_ids(column, segment * rows)
+
+    # -- the id map ----------------------------------------------------------------------------------------------
+
+    def _map_ids(self, ids: IdColumn, first_row: int) -> None:
+        """Enter the ids of a sealed segment: as a range where they are consecutive, else in the next run."""
+        if self._shape.codec.keys_are_ids:
+            values = ids.user()
+            if is_consecutive(values):
+                ranges = with_range(self._current.ranges, Range(int(values[0]), first_row, len(ids)))
+                if ranges is not None:
+                    self._current = replace(self._current, ranges=ranges)
+                    return
+        self._waiting.append((ids, first_row))
+        self._waiting_keys.add(ids, first_row)
+        if sum(len(column) for column, _ in self._waiting) >= _RUN_ENTRIES:
+            self._write_run()
+
+    def _write_run(self) -> None:
+        """Write the ids that wait as a run."""
+        if not self._waiting:
+            return
+        keys = np.concatenate([column.keys() for column, _ in self._waiting])
+        rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
+        run = self._current.next_run
+        info = write_run(run, keys, rows, self._put)
+        self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
+        self._waiting.clear()
+        self._waiting_keys = _Recent([])
+
+    def _merge(self) -> None:
+        """Merge runs, as far as this transaction's own rows allow."""
+        allowance = self._current.merge_allowance + _MERGE_PER_ROW * self._touched
+        while allowance >= _MERGE_STEP:
+            job = self._current.merge
+            if job is None:
+                job = plan_merge(self._current.runs, self._current.next_run)
+                if job is None:
+                    allowance = min(allowance, 4 * _MERGE_STEP)
+                    break
+                self._current = replace(self._current, next_run=self._current.next_run + 1, merge=job)
+            allowance -= self._merge_step(job, allowance)
+        self._current = replace(self._current, merge_allowance=max(0, allowance))
+
+    def merge_all(self, budget: int) -> bool:
+        """Merge about so many entries towards a single run; True when there is one."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            while budget > 0:
+                job, runs = self.state.merge, self.state.runs
+                if job is None:
+                    if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
+                        return True
+                    job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
+                    self._current = replace(self.state, next_run=self.state.next_run + 1, merge=job)
+                budget -= max(1, self._merge_step(job, budget))
+        return False
+
+    def _merge_step(self, job: MergeJob, budget: int) -> int:
+        """Go on with a merge, and put its output in the place of its inputs when it is done."""
+        infos = {info.run: info for info in self._current.runs}
+        inputs = [self._run(infos[run]) for run in job.inputs]
+        job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
+        if not done:
+            self._current = replace(self._current, merge=job)
+            return spent
+        for reader in inputs:
+            delete_run(reader, self._delete)
+            self._private_runs.pop(reader.run, None)
+        runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
+        if job.entries:
+            runs = (*runs, RunInfo(job.output, job.entries))
+        self._current = replace(self._current, merge=None, runs=runs)
+        return spent
+
+    # -- dead rows -----------------------------------------------------------------------------------------------
+
+    def _rewrite(self) -> None:
+        """Give the space of segments with many dead rows back, as far as this transaction's own rows allow."""
+        rows = self._shape.segment_rows
+        allowance = self._current.rewrite_allowance + _REWRITE_PER_ROW * self._touched + _REWRITE_PER_COMMIT
+        worst = sorted(
+            (
+                (entry.dead, segment)
+                for segment, entry in self.table.entries.items()
+                if entry.dead > _REWRITE_ABOVE * rows
+            ),
+            reverse=True,
+        )
+        for dead, segment in worst:
+            if dead < rows and allowance < rows:
+                break
+            self.rewrite_segment(segment)
+            allowance -= rows - dead
+        self._current = replace(self._current, rewrite_allowance=max(0, min(allowance, 4 * rows)))
+
+    def rewrite_segment(self, segment: int) -> None:
+        """Append the live rows of a sealed segment again, and drop it."""
+        live = live_positions(self._bitmap(segment), self._shape.segment_rows)
+        if len(live):
+            codes = self._shape.packing.gather(self._codes(segment), live)
+            self._store(codes, self._ids(segment).take(live))
+        for database in ("codes", "rowids", "tombstones"):
+            self._delete(database, layout.key1(segment))
+        self._bitmaps.pop(segment, None)
+        self._change_segment(segment, None)
+        ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
+        self._current = replace(self._current, ranges=ranges)
+
+    def rewrite_dead(self, segments: int) -> bool:
+        """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            with_dead = [segment for segment, entry in self.table.entries.items() if entry.dead]
+            for segment in with_dead[:segments]:
+                self.rewrite_segment(segment)
+            if len(with_dead) > segments:
+                return False
+            if self.state.tail_dead:
+                self._rewrite_tail()
+            return True
+
+    def _rewrite_tail(self) -> None:
+        """Begin the open segment again under the next number, with the live rows only."""
+        state, rows = self.state, self._shape.segment_rows
+        segment, span = state.open_segment, self._tail_span()
+        live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
+        codes = self.codes_of(live)
+        ids = self._shape.codec.column(self.ids_of(live))
+        self._leave_tail(span)
+        self._delete("tombstones", layout.key1(segment))
+        self._bitmaps.pop(segment, None)
+        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._store(codes, ids)
+
+    def _leave_tail(self, span: range) -> None:
+        """The chunks of the tail are wanted no more."""
+        if self.state.open_segment == self._base.open_segment:
+            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        self._tail.clear()
+        self._tail_recent = _Recent([])
+
+    def _changed_or_there(self) -> set[int]:
+        return {*self.table.entries, self._current.open_segment}
+
+    # -- commit --------------------------------------------------------------------------------------------------
+
+    def _stage(self) -> None:
+        """Write sealed segments and runs to the disk before the commit that makes them part of the index.
+
+        LMDB holds all pages that a transaction changes in memory. Until the last commit nothing refers to these.
+        """
+        new_segments = [self._base.open_segment, self._current.open_segment]
+        new_runs = [info.run for info in self._current.runs if info not in self._base.runs]
+        self._txn.put(layout.STAGED_KEY, pack_staged(new_segments, new_runs), db=self._environment.databases["meta"])
+        self._txn.commit()
+        self._staged = True
+        self._txn = self._environment.begin(write=True)
+        self._written = 0
+
+    def _commit(self) -> None:
+        if self._current is self._base and not self._bitmaps:
+            return
+        with storage_errors(self._environment.path.parent):
+            self._rewrite()
+            self._write_run()
+            self._merge()
+            self._write_changes()
+            self._txn.commit()
+            self._staged = False
+            if self._flush:
+                self._environment.flush()
+
+    def _write_changes(self) -> None:
+        """Everything that was held in memory."""
+        for chunk in self._dropped_tail:
+            for column in (layout.COLUMN_CODES, layout.COLUMN_IDS):
+                self._delete("tail", layout.key2(column, chunk))
+        for chunk, (packed, ids) in self._tail.items():
+            encoding, parts = ids.encode(tail=True)
+            for column, column_parts, column_encoding in (
+                (layout.COLUMN_CODES, [packed], 0),
+                (layout.COLUMN_IDS, parts, encoding),
+            ):
+                record = layout.pack_record(
+                    layout.tail_kind(column), column, chunk, len(ids), column_parts, column_encoding
+                )
+                self._put("tail", layout.key2(column, chunk), record)
+        for segment, bitmap in self._bitmaps.items():
+            dead = (
+                self._current.tail_dead if segment == self._current.open_segment else self.table.entries[segment].dead
+            )
+            record = layout.pack_record(layout.TOMBSTONES, segment, 0, dead, [bitmap])
+            self._put("tombstones", layout.key1(segment), record)
+        for segment, entry in self._changed.items():
+            if entry is None:
+                self._delete("segments", layout.key1(segment))
+            else:
+                value = layout.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
+                self._put("segments", layout.key1(segment), value)
+        if self._staged:
+            self._delete("meta", layout.STAGED_KEY)
+        table_stamp = self._commit_number if self._changed else self._base.table_stamp
+        self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
+        self._put("meta", layout.STATE_KEY, self._current.pack())
+
+
+class _Recent:
+    """Keys of rows appended in this transaction; sorted only when somebody looks for one."""
+
+    __slots__ = ("_indexes", "_new")
+
+    def __init__(self, indexes: list[KeyIndex]) -> None:
+        self._indexes = list(indexes)
+        self._new: list[tuple[IdColumn, int]] = []
+
+    def add(self, ids: IdColumn, first_row: int) -> None:
+        self._new.append((ids, first_row))
+
+    def sorted(self) -> list[KeyIndex]:
+        """All keys, in few sorted pieces."""
+        for column, first_row in self._new:
+            self._indexes.append(KeyIndex(column.keys(), contiguous(first_row, len(column))))
+            while len(self._indexes) > 1 and len(self._indexes[-2]) <= 2 * len(self._indexes[-1]):
+                last = self._indexes.pop()
+                self._indexes[-1] = self._indexes[-1].with_entries(last.keys, last.rows)
+        self._new.clear()
+        return self._indexes
