@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 READY_DOCS := $(VENV)/.ready-docs
 NATIVE := CMakeLists.txt $(wildcard native/*)
 
-.PHONY: help setup demo test lint format docs clean
+.PHONY: help setup demo test test-numpy peers lint format clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -23,7 +23,13 @@ demo: $(READY) ## train, build, search, remove and reopen an index of real vecto
 	$(BIN)/python examples/demo.py
 
 test: $(READY) ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
+
+peers: $(READY) ## add nanopq and Faiss, beside which some tests and benchmarks run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group peers
+
+test-numpy: $(READY) ## run the tests of search and index on the NumPy kernels, as without a compiler
+	PQSTORE_KERNEL=numpy $(BIN)/pytest --numprocesses 2 tests/unit/index tests/property
 
 lint: $(READY) ## check style and types
 	$(BIN)/ruff check .

@@ -1,6 +1,9 @@
 // Kernels for x86-64 with AVX2, FMA and BMI.
+#include "avx2/interleaved_scan.h"
 #include "avx2/nearest.h"
+#include "avx2/nibble_scan.h"
 #include "avx2/prefix_scan.h"
+#include "avx2/tables.h"
 #include "common/blocks.h"
 #include "common/plain_scan.h"
 #include "common/tables.h"
@@ -15,14 +18,19 @@ bool has_avx2() {
 }
 
 void scan(const ScanRequest& request) {
-    if (request.layout.kind == LayoutKind::kBlock8) return run_scan<PrefixScanner>(request);
-    plain_scan(request);
+    switch (request.layout.kind) {
+        case LayoutKind::kBlock8:
+            if (request.queries == 1) return run_scan<PrefixScanner>(request);
+            return run_scan<InterleavedScanner>(request);
+        case LayoutKind::kBlock4: return run_scan<NibbleScanner>(request);
+        default: return plain_scan(request);
+    }
 }
 
 }  // namespace
 
 const KernelSet kAvx2Kernels = {
-    "avx2",      has_avx2,      dtables, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
+    "avx2",      has_avx2,      dtables_avx2, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
     pack_blocks, unpack_blocks, scan,
 };
 

@@ -11,6 +11,20 @@ namespace {
 inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
 inline __m256i load_unaligned(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
+// Asks for `size` bytes that lie `ahead` bytes beyond `codes`. They may lie beyond the codes: a prefetch never faults.
+inline void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) {
+    const uintptr_t first = reinterpret_cast<uintptr_t>(codes) + static_cast<uintptr_t>(ahead);
+    for (uintptr_t line = 0; line < static_cast<uintptr_t>(size); line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(first + line), _MM_HINT_T0);
+}
+
+inline float least_of(__m256 v) {
+    v = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));
+    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0x4e));
+    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0xb1));
+    return _mm256_cvtss_f32(v);
+}
+
 // bytes[i] = floor(min(values[i] * scale, 255)), for values >= 0; NaN gives 255. `count` is a multiple of 32.
 inline void quantize_down(const float* values, int64_t count, float scale, uint8_t* bytes) {
     const __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(255.0f);

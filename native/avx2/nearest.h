@@ -4,16 +4,10 @@
 #include <immintrin.h>
 
 #include "../common/nearest.h"
+#include "bytes.h"
 
 namespace pqstore {
 namespace {
-
-inline float least_of(__m256 v) {
-    v = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));
-    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0x4e));
-    v = _mm256_min_ps(v, _mm256_shuffle_ps(v, v, 0xb1));
-    return _mm256_cvtss_f32(v);
-}
 
 struct Avx2Nearest {
     static constexpr int64_t kRows = 2;

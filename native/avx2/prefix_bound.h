@@ -112,17 +112,14 @@ class PrefixTables {
             _mm256_store_ps(minima + 32 * prefix + 8, high);
             least = _mm256_min_ps(least, _mm256_min_ps(low, high));
         }
-        least = _mm256_min_ps(least, _mm256_permute2f128_ps(least, least, 1));
-        least = _mm256_min_ps(least, _mm256_shuffle_ps(least, least, 0x4e));
-        least = _mm256_min_ps(least, _mm256_shuffle_ps(least, least, 0xb1));
+        const float entry = least_of(least);
         for (int prefix = 0; prefix < prefixes; ++prefix)
             for (int part = 0; part < 2; ++part) {
                 float* values = minima + 32 * prefix + 8 * part;
-                _mm256_store_ps(values, _mm256_sub_ps(_mm256_load_ps(values), least));
+                _mm256_store_ps(values, _mm256_sub_ps(_mm256_load_ps(values), _mm256_set1_ps(entry)));
             }
-        const double entry = _mm256_cvtss_f32(least);
         base_ += entry;
-        magnitudes_ += std::fabs(entry);
+        magnitudes_ += std::fabs(static_cast<double>(entry));
     }
 
     // The sub-space that pads an odd M adds nothing, whatever its codes.

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "../common/code_terms.h"
+#include "../common/first_limit.h"
 #include "../common/scan_driver.h"
 #include "prefix_bound.h"
 
@@ -22,17 +23,17 @@ class PrefixScanner {
         const Block8Terms terms(layout, request_.tables + query * layout.M * 256);
         best_.reset(capacity_);
         best_.lower_limit(result->limit());
-        sample_limit(terms, first_block, end_block);
-        prepare(terms, capacity_ > kMany ? 7 : 6);
-        survivors_ = scanned_ = 0;
+        best_.lower_limit(first_limit(request_, terms, first_block, end_block, capacity_, sample_));
+        prepare(terms, 6);
         visit_span(request_, first_block, end_block, [&](const Piece& piece) {
             // Between stretches: what other threads have found, and whether the bound discards enough.
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
                 const int64_t end = std::min(begin + kStretch, piece.end_block);
                 best_.lower_limit(result->limit());
+                survivors_ = 0;
                 scan_stretch(terms, *piece.chunk, begin, end);
+                if (tables_.bits() == 6 && survivors_ > kManySurvivors * (end - begin)) prepare(terms, 7);
                 if (best_.full()) result->lower_limit(best_.limit());
-                if (tables_.bits() == 6 && survivors_ > kManySurvivors * scanned_) prepare(terms, 7);
             }
         });
         result->merge(best_);
@@ -41,73 +42,43 @@ class PrefixScanner {
   private:
     static constexpr int64_t kSectionPairs = 4;
     static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
-    static constexpr int64_t kStretch = 256;
-    static constexpr int64_t kMany = 64;
-    static constexpr int64_t kSampleBlocks = 32;
-    static constexpr int64_t kManySurvivors = 2;  // a block
+    static constexpr int64_t kStretch = 64;        // blocks
+    static constexpr int64_t kManySurvivors = 6;   // a block: then the tighter, slower bound pays
+    static constexpr int64_t kPrefetchBytes = 4096;  // ahead: what the hardware does not do beyond a page
     static constexpr double kRescale = 0.98, kRescaleExcesses = 0.7;
-
-    // Starts from the k-th distance of some blocks, spread evenly: rows only lower the limit from there.
-    void sample_limit(const Block8Terms& terms, int64_t first_block, int64_t end_block) {
-        const int64_t blocks = end_block - first_block;
-        const int64_t wanted = std::max(kSampleBlocks, 4 * capacity_ / kBlockRows + 1);
-        if (blocks < 4 * wanted) return;
-        sample_.reset(capacity_);
-        int64_t next = first_block, start = first_block, taken = 0;
-        visit_span(request_, first_block, end_block, [&](const Piece& piece) {
-            for (; next < start + piece.end_block - piece.first_block; next = first_block + ++taken * blocks / wanted) {
-                const int64_t block = piece.first_block + next - start;
-                const uint8_t* codes = piece.chunk->packed + block * terms.block_bytes;
-                for (uint32_t lanes = live_lanes(*piece.chunk, block); lanes; lanes &= lanes - 1)
-                    sample_.offer(terms.distance(codes, __builtin_ctz(lanes)), 0);
-            }
-            start += piece.end_block - piece.first_block;
-        });
-        if (sample_.full()) best_.lower_limit(sample_.limit());
-    }
 
     void prepare(const Block8Terms& terms, int bits) {
         tables_.prepare(terms.table, terms.M, bits);
         scale_.prepare(tables_.base(), tables_.magnitudes(), terms.M, sections_.capacity() / kSaturation);
         minima_.resize(static_cast<size_t>(tables_.minima_count()));
         excesses_.resize(static_cast<size_t>(tables_.excesses_count()));
-        bounding_ = false;
+        excess_scale_ = 0;
         rescale();
     }
 
-    // Scales the bytes to the limit as it is now.
+    // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero: no row
+    // is discarded.
     void rescale() {
-        if (!scale_.usable() || !(best_.limit() < kInfinity)) return;
+        if (!scale_.usable() || !(best_.limit() < kInfinity)) {
+            std::fill(minima_.data(), minima_.data() + tables_.minima_count(), uint8_t{0});
+            std::fill(excesses_.data(), excesses_.data() + tables_.excesses_count(), uint8_t{0});
+            return;
+        }
         scale_.set_limit(best_.limit());
         quantize_down(tables_.minima(), tables_.minima_count(), scale_.scale(), minima_.data());
         // Coarser units serve the excesses as long as they are not much coarser.
-        if (!bounding_ || excess_scale_ < kRescaleExcesses * scale_.scale()) {
+        if (excess_scale_ < kRescaleExcesses * scale_.scale()) {
             excess_scale_ = scale_.scale();
             quantize_down(tables_.excesses(), tables_.excesses_count(), excess_scale_, excesses_.data());
         }
         excess_ratio_ = excess_scale_ / scale_.scale();
-        bounding_ = true;
     }
 
     void scan_stretch(const Block8Terms& terms, const Chunk& chunk, int64_t begin, int64_t end) {
-        int64_t block = begin;
-        // Without a limit, or with tables that give none, every row is summed.
-        for (; block < end && !bounding_; ++block) {
-            offer_all(terms, chunk, block);
-            rescale();
-        }
         if (tables_.bits() == 6) {
-            scan_bounded<6>(terms, chunk, block, end);
+            scan_bounded<6>(terms, chunk, begin, end);
         } else {
-            scan_bounded<7>(terms, chunk, block, end);
-        }
-    }
-
-    void offer_all(const Block8Terms& terms, const Chunk& chunk, int64_t block) {
-        const uint8_t* codes = chunk.packed + block * terms.block_bytes;
-        for (uint32_t lanes = live_lanes(chunk, block); lanes; lanes &= lanes - 1) {
-            const int lane = __builtin_ctz(lanes);
-            best_.offer(terms.distance(codes, lane), chunk.first_row + block * kBlockRows + lane);
+            scan_bounded<7>(terms, chunk, begin, end);
         }
     }
 
@@ -117,9 +88,9 @@ class PrefixScanner {
         const int limit_units = scale_.limit_units();
         const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(limit_units));
         alignas(32) uint16_t sums[kBlockRows];
-        scanned_ += end - begin;
         for (int64_t block = begin; block < end; ++block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
+            prefetch(codes, kPrefetchBytes, block_bytes);
             uint32_t lanes = bound_block<kBits>(codes, minima_.data(), sections_, limit, sums);
             if (lanes == 0) continue;
             lanes &= live_lanes(chunk, block);
@@ -157,8 +128,7 @@ class PrefixScanner {
     BoundScale scale_;
     Buffer<uint8_t> minima_, excesses_;
     float excess_scale_ = 0, excess_ratio_ = 1;
-    bool bounding_ = false;
-    int64_t survivors_ = 0, scanned_ = 0;
+    int64_t survivors_ = 0;  // of the bound, in this stretch
     TopK best_, sample_;
 };
 

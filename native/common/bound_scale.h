@@ -30,6 +30,7 @@ class BoundScale {
   public:
     // `base`: sum of the least entries of all M tables; `least_magnitudes`: sum of their absolute values.
     void prepare(double base, double least_magnitudes, int64_t M, double units) {
+        width_ = HUGE_VAL;
         base_ = base;
         magnitudes_ = least_magnitudes;
         rounding_ = static_cast<double>(M + 8) / (1 << 22);
@@ -42,7 +43,7 @@ class BoundScale {
     void set_limit(float limit) { width_ = width(limit); }
 
     // True if the limit has fallen so far that tables scaled anew would bound better.
-    bool outdated(float limit, double fraction) const { return width(limit) < fraction * width_; }
+    bool outdated(float limit, double fraction) const { return usable() && width(limit) < fraction * width_; }
 
     // Units per distance.
     float scale() const { return static_cast<float>(std::min(units_ / width_, 1e30)); }

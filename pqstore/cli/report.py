@@ -36,6 +36,7 @@ class Report:
 
 
 def _bar(blocks: Iterable[Any], total: int | None, what: str) -> Iterator[Any]:
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import (  # noqa: PLC0415
         BarColumn,
         MofNCompleteColumn,
@@ -52,7 +53,7 @@ def _bar(blocks: Iterable[Any], total: int | None, what: str) -> Iterator[Any]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    with Progress(*columns, transient=False) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total, rate="")
         done = 0
         for block in blocks:

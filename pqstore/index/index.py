@@ -104,7 +104,7 @@ class Index:
         return cls(Store.open(path, packing_of, readonly=readonly))
 
     def publish(self) -> None:
-        """Make an index created with ``bulk=True`` durable and give it its name; for any other, there is nothing to do."""
+        """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
         self._store.publish()
 
     def close(self) -> None:

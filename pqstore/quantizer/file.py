@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -53,22 +54,30 @@ def read(path: str | PathLike[str]) -> tuple[Settings, dict[str, npt.NDArray[np.
     Raises:
         FileNotFoundError, FormatVersionError, InvalidQuantizerError: see `Quantizer.load`.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            version = int(_member(archive, "format", (), "u4"))
-            if version != VERSION:
-                raise FormatVersionError(
-                    f"{path}: quantizer file of format {version}; this pqstore reads {VERSION}: upgrade pqstore"
-                )
-            settings = _settings(_member(archive, "settings", None, "u1"))
-            shapes = array_shapes(settings)
-            if set(archive.namelist()) != {"format.npy", "settings.npy", *(f"{name}.npy" for name in shapes)}:
-                raise InvalidQuantizerError("its members are not those that its settings name")  # noqa: TRY301
-            return settings, {name: _member(archive, name, shape, "f4") for name, shape in shapes.items()}
-    except InvalidQuantizerError as error:
-        raise InvalidQuantizerError(f"{path} is no sound quantizer file: {error}") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InvalidQuantizerError(f"{path} is no sound quantizer file: {error}") from error
+    # Opened first: that there is no file, or no permission, is no damage.
+    with Path(path).open("rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                return _read_members(archive)
+        except FormatVersionError as error:
+            raise FormatVersionError(f"{path}: {error}") from error
+        except _DAMAGE as error:
+            raise InvalidQuantizerError(f"{path} is no sound quantizer file: {error}") from error
+
+
+# What zipfile raises over damaged bytes, besides BadZipFile, and our own error, which is a ValueError.
+_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, OSError, RuntimeError, ValueError, struct.error)
+
+
+def _read_members(archive: zipfile.ZipFile) -> tuple[Settings, dict[str, npt.NDArray[np.float32]]]:
+    version = int(_member(archive, "format", (), "u4"))
+    if version != VERSION:
+        raise FormatVersionError(f"quantizer file of format {version}; this pqstore reads {VERSION}: upgrade pqstore")
+    settings = _settings(_member(archive, "settings", None, "u1"))
+    shapes = array_shapes(settings)
+    if set(archive.namelist()) != {"format.npy", "settings.npy", *(f"{name}.npy" for name in shapes)}:
+        raise InvalidQuantizerError("its members are not those that its settings name")
+    return settings, {name: _member(archive, name, shape, "f4") for name, shape in shapes.items()}
 
 
 def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...] | None, kind: str) -> npt.NDArray[Any]:

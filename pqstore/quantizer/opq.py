@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import DimensionError, InvalidQuantizerError, TrainingError
+from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, TrainingError
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer.base import F32, Quantizer
 from pqstore.quantizer.codebook import Codebook
@@ -227,8 +227,7 @@ class OPQ(Quantizer):
             DimensionError, InvalidVectorError: see `encode`.
         """
         if self._R is None:
-            super()._trained()  # says what to do
-            raise InvalidQuantizerError("there are codewords, but no R: set R, or call fit(vectors)")
+            raise NotTrainedError("this OPQ has no R: call fit(vectors) first")
         rows, single = as_queries(vecs, len(self._R), "vectors")
         rotated = np.empty_like(rows)
         step = block_rows(rows.shape[1])

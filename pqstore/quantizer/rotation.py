@@ -20,7 +20,8 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 _HALF_ULP = 2.0**-53
-_LARGEST = float(np.finfo(np.float32).max)
+# Values rotated at a time: the float64 temporaries stay in the second-level cache.
+_TILE_VALUES = 1 << 15
 
 
 def rotate_rows(vectors: F32, rotation: F64) -> F32:
@@ -31,29 +32,37 @@ def rotate_rows(vectors: F32, rotation: F64) -> F32:
     float64 matrix product settles nearly every value: only where its error bound straddles a rounding boundary is the
     sum done exactly.
     """
-    wide = vectors.astype(np.float64)
-    products = wide @ rotation
-    lengths = np.sqrt(np.add.reduce(wide * wide, axis=1))
-    if len(lengths) and lengths.max() > _LARGEST / 2:
-        raise InvalidVectorError(
-            f"vectors: row {int(lengths.argmax())} of the batch is too long to be rotated in float32: scale it down"
-        )
-    # A sum of D terms errs by at most D half-ulps of the sum of their magnitudes, in any order; twice that for safety.
-    # Each product of two float32 values is exact. Cauchy-Schwarz bounds the magnitudes; columns have length 1.
-    bound = 4 * len(rotation) * _HALF_ULP
-    rotated, uncertain = _rounded(products, bound * lengths[:, None])
-    if np.count_nonzero(uncertain) > products.size // 1000:
-        # Many zeros: the true magnitudes are a much better bound than the lengths.
-        rotated, uncertain = _rounded(products, bound * (np.abs(wide) @ np.abs(rotation)))
-    for row, column in np.argwhere(uncertain):
-        rotated[row, column] = math.fsum((wide[row] * rotation[:, column]).tolist())
+    rotated = np.empty_like(vectors)
+    step = max(16, _TILE_VALUES // len(rotation))
+    for first in range(0, len(vectors), step):
+        _rotate_tile(vectors[first : first + step].astype(np.float64), rotation, rotated[first : first + step])
+    if not np.isfinite(rotated).all():
+        row = int(np.argwhere(~np.isfinite(rotated))[0, 0])
+        raise InvalidVectorError(f"vectors: row {row} of the block is too long to be rotated in float32: scale it down")
     return rotated
 
 
-def _rounded(values: F64, margin: F64) -> tuple[F32, npt.NDArray[np.bool_]]:
-    """`values` as float32, and where a true value within `margin` could have rounded otherwise."""
-    low, high = (values - margin).astype(np.float32), (values + margin).astype(np.float32)
-    return high, low != high
+def _rotate_tile(vectors: F64, rotation: F64, rotated: F32) -> None:
+    with np.errstate(over="ignore"):
+        products = vectors @ rotation
+        # Products of two float32 values are exact. A sum of D of them errs, in any order, by less than D half-ulps of
+        # the sum of their magnitudes, which Cauchy-Schwarz bounds (columns have length 1); a quarter more for the
+        # rounding of the bound itself.
+        bound = 1.25 * len(rotation) * _HALF_ULP
+        lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+        uncertain = _round(products, bound * lengths[:, None], rotated)
+        if len(uncertain) > products.size >> 10:
+            # Many zeros: the true magnitudes are a much better bound than the lengths.
+            uncertain = _round(products, bound * (np.abs(vectors) @ np.abs(rotation)), rotated)
+        for row, column in zip(*divmod(uncertain, len(rotation)), strict=True):
+            rotated[row, column] = math.fsum((vectors[row] * rotation[:, column]).tolist())
+
+
+def _round(values: F64, margin: F64, rounded: F32) -> npt.NDArray[np.intp]:
+    """Write `values` as float32; return the flat positions where a true value within `margin` rounds otherwise."""
+    low = (values - margin).astype(np.float32)
+    np.copyto(rounded, values + margin, casting="same_kind")
+    return np.flatnonzero(low != rounded)
 
 
 def departure_from_orthogonal(rotation: npt.NDArray[Any]) -> float:

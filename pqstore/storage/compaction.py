@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pqstore.storage import generations, layout
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.failures import storage_errors
+from pqstore.storage.points import reach
 from pqstore.storage.state import State
 
 if TYPE_CHECKING:
@@ -46,16 +46,19 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     temporary.mkdir()
     try:
         _copy(environment, temporary)
+        reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     generations.sync_directory(index)
+    reach("generation switched")
     # Readers look at the state at each commit: this one tells them to open the new generation.
     with environment.begin(write=True) as txn:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
-        txn.put(layout.STATE_KEY, replace(state, superseded=True).pack(), db=meta)
+        txn.put(layout.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
+    reach("old generation marked")
     generations.remove_leftovers(index, generation + 1)
 
 

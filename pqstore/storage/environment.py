@@ -9,10 +9,11 @@ from typing import Any
 
 import lmdb
 
-from pqstore.errors import StorageFullError
+from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.cache import ViewCache
-from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file
+from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
+from pqstore.storage.generations import generation_path
 from pqstore.storage.layout import DATABASES
 
 __all__ = ["Environment"]
@@ -41,13 +42,17 @@ class Environment:
                 check_data_file(generation)
             self._lmdb = self._open()
             try:
+                if not create:
+                    self._check_trees()
                 self.databases = self._open_databases(DATABASES, create)
                 if self.writable:
                     self._lmdb.reader_check()
             except BaseException:
                 self._lmdb.close()
                 raise
-        self._lock_file = _identity(generation / LOCK_FILE)
+        self._lock_path = str(generation / LOCK_FILE)
+        self._next_path = str(generation_path(generation.parent, int(generation.name[-8:]) + 1))
+        self._lock_file = _identity(self._lock_path)
 
     def _open(self) -> Any:
         """Open with 1 TiB of address space, or with what the process may have."""
@@ -76,6 +81,18 @@ class Environment:
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
 
+    def _check_trees(self) -> None:
+        """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
+        for _ in range(20):
+            with self._lmdb.begin() as txn:
+                try:
+                    return check_trees(self.path, txn.id())
+                except CorruptIndexError:
+                    # With many commits a moment the page of this transaction is written over before it is read.
+                    if txn.id() == self._lmdb.info()["last_txnid"]:
+                        raise
+        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to open it; try again")
+
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE
         return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
@@ -93,7 +110,11 @@ class Environment:
 
     def keeps_its_lock_file(self) -> bool:
         """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
-        return _identity(self.path / LOCK_FILE) == self._lock_file
+        return _identity(self._lock_path) == self._lock_file
+
+    def is_newest(self) -> bool:
+        """Whether this generation exists, as far as its lock file tells, and no newer one stands beside it."""
+        return self.keeps_its_lock_file() and not os.access(self._next_path, os.F_OK)
 
     def flush(self) -> None:
         """Everything committed is on the disk when this returns."""
@@ -115,6 +136,8 @@ class Environment:
 
     def reader_lag(self) -> tuple[int, int]:
         """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        if self.writable:
+            self._lmdb.reader_check()
         # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
         fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
         transactions = [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
@@ -130,9 +153,9 @@ class Environment:
         self._lmdb.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
     except FileNotFoundError:
         return None
     return stat.st_dev, stat.st_ino

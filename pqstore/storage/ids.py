@@ -40,6 +40,7 @@ class IdColumn(Protocol):
     def keys(self) -> U64: ...
     def part(self, start: int, stop: int) -> IdColumn: ...
     def take(self, positions: I64) -> IdColumn: ...
+    def at(self, position: int) -> int | str: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
 
@@ -63,6 +64,9 @@ class IntColumn:
 
     def take(self, positions: I64) -> IntColumn:
         return IntColumn(self.values[positions])
+
+    def at(self, position: int) -> int:
+        return self.values.item(position)
 
     def user(self) -> npt.NDArray[Any]:
         return self.values
@@ -93,6 +97,9 @@ class RangeColumn:
 
     def take(self, positions: I64) -> IntColumn:
         return IntColumn(positions + np.int64(self.first))
+
+    def at(self, position: int) -> int:
+        return self.first + position
 
     def user(self) -> I64:
         return np.asarray(np.arange(self.count, dtype=np.int64) + np.int64(self.first))
@@ -135,14 +142,14 @@ class StringColumn:
         hashes = None if self._hashes is None else self._hashes[positions]
         return string_column(raws, self._salt, hashes)
 
+    def at(self, position: int) -> str:
+        return _decoded(self.raw(position))
+
     def user(self) -> npt.NDArray[Any]:
         text = self.blob.tobytes()
         bounds = self.offsets.tolist()
         out = np.empty(len(self), dtype=object)
-        try:
-            out[:] = [text[a:b].decode() for a, b in pairwise(bounds)]
-        except UnicodeDecodeError as error:
-            raise CorruptIndexError(f"a stored string id is not UTF-8 ({error})") from error
+        out[:] = [_decoded(text[a:b]) for a, b in pairwise(bounds)]
         return out
 
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]:
@@ -156,6 +163,13 @@ class StringColumn:
         assert isinstance(others, StringColumn)
         pairs = zip(positions.tolist(), other_positions.tolist(), strict=True)
         return np.fromiter((self.raw(a) == others.raw(b) for a, b in pairs), dtype=np.bool_, count=len(positions))
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise CorruptIndexError(f"a stored string id is not UTF-8 ({error})") from error
 
 
 class HashKey:

@@ -163,18 +163,14 @@ def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
 
 def pack_record(
     kind: int, key_0: int, key_1: int, count: int, parts: list[Any], encoding: int = 0, version: int = FORMAT_VERSION
-) -> bytearray:
+) -> bytes:
     """Header and the payload `parts` (buffers, or C-contiguous arrays) as one buffer."""
-    views = [memoryview(part).cast("B") for part in parts if memoryview(part).nbytes]
-    length = sum(view.nbytes for view in views)
-    record = bytearray(HEADER_BYTES + length)
-    _HEADER.pack_into(record, 0, MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)
-    at = HEADER_BYTES
-    for view in views:
-        record[at : at + view.nbytes] = view
-        at += view.nbytes
-    record[_CRC_OFFSET:HEADER_BYTES] = _checksum(memoryview(record)).to_bytes(4, "little")
-    return record
+    length = sum(memoryview(part).nbytes for part in parts)
+    head = _HEADER.pack(MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)[:_CRC_OFFSET]
+    checksum = crc32(head)
+    for part in parts:
+        checksum = crc32(part, checksum)
+    return b"".join((head, checksum.to_bytes(4, "little"), *parts))
 
 
 def _checksum(record: memoryview) -> int:
@@ -223,7 +219,7 @@ def peek(value: memoryview) -> tuple[int, int, int, int] | None:
     return (kind, key_0, key_1, size) if crc == _checksum(value[:size]) else None
 
 
-def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytearray:
+def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytes:
     """The entry of a sealed segment: its rows, how many are dead, and the commit that last changed its tombstones."""
     return pack_record(SEGMENT, segment, 0, rows, [_SEGMENT.pack(dead, stamp)])
 
@@ -240,7 +236,7 @@ def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all
 
 
-def pack_array(name: str, array: npt.NDArray[Any]) -> bytearray:
+def pack_array(name: str, array: npt.NDArray[Any]) -> bytes:
     """A named array, little-endian and C-contiguous: prefix, shape (u64 each), name, dtype, padding to 16, values."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
     name_bytes, dtype_bytes = name.encode(), little.dtype.str.encode()

@@ -28,26 +28,29 @@ class WriterLock:
     """
 
     def __init__(self) -> None:
-        self._thread_lock = threading.Lock()
-        self._holder: int | None = None
+        # A lock that knows its owner: an interrupt may come between taking it and our noticing.
+        self._thread_lock = threading.RLock()
         self._descriptor: int | None = None
 
     def acquire(self, index: Path, timeout: float | None) -> None:
         """Wait until this thread is the writer; `IndexLockedError` after `timeout` seconds (None: 60)."""
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        if self._holder == threading.get_ident():
+        if self.is_mine():
             raise PQStoreError(f"index at {index}: this thread is inside a write transaction already")
-        if not self._thread_lock.acquire(timeout=max(0.0, timeout)):
-            raise IndexLockedError(
-                f"index at {index}: another thread has been writing for {timeout:g} s; try again later"
-            )
         try:
+            if not self._thread_lock.acquire(timeout=max(0.0, timeout)):
+                raise IndexLockedError(  # noqa: TRY301 - what is held is given back in one place
+                    f"index at {index}: another thread has been writing for {timeout:g} s; try again later"
+                )
             self._lock_file(index, deadline, timeout)
         except BaseException:
-            self._thread_lock.release()
+            self.release()
             raise
-        self._holder = threading.get_ident()
+
+    def is_mine(self) -> bool:
+        """Whether this thread holds the lock."""
+        return bool(self._thread_lock._is_owned())  # type: ignore[attr-defined]
 
     def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
         if fcntl is None:
@@ -72,8 +75,9 @@ class WriterLock:
                 return
 
     def release(self) -> None:
-        """Let the next writer in."""
-        self._holder = None
+        """Let the next writer in, if this thread holds the lock."""
+        if not self.is_mine():
+            return
         try:
             if fcntl is not None and self._descriptor is not None:
                 fcntl.lockf(self._descriptor, fcntl.LOCK_UN)

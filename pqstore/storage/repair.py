@@ -214,8 +214,8 @@ class _Salvage:
         sealed = {key[1] for key in self._records if key[0] in (layout.SEGMENT, layout.CODES)}
         if self._state is not None:
             sealed = {segment for segment in sealed if segment < self._state.open_segment}
-        if not self._report.scanned:
-            # Codes without an entry were staged, or given back: the entry is what makes a segment part of the index.
+        elif not self._report.scanned:
+            # Codes without an entry may have been staged by a transaction that never ended.
             listed = {key[1] for key in self._records if key[0] == layout.SEGMENT}
             sealed &= listed
         for segment in sorted(sealed):

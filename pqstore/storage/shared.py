@@ -10,9 +10,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ __all__ = ["SharedIndex", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
 
+_READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
+
 _registry: dict[tuple[int, int], SharedIndex] = {}
 _registry_lock = threading.RLock()
 
@@ -53,6 +54,31 @@ def share(path: Path, *, sync: bool = True) -> SharedIndex:
         return shared
 
 
+class Lease:
+    """The right to one transaction. Ends when told to, or when it is lost: an interrupt may come at any moment."""
+
+    __slots__ = ("_pid", "_shared", "_writer")
+
+    def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
+        self._shared: SharedIndex | None = shared
+        self._writer = writer
+        self._pid = os.getpid()
+
+    def end(self) -> None:
+        """LMDB's transaction is over; called again it does nothing."""
+        shared, self._shared = self._shared, None
+        if shared is None or self._pid != os.getpid():
+            return
+        try:
+            shared.ended(self)
+        finally:
+            if self._writer is not None:
+                self._writer.release()
+
+    def __del__(self) -> None:
+        self.end()
+
+
 class SharedIndex:
     """The open generation of an index, its transactions and its writer lock."""
 
@@ -65,15 +91,15 @@ class SharedIndex:
         self._sync = sync
         self._environment: Environment | None = None
         self._inherited: Environment | None = None
-        self._inherited_busy = False
         self._cleaned = False
+        self._readers_checked = 0.0
         self._reset_locks()
 
     def _reset_locks(self) -> None:
         self._gate = threading.Condition()
         self._forking = False
         self._writer = WriterLock()
-        self._active: dict[object, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
+        self._active: dict[int, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
 
     # -- environment -----------------------------------------------------------------------------------------------
 
@@ -82,7 +108,10 @@ class SharedIndex:
         while self._forking:
             self._gate.wait()
         if self._inherited is not None:
-            self._leave_inherited()
+            raise ForkedIndexError(
+                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
+                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
+            )
         if self._environment is None:
             for _ in range(100):
                 generation = newest_generation(self.path)
@@ -101,18 +130,6 @@ class SharedIndex:
                 raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
         return self._environment
 
-    def _leave_inherited(self) -> None:
-        """In a forked child: let go of the parent's environment."""
-        assert self._inherited is not None
-        if self._inherited_busy:
-            # Closing it would end the parent's transactions, which share their slots with us.
-            raise ForkedIndexError(
-                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
-                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
-            )
-        self._inherited.close()
-        self._inherited = None
-
     def retire(self, environment: Environment) -> None:
         """Use another environment from now on; this one is closed when its last transaction ends."""
         with self._gate:
@@ -122,52 +139,58 @@ class SharedIndex:
 
     def _close_if_idle(self, environment: Environment) -> None:
         in_use = environment is self._environment and self.references > 0
-        if not in_use and all(used is not environment for _, used in self._active.values()):
+        if not in_use and all(used is not environment for _, used in list(self._active.values())):
             if environment is self._environment:
                 self._environment = None
             environment.close()
 
     # -- transactions ----------------------------------------------------------------------------------------------
 
-    def begin_read(self) -> tuple[Environment, Any, Callable[[], None]]:
-        """(environment, LMDB's transaction, what to call after its end)."""
-        token = object()
+    def begin_read(self) -> tuple[Environment, Any, Lease]:
+        """(environment, LMDB's transaction, what to end after it)."""
+        lease = Lease(self, None)
         with self._gate, storage_errors(self.path):
             environment = self._open()
             txn = environment.begin()
-            self._active[token] = (threading.get_ident(), environment)
-        return environment, txn, partial(self._ended, token)
+            self._active[id(lease)] = (threading.get_ident(), environment)
+        return environment, txn, lease
 
-    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Callable[[], None]]:
+    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Lease]:
         """The same for writing; waits for other writers."""
         with self._gate:
             if not self._open().writable:
                 raise ReadOnlyError(f"index at {self.path}: nothing can be written there")
         writer = self._writer
-        writer.acquire(self.path, timeout)
-        token = object()
+        if writer.is_mine():
+            raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
+        lease = Lease(self, writer)
         try:
+            writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
                 environment, txn = self._begin_write()
-                self._active[token] = (threading.get_ident(), environment)
+                self._active[id(lease)] = (threading.get_ident(), environment)
         except BaseException:
-            writer.release()
+            lease.end()
             raise
-        return environment, txn, partial(self._write_ended, token, writer)
+        return environment, txn, lease
 
     def _begin_write(self) -> tuple[Environment, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
         environment = self._open()
-        if not is_current(self.path, self.generation):
-            self.retire(environment)
-            environment = self._open()
-        elif not environment.keeps_its_lock_file():
-            environment = self._reopen("its lock file was removed")
+        if not environment.is_newest():
+            if is_current(self.path, self.generation):
+                environment = self._reopen("its lock file was removed")
+            else:
+                self.retire(environment)
+                environment = self._open()
         try:
             txn = environment.begin(write=True)
         except lmdb.PanicError:
             environment = self._reopen("an earlier commit failed half-way")
             txn = environment.begin(write=True)
+        if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
+            environment.reader_check()
+            self._readers_checked = time.monotonic()
         if not self._cleaned:
             remove_leftovers(self.path, self.generation)
             self._cleaned = True
@@ -180,12 +203,12 @@ class SharedIndex:
     @contextmanager
     def exclusive(self, timeout: float | None) -> Iterator[Environment]:
         """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
-        environment, txn, end = self.begin_write(timeout)
+        environment, txn, lease = self.begin_write(timeout)
         txn.abort()
         try:
             yield environment
         finally:
-            end()
+            lease.end()
 
     def _reopen(self, reason: str) -> Environment:
         if self._active:
@@ -194,19 +217,14 @@ class SharedIndex:
         self.retire(self._environment)
         return self._open()
 
-    def _ended(self, token: object) -> None:
+    def ended(self, lease: Lease) -> None:
+        """A transaction has ended."""
         with self._gate:
-            _, environment = self._active.pop(token)
-            if environment is not self._environment or self.references == 0:
+            _, environment = self._active.pop(id(lease), (0, None))
+            if environment is not None and (environment is not self._environment or self.references == 0):
                 self._close_if_idle(environment)
             if self._forking:
                 self._gate.notify_all()
-
-    def _write_ended(self, token: object, writer: WriterLock) -> None:
-        try:
-            self._ended(token)
-        finally:
-            writer.release()
 
     # -- durability and place ----------------------------------------------------------------------------------------
 
@@ -260,7 +278,12 @@ class SharedIndex:
     # -- fork ------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
-        """Keep new transactions out, and wait a little for those of other threads, so that the child finds none."""
+        """Keep new transactions out, wait a little for those of other threads, and close the environment.
+
+        A child must not even close an environment that it has inherited: that would free the reader slots of its
+        parent. So there must be none; both processes open the index again when they next use it. Where a snapshot
+        keeps it open, the parent goes on with it and the child is refused.
+        """
         self._gate.acquire()
         self._forking = True
         deadline = time.monotonic() + _FORK_PATIENCE
@@ -268,6 +291,9 @@ class SharedIndex:
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
+        if not self._active and self._environment is not None:
+            environment, self._environment = self._environment, None
+            environment.close()
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
@@ -275,9 +301,8 @@ class SharedIndex:
         self._gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._inherited is None and self._environment is not None:
+        if self._environment is not None:
             self._inherited, self._environment = self._environment, None
-            self._inherited_busy = bool(self._active)
         writer = self._writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -17,19 +18,24 @@ from pqstore.storage import layout
 from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.runs import RunReader
-from pqstore.storage.idmap.search import Candidates, KeyIndex, join
+from pqstore.storage.idmap.search import Candidates, KeyIndex, UnsortedKeys, join
 from pqstore.storage.ids import IdCodec, IdColumn, StringColumn
 from pqstore.storage.layout import I64, U8, U64
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentTable
+from pqstore.storage.shared import Lease
 from pqstore.storage.state import Identity, RunInfo, State
 
 __all__ = ["Shape", "Snapshot"]
 
 _FEW = 8  # up to this many ids are looked up one by one
+
+
+_FEW_ROWS = 64  # up to so many, looking at one after another is faster than sorting them by segment
 
 
 class Shape:
@@ -55,14 +61,14 @@ class Snapshot:
         shape: Shape,
         environment: Environment,
         txn: Any,
-        end: Callable[[], None],
+        lease: Lease,
         committed: Committed | None = None,
     ) -> None:
         self._shape = shape
         self._environment = environment
         self._cache = environment.cache
         self._txn = txn
-        self._end: Callable[[], None] | None = end
+        self._lease: Lease | None = lease
         self._lock = threading.Lock()
         self._pid = os.getpid()
         self._committed = committed or self._read_committed()
@@ -79,18 +85,18 @@ class Snapshot:
 
     @property
     def closed(self) -> bool:
-        return self._end is None
+        return self._lease is None
 
     def close(self) -> None:
         """End the transaction; views of `chunks()` die."""
-        end, self._end = self._end, None
-        if end is not None and self._pid == os.getpid():
+        lease, self._lease = self._lease, None
+        if lease is not None and self._pid == os.getpid():
             with self._lock:
                 self._txn.abort()
-            end()
+            lease.end()
 
     def _check(self) -> None:
-        if self._end is None:
+        if self._lease is None:
             raise IndexClosedError("the snapshot is closed")
         if self._pid != os.getpid():
             raise ForkedIndexError("a snapshot cannot be used in a forked child: open a new one there")
@@ -98,12 +104,15 @@ class Snapshot:
     # -- raw access ----------------------------------------------------------------------------------------------
 
     def _get(self, database: str, key: bytes) -> memoryview | None:
-        with self._lock:
-            value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
-            return value
+        try:
+            with self._lock:
+                value: memoryview | None = self._txn.get(key, db=self._environment.databases[database])
+        except lmdb.Error as error:
+            raise translate(error, self._environment.path.parent) from error
+        return value
 
     def _items(self, database: str) -> list[tuple[memoryview, memoryview]]:
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             return list(self._txn.cursor(db=self._environment.databases[database]))
 
     def get(self, database: str, key: bytes) -> memoryview | None:
@@ -112,7 +121,7 @@ class Snapshot:
 
     def keys(self, database: str) -> list[bytes]:
         """The keys of a database (for this room)."""
-        with self._lock:
+        with self._lock, storage_errors(self._environment.path.parent):
             cursor = self._txn.cursor(db=self._environment.databases[database])
             return [bytes(key) for key in cursor.iternext(keys=True, values=False)]
 
@@ -139,13 +148,7 @@ class Snapshot:
                     f"state: {state.live_rows} live rows, but {stored} are stored and not as many dead"
                 )
             committed = Committed(number, state, table)
-            # An old snapshot, opened before a commit and read after it, must not push the newer state out.
-            if known is None or known.transaction < number:
-                if known is not None and known.table is not table:
-                    self._cache.forget_missing(state, table)
-                if known is not None and known.state.runs != state.runs:
-                    self._cache.forget_runs(state.runs)
-                self._cache.committed = committed
+            self._cache.put(committed)
             return committed
 
     def _transaction_number(self) -> int:
@@ -329,9 +332,20 @@ class Snapshot:
         self._check()
         wanted = np.asarray(rows, dtype=np.int64)
         out = np.empty(len(wanted), dtype=np.int64 if self._shape.identity.id_type == "int64" else object)
+        if len(wanted) <= _FEW_ROWS:
+            for place, row in enumerate(wanted.tolist()):
+                out[place] = self._id_at(row)
+            return out
         for where, column, positions in self._id_columns(wanted):
             out[where] = column.take(positions).user()
         return out
+
+    def _id_at(self, row: int) -> int | str:
+        segment, position = divmod(row, self._shape.segment_rows)
+        if segment != self.state.open_segment:
+            return self._ids(segment).at(position)
+        chunk, position = divmod(row, self._shape.chunk_rows)
+        return self._tail_ids(chunk).at(position)
 
     def _id_columns(self, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:
         """(where in `rows`, a column of ids, positions in it), together covering all rows."""
@@ -363,17 +377,13 @@ class Snapshot:
         """Row of every id, int64 (n,); -1 where no live row has it."""
         self._check()
         column = self._shape.codec.column(ids)
-        out = np.full(len(column), -1, dtype=np.int64)
-        if len(column) == 0:
-            return out
         keys = column.keys()
         if len(column) <= _FEW:
-            pairs = [(at, row) for at, key in enumerate(keys.tolist()) for row in self._find_one(key)]
-            found = Candidates(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
-        else:
-            order = np.argsort(keys)
-            found = self._find(keys[order])
-            found = Candidates(order[found.queries], found.rows)
+            return np.array([self._row_of(column, at, key) for at, key in enumerate(keys.tolist())], dtype=np.int64)
+        out = np.full(len(column), -1, dtype=np.int64)
+        order = np.argsort(keys)
+        found = self._find(keys[order])
+        found = Candidates(order[found.queries], found.rows)
         if len(found.rows) == 0:
             return out
         keep = self.are_live(found.rows)
@@ -387,6 +397,27 @@ class Snapshot:
             same = column.matches(queries, stored, positions)
             out[queries[same]] = rows[same]
         return out
+
+    def _row_of(self, column: IdColumn, at: int, key: int) -> int:
+        """Row of one id of a column, -1 when no live row has it."""
+        for row in self._find_one(key):
+            if self._is_live(row):
+                if isinstance(column, StringColumn):
+                    _, stored, positions = next(self._id_columns(np.array([row])))
+                    if not column.matches(np.array([at]), stored, positions)[0]:
+                        continue
+                return row
+        return -1
+
+    def _is_live(self, row: int) -> bool:
+        segment, position = divmod(row, self._shape.segment_rows)
+        if segment == self.state.open_segment:
+            if position >= self.state.tail_rows:
+                return False
+        elif segment not in self.table.entries:
+            return False
+        bitmap = self._bitmap(segment)
+        return bitmap is None or not bitmap[position >> 3] >> (position & 7) & 1
 
     def are_live(self, rows: I64) -> npt.NDArray[np.bool_]:
         """Which rows exist and are not dead."""
@@ -447,6 +478,6 @@ class Snapshot:
         if rest:
             if self._committed.last_chunk_keys is None:
                 keys = self._tail_ids(base + full).keys()
-                self._committed.last_chunk_keys = KeyIndex(keys, contiguous((base + full) * size, rest))
+                self._committed.last_chunk_keys = UnsortedKeys(keys, contiguous((base + full) * size, rest))
             found.append(self._committed.last_chunk_keys)
         return found

@@ -22,6 +22,7 @@ from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
+from pqstore.storage.points import reach
 from pqstore.storage.problem import Problem
 from pqstore.storage.shared import SharedIndex, share
 from pqstore.storage.snapshot import Shape, Snapshot
@@ -46,7 +47,7 @@ class Store:
         self.path = path
         self.readonly = readonly
         self._publish_at: Path | None = None
-        environment, txn, end = shared.begin_read()
+        environment, txn, lease = shared.begin_read()
         try:
             meta = environment.databases["meta"]
             identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=meta))
@@ -56,7 +57,7 @@ class Store:
             }
         finally:
             txn.abort()
-            end()
+            lease.end()
         self.durability = durability or identity.durability
         if self.durability == "relaxed":
             shared.relax()
@@ -105,6 +106,7 @@ class Store:
         try:
             with storage_errors(target):
                 _write_first_generation(temporary, identity, arrays)
+            reach("index created under a temporary name")
             if not bulk:
                 _move_into_place(temporary, target)
                 return cls.open(target, lambda _: packing)
@@ -210,13 +212,13 @@ class Store:
         """A snapshot of the newest commit; close it (it is a context manager)."""
         shared = self._open_share()
         while True:
-            environment, txn, end = shared.begin_read()
+            environment, txn, lease = shared.begin_read()
             try:
                 with storage_errors(self.path):
-                    snapshot = Snapshot(self._shape, environment, txn, end)
+                    snapshot = Snapshot(self._shape, environment, txn, lease)
             except BaseException:
                 txn.abort()
-                end()
+                lease.end()
                 raise
             if not snapshot.state.superseded or shared.is_newest(environment):
                 return snapshot
@@ -231,13 +233,13 @@ class Store:
         shared = self._open_share()
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
-        environment, txn, end = shared.begin_write(timeout)
+        environment, txn, lease = shared.begin_write(timeout)
         try:
             with storage_errors(self.path):
-                return WriteTransaction(self._shape, environment, txn, end, flush=self.durability == "full")
+                return WriteTransaction(self._shape, environment, txn, lease, flush=self.durability == "full")
         except BaseException:
             txn.abort()
-            end()
+            lease.end()
             raise
 
     # -- care ------------------------------------------------------------------------------------------------------

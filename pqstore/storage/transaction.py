@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy.typing as npt
 from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
 from pqstore.storage.bitmap import live_positions, with_bits
-from pqstore.storage.cache import StoredChunk, read_codes, read_ids
+from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.idmap.merge import delete_run, plan_merge, step, write_run
@@ -22,8 +20,10 @@ from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
 from pqstore.storage.layout import U8
+from pqstore.storage.points import reach
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentEntry, SegmentTable
+from pqstore.storage.shared import Lease
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.staging import clear_staged, pack_staged
 from pqstore.storage.state import MergeJob, Range, RunInfo, State
@@ -43,10 +43,8 @@ _REWRITE_PER_COMMIT = 512
 class WriteTransaction(Snapshot):
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
-    def __init__(
-        self, shape: Shape, environment: Environment, txn: Any, end: Callable[[], None], *, flush: bool
-    ) -> None:
-        super().__init__(shape, environment, txn, end)
+    def __init__(self, shape: Shape, environment: Environment, txn: Any, lease: Lease, *, flush: bool) -> None:
+        super().__init__(shape, environment, txn, lease)
         # Another handle of this process may have opened the file with less durability than this one promises.
         self._flush = flush and environment.sync and not environment.metasync
         self._base = self._committed.state
@@ -57,9 +55,10 @@ class WriteTransaction(Snapshot):
         self._tail: dict[int, tuple[U8, IdColumn]] = {}
         self._dropped_tail: range = range(0)
         self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
-        self._waiting_keys = _Recent([])
+        self._waiting_keys = _Recent()
         self._tail_recent: _Recent | None = None
         self._private_runs: dict[int, RunReader] = {}
+        self._deletions: list[tuple[str, bytes]] = []
         self._written = 0
         self._staged = False
         self._touched = 0
@@ -72,7 +71,7 @@ class WriteTransaction(Snapshot):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._end is None:
+        if self._lease is None:
             return
         try:
             if kind is None:
@@ -82,8 +81,8 @@ class WriteTransaction(Snapshot):
 
     def close(self) -> None:
         """Undo everything that is not committed."""
-        end, self._end = self._end, None
-        if end is None:
+        lease, self._lease = self._lease, None
+        if lease is None:
             return
         try:
             self._txn.abort()
@@ -91,7 +90,7 @@ class WriteTransaction(Snapshot):
                 with storage_errors(self._environment.path.parent):
                     clear_staged(self._environment)
         finally:
-            end()
+            lease.end()
 
     def _transaction_number(self) -> int:
         return int(self._txn.id()) - 1  # of the state that it changes
@@ -150,6 +149,13 @@ class WriteTransaction(Snapshot):
         """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
         if self._tail_recent is None:
             return super()._tail_keys()  # nothing appended yet
+        if self._tail_recent.follows_base:
+            current, self._current = self._current, self._base
+            tail, self._tail = self._tail, {}
+            try:
+                self._tail_recent.put_first(super()._tail_keys())
+            finally:
+                self._current, self._tail = current, tail
         return self._waiting_keys.sorted() + self._tail_recent.sorted()
 
     def chunks(self) -> tuple[StoredChunk, ...]:
@@ -161,12 +167,13 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _put(self, database: str, key: bytes, value: bytearray) -> None:
+    def _put(self, database: str, key: bytes, value: bytes) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
     def _delete(self, database: str, key: bytes) -> None:
-        self._txn.delete(key, db=self._environment.databases[database])
+        # Not before the last commit: what is staged on the way must leave the index as it is.
+        self._deletions.append((database, key))
 
     def append(self, codes: npt.NDArray[Any], ids: Any = None) -> Any:
         """Add rows with codes (n, M) and ids that no live row has.
@@ -196,7 +203,7 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
-        self._current = replace(self._current, next_id=next_id, live_rows=self._current.live_rows + count)
+        self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
         return (rows, column.user().copy()) if ids is None else rows
@@ -215,16 +222,16 @@ class WriteTransaction(Snapshot):
             self._bitmaps[segment], added = with_bits(bitmap, positions)
             if segment == self._current.open_segment:
                 tail_dead = self._current.tail_dead + added
-                self._current = replace(self._current, tail_dead=tail_dead, tail_stamp=self._commit_number)
+                self._current = self._current._replace(tail_dead=tail_dead, tail_stamp=self._commit_number)
             else:
                 dead = self.table.entries[segment].dead
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
-        self._current = replace(self._current, live_rows=self._current.live_rows - len(wanted))
+        self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
         return len(wanted)
 
     def _check_writable(self) -> None:
-        if self._end is None:
+        if self._lease is None:
             raise IndexClosedError("the write transaction has ended")
         self._check()
 
@@ -234,7 +241,7 @@ class WriteTransaction(Snapshot):
         """Append rows: to the tail, and whole segments as they fill."""
         at = 0
         if self._tail_recent is None:
-            self._tail_recent = _Recent(super()._tail_keys() if self._current.tail_rows else [])
+            self._tail_recent = _Recent(follows_base=self._base.tail_rows > 0)
         while at < len(codes):
             room = self._shape.segment_rows - self._current.tail_rows
             taken = min(room, len(codes) - at)
@@ -262,8 +269,10 @@ class WriteTransaction(Snapshot):
                 new_ids = self._shape.codec.concat([self._tail_ids(chunk), new_ids])
             else:
                 packed = packing.pack(new_codes)
+                if np.may_share_memory(packed, codes):
+                    packed = packed.copy()  # it is kept beyond this call, and the caller may change its array
             self._tail[chunk] = packed, new_ids
-            self._current = replace(self._current, tail_rows=self._current.tail_rows + taken)
+            self._current = self._current._replace(tail_rows=self._current.tail_rows + taken)
             at += taken
 
     def _seal(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
@@ -285,8 +294,9 @@ class WriteTransaction(Snapshot):
         )
         self._leave_tail(span)
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
-        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._map_ids(column, segment * rows)
+        reach("segment sealed")
 
     # -- the id map ----------------------------------------------------------------------------------------------
 
@@ -297,7 +307,7 @@ class WriteTransaction(Snapshot):
             if is_consecutive(values):
                 ranges = with_range(self._current.ranges, Range(int(values[0]), first_row, len(ids)))
                 if ranges is not None:
-                    self._current = replace(self._current, ranges=ranges)
+                    self._current = self._current._replace(ranges=ranges)
                     return
         self._waiting.append((ids, first_row))
         self._waiting_keys.add(ids, first_row)
@@ -312,9 +322,10 @@ class WriteTransaction(Snapshot):
         rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
         run = self._current.next_run
         info = write_run(run, keys, rows, self._put)
-        self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
+        self._current = self._current._replace(next_run=run + 1, runs=(*self._current.runs, info))
+        reach("run written")
         self._waiting.clear()
-        self._waiting_keys = _Recent([])
+        self._waiting_keys = _Recent()
 
     def _merge(self) -> None:
         """Merge runs, as far as this transaction's own rows allow."""
@@ -326,9 +337,9 @@ class WriteTransaction(Snapshot):
                 if job is None:
                     allowance = min(allowance, 4 * _MERGE_STEP)
                     break
-                self._current = replace(self._current, next_run=self._current.next_run + 1, merge=job)
+                self._current = self._current._replace(next_run=self._current.next_run + 1, merge=job)
             allowance -= self._merge_step(job, allowance)
-        self._current = replace(self._current, merge_allowance=max(0, allowance))
+        self._current = self._current._replace(merge_allowance=max(0, allowance))
 
     def merge_all(self, budget: int) -> bool:
         """Merge about so many entries towards a single run; True when there is one."""
@@ -340,7 +351,7 @@ class WriteTransaction(Snapshot):
                     if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
                         return True
                     job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
-                    self._current = replace(self.state, next_run=self.state.next_run + 1, merge=job)
+                    self._current = self.state._replace(next_run=self.state.next_run + 1, merge=job)
                 budget -= max(1, self._merge_step(job, budget))
         return False
 
@@ -350,7 +361,8 @@ class WriteTransaction(Snapshot):
         inputs = [self._run(infos[run]) for run in job.inputs]
         job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
         if not done:
-            self._current = replace(self._current, merge=job)
+            self._current = self._current._replace(merge=job)
+            reach("merge step done")
             return spent
         for reader in inputs:
             delete_run(reader, self._delete)
@@ -358,7 +370,8 @@ class WriteTransaction(Snapshot):
         runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
         if job.entries:
             runs = (*runs, RunInfo(job.output, job.entries))
-        self._current = replace(self._current, merge=None, runs=runs)
+        self._current = self._current._replace(merge=None, runs=runs)
+        reach("merge finished")
         return spent
 
     # -- dead rows -----------------------------------------------------------------------------------------------
@@ -367,20 +380,12 @@ class WriteTransaction(Snapshot):
         """Give the space of segments with many dead rows back, as far as this transaction's own rows allow."""
         rows = self._shape.segment_rows
         allowance = self._current.rewrite_allowance + _REWRITE_PER_ROW * self._touched + _REWRITE_PER_COMMIT
-        worst = sorted(
-            (
-                (entry.dead, segment)
-                for segment, entry in self.table.entries.items()
-                if entry.dead > _REWRITE_ABOVE * rows
-            ),
-            reverse=True,
-        )
-        for dead, segment in worst:
+        for dead, segment in self.table.mostly_dead(int(_REWRITE_ABOVE * rows)):
             if dead < rows and allowance < rows:
                 break
             self.rewrite_segment(segment)
             allowance -= rows - dead
-        self._current = replace(self._current, rewrite_allowance=max(0, min(allowance, 4 * rows)))
+        self._current = self._current._replace(rewrite_allowance=max(0, min(allowance, 4 * rows)))
 
     def rewrite_segment(self, segment: int) -> None:
         """Append the live rows of a sealed segment again, and drop it."""
@@ -393,7 +398,8 @@ class WriteTransaction(Snapshot):
         self._bitmaps.pop(segment, None)
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
-        self._current = replace(self._current, ranges=ranges)
+        self._current = self._current._replace(ranges=ranges)
+        reach("segment rewritten")
 
     def rewrite_dead(self, segments: int) -> bool:
         """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
@@ -418,7 +424,7 @@ class WriteTransaction(Snapshot):
         self._leave_tail(span)
         self._delete("tombstones", layout.key1(segment))
         self._bitmaps.pop(segment, None)
-        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._store(codes, ids)
 
     def _leave_tail(self, span: range) -> None:
@@ -426,7 +432,7 @@ class WriteTransaction(Snapshot):
         if self.state.open_segment == self._base.open_segment:
             self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
         self._tail.clear()
-        self._tail_recent = _Recent([])
+        self._tail_recent = _Recent()
 
     def _changed_or_there(self) -> set[int]:
         return {*self.table.entries, self._current.open_segment}
@@ -445,6 +451,7 @@ class WriteTransaction(Snapshot):
         self._staged = True
         self._txn = self._environment.begin(write=True)
         self._written = 0
+        reach("transaction staged")
 
     def _commit(self) -> None:
         if self._current is self._base and not self._bitmaps:
@@ -454,13 +461,29 @@ class WriteTransaction(Snapshot):
             self._write_run()
             self._merge()
             self._write_changes()
+            reach("before commit")
+            number = int(self._txn.id())
             self._txn.commit()
+            reach("after commit")
             self._staged = False
             if self._flush:
                 self._environment.flush()
+            self._remember(number)
+
+    def _remember(self, number: int) -> None:
+        """Spare the next transaction of this process the reading of what this one has just written."""
+        committed = Committed(number, self.state, self.table)
+        for chunk, (packed, ids) in self._tail.items():
+            if len(ids) < self._shape.chunk_rows:
+                packed.flags.writeable = False
+                committed.tail_codes[chunk] = packed
+                committed.tail_ids[chunk] = ids
+        self._cache.put(committed)
 
     def _write_changes(self) -> None:
         """Everything that was held in memory."""
+        if self._staged:
+            self._delete("meta", layout.STAGED_KEY)
         for chunk in self._dropped_tail:
             for column in (layout.COLUMN_CODES, layout.COLUMN_IDS):
                 self._delete("tail", layout.key2(column, chunk))
@@ -486,21 +509,27 @@ class WriteTransaction(Snapshot):
             else:
                 value = layout.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
                 self._put("segments", layout.key1(segment), value)
-        if self._staged:
-            self._delete("meta", layout.STAGED_KEY)
+        for database, key in self._deletions:
+            self._txn.delete(key, db=self._environment.databases[database])
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
-        self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
+        self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
         self._put("meta", layout.STATE_KEY, self._current.pack())
 
 
 class _Recent:
     """Keys of rows appended in this transaction; sorted only when somebody looks for one."""
 
-    __slots__ = ("_indexes", "_new")
+    __slots__ = ("_indexes", "_new", "follows_base")
 
-    def __init__(self, indexes: list[KeyIndex]) -> None:
-        self._indexes = list(indexes)
+    def __init__(self, *, follows_base: bool = False) -> None:
+        self.follows_base = follows_base  # the rows that the tail had before are still to be put first
+        self._indexes: list[KeyIndex] = []
         self._new: list[tuple[IdColumn, int]] = []
+
+    def put_first(self, indexes: list[KeyIndex]) -> None:
+        """Take the keys of the rows before these."""
+        self._indexes = [*indexes, *self._indexes]
+        self.follows_base = False
 
     def add(self, ids: IdColumn, first_row: int) -> None:
         self._new.append((ids, first_row))

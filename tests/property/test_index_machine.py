@@ -117,7 +117,7 @@ class IndexMachine(RuleBasedStateMachine):
             ids = list(self.model)[-7:]
             np.testing.assert_array_equal(self.index.codes(ids), [self.model[id] for id in ids])
             assert ids[0] in self.index
-        assert self.as_id(99) not in self.index
+        assert self.as_id(-1) not in self.index
         for view, model in self.snapshots:
             assert list(view) == list(model)
 

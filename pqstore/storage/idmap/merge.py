@@ -16,7 +16,7 @@ from pqstore.storage.state import MergeJob, RunInfo
 
 __all__ = ["Put", "delete_run", "plan_merge", "step", "write_run"]
 
-Put = Callable[[str, bytes, "bytearray"], None]
+Put = Callable[[str, bytes, bytes], None]
 Delete = Callable[[str, bytes], None]
 
 _FAN_IN = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -142,8 +143,9 @@ def test_a_terminal_gets_a_progress_bar(built: Path) -> None:
     master, terminal = pty.openpty()
     command = [sys.executable, "-m", "pqstore", "add", "index", "more.npy"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=True)
-    os.close(terminal)
+    assert select.select([master], [], [], 5)[0], "nothing was written to the terminal"
     shown = os.read(master, 100_000).decode()
+    os.close(terminal)
     os.close(master)
     assert b"has 3,200" in done.stdout
     assert "adding" in shown

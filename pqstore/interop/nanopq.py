@@ -1,0 +1,146 @@
+"""nanopq's objects and pickles -> `PQ` and `OPQ`. nanopq itself is not needed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pqstore.errors import InvalidQuantizerError
+from pqstore.quantizer import OPQ, PQ
+
+__all__ = ["from_nanopq", "load_nanopq_pickle"]
+
+
+def from_nanopq(quantizer: Any) -> PQ | OPQ:
+    """A quantizer of nanopq, live, as one of ours: same settings, codewords and rotation (copied), trained or not.
+
+    Raises:
+        InvalidQuantizerError: it is none, or its parts contradict each other.
+    """
+    kind = type(quantizer).__name__
+    if kind not in ("PQ", "OPQ") or type(quantizer).__module__.partition(".")[0] != "nanopq":
+        raise InvalidQuantizerError(
+            f"expected a PQ or OPQ of nanopq, got {type(quantizer).__module__}.{type(quantizer).__qualname__}"
+        )
+    return _from_attributes(kind, vars(quantizer))
+
+
+def load_nanopq_pickle(path: str | PathLike[str]) -> PQ | OPQ:
+    """The quantizer in a pickle file that ``pickle.dump(nanopq_quantizer, file)`` wrote.
+
+    Nothing is executed: only nanopq's two classes, which become plain records, and what NumPy arrays are made of are
+    admitted. nanopq need not be installed.
+
+    Raises:
+        InvalidQuantizerError: the pickle names anything else, is damaged, or holds no quantizer of nanopq.
+        OSError: the file cannot be read.
+    """
+    data = Path(path).read_bytes()
+    try:
+        loaded = _Restricted(io.BytesIO(data)).load()
+    except InvalidQuantizerError as error:
+        raise InvalidQuantizerError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise InvalidQuantizerError(f"{path} is no sound pickle: {type(error).__name__}: {error}") from error
+    if type(loaded) not in (_PQRecord, _OPQRecord):
+        raise InvalidQuantizerError(f"{path} holds a {type(loaded).__name__}, no PQ or OPQ of nanopq")
+    try:
+        return _from_attributes(loaded.kind, vars(loaded))
+    except InvalidQuantizerError as error:
+        raise InvalidQuantizerError(f"{path}: {error}") from error
+
+
+class _PQRecord:
+    """The attributes of a pickled nanopq PQ."""
+
+    kind = "PQ"
+
+
+class _OPQRecord:
+    """The attributes of a pickled nanopq OPQ."""
+
+    kind = "OPQ"
+
+
+def _array(type_: Any, shape: Any, typecode: Any) -> Any:
+    """The empty array that every pickled array begins with; its state comes later."""
+    if type_ is not np.ndarray or shape != (0,) or typecode not in (b"b", "b"):
+        raise InvalidQuantizerError("the pickle makes an array in a way that NumPy does not")
+    return np.ndarray((0,), dtype=np.int8)
+
+
+def _scalar(dtype: Any, data: Any = None) -> Any:
+    """A NumPy scalar, of numbers only."""
+    if not isinstance(dtype, np.dtype) or dtype.kind not in "iufb" or not isinstance(data, (bytes, str)):
+        raise InvalidQuantizerError("the pickle holds a scalar that is no number")
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    return np.frombuffer(raw, dtype=dtype, count=1)[0]
+
+
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> Any:
+    """An array of a pickle of protocol 5."""
+    if not isinstance(dtype, np.dtype) or dtype.hasobject or order not in ("C", "F"):
+        raise InvalidQuantizerError("the pickle makes an array in a way that NumPy does not")
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """What protocols below 3 write for bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise InvalidQuantizerError("the pickle holds bytes in a way that Python does not write them")
+    return text.encode("latin1")
+
+
+class _Restricted(pickle.Unpickler):
+    """Admits what a nanopq quantizer is made of."""
+
+    _ADMITTED = {  # noqa: RUF012 # constant
+        ("nanopq.pq", "PQ"): _PQRecord,
+        ("nanopq.opq", "OPQ"): _OPQRecord,
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        **{("numpy", name): getattr(np, name) for name in ("uint8", "uint16", "uint32")},
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
+        **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+        **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+        ("_codecs", "encode"): _encode,
+        ("copy_reg", "_reconstructor"): None,
+        ("copyreg", "_reconstructor"): None,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._ADMITTED and not (module == "__builtin__" and name == "object"):
+            raise InvalidQuantizerError(f"the pickle names {module}.{name}, which no quantizer of nanopq needs")
+        if module in ("copy_reg", "copyreg"):
+            return _blank
+        return self._ADMITTED.get((module, name), object)
+
+
+def _blank(cls: Any, base: Any, state: Any) -> Any:
+    """What protocols below 2 write for a new object."""
+    if cls not in (_PQRecord, _OPQRecord) or base is not object or state is not None:
+        raise InvalidQuantizerError("the pickle makes an object in a way that nanopq's do not")
+    return cls()
+
+
+def _from_attributes(kind: str, attributes: dict[str, Any]) -> PQ | OPQ:
+    inner = attributes if kind == "PQ" else getattr(attributes.get("pq"), "__dict__", None)
+    if inner is None or not {"M", "Ks", "codewords"} <= inner.keys():
+        raise InvalidQuantizerError(f"an {kind} of nanopq has M, Ks and codewords, and these are not all here")
+    made_as = PQ if kind == "PQ" else OPQ
+    try:
+        made = made_as(inner["M"], inner["Ks"], inner.get("metric", "l2"), verbose=False)
+        made.verbose = inner.get("verbose", False) is True
+        # Copies: theirs may be changed later. float64 codewords, from older versions, are rounded.
+        if inner["codewords"] is not None:
+            made.codewords = np.array(inner["codewords"])
+        if isinstance(made, OPQ) and attributes.get("R") is not None:
+            made.R = attributes["R"]
+    except (ValueError, TypeError) as error:
+        raise InvalidQuantizerError(f"the {kind} of nanopq contradicts itself: {error}") from error
+    return made

@@ -1,0 +1,169 @@
+"""A writer killed with SIGKILL, at every named point and at random: what was acknowledged is there, nothing is torn.
+
+PQSTORE_CRASH_RUNS sets the number of random kills (50 if not set; 500 and more for a night).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pqstore.storage import Store
+from pqstore.storage.points import POINTS, observe
+
+from .workload import PACKING, Rows, apply, changes, check, contents, create, make_everything_happen_often
+
+RUNS = int(os.environ.get("PQSTORE_CRASH_RUNS", "50"))
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_everything_happen_often(monkeypatch)
+
+
+def start_writer(path: Path, seed: int, first: int, observer: Callable[[str], None] | None) -> tuple[int, int]:
+    """Fork a process that makes changes from number `first` on; (pid, descriptor on which it acknowledges each)."""
+    receiving, sending = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(sending)
+        return pid, receiving
+    status = 1
+    try:
+        observe(observer)
+        store = Store.open(path, lambda _: PACKING) if path.exists() else create(path)
+        for number, (change, _) in zip(range(300), changes(seed), strict=False):
+            if number >= first:
+                apply(store, change)
+                os.write(sending, b".")
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def acknowledged(receiving: int) -> int:
+    """How many changes were acknowledged, once the writer is dead."""
+    total = 0
+    while received := os.read(receiving, 65_536):
+        total += len(received)
+    os.close(receiving)
+    return total
+
+
+def states(seed: int, done: int) -> list[Rows]:
+    """Rows after `done` changes, and after one more."""
+    found: list[Rows] = [{}] if done == 0 else []
+    for number, (_, rows) in enumerate(changes(seed), 1):
+        if number >= done:
+            found.append(copy(rows))
+        if number == done + 1:
+            return found
+    raise AssertionError
+
+
+def outcome(path: Path, seed: int, done: int) -> int:
+    """Check an index whose writer has died; how many changes it holds."""
+    before, after = states(seed, done)
+    with Store.open(path, lambda _: PACKING) as store:
+        assert store.verify(deep=True) == []
+        with store.read() as snapshot:
+            found = contents(snapshot)
+    assert found in (before, after)
+    return done if found == before else done + 1
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_a_named_point(tmp_path: Path, point: str) -> None:
+    for seed, occurrence in ((1, 1), (2, 2), (3, 7)):
+        path = tmp_path / f"{seed}.pqs"
+        if point != POINTS[0]:
+            create(path).close()
+        elif occurrence > 1:
+            continue  # an index is created once
+        left = [occurrence]
+
+        def die(name: str, left: list[int] = left) -> None:
+            if name == point:
+                left[0] -= 1
+                if left[0] == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        pid, receiving = start_writer(path, seed, 0, die)
+        done = acknowledged(receiving)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        if point == POINTS[0]:
+            assert not path.exists()
+            create(path).close()
+        outcome(path, seed, done)
+        with Store.open(path, lambda _: PACKING) as store:
+            before = store.stats().live_rows
+            with store.write() as txn:
+                txn.append(np.zeros((1, 8), dtype=np.uint8), txn.next_id + np.arange(1) if txn.next_id < 2**63 else [5])
+            store.compact()
+            assert store.verify(deep=True) == []
+            assert store.stats().live_rows == before + 1
+        assert [entry.name for entry in path.iterdir() if "unfinished" in entry.name] == []
+
+
+def test_killed_at_random(tmp_path: Path) -> None:
+    rng = np.random.default_rng()
+    seed = int(rng.integers(2**32))
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    path, done, acknowledged_in_all = tmp_path / "index.pqs", 0, 0
+    create(path).close()
+    for _ in range(RUNS):
+        pid, receiving = start_writer(path, seed, done, None)
+        time.sleep(float(rng.uniform(0.0, 0.25)))
+        os.kill(pid, signal.SIGKILL)
+        new = acknowledged(receiving)
+        os.waitpid(pid, 0)
+        acknowledged_in_all += new
+        done = outcome(path, seed, done + new)
+        if done > 60:  # begin again, so that replaying the changes stays quick
+            path = tmp_path / f"{int(rng.integers(2**32))}.pqs"
+            create(path).close()
+            seed, done = seed + 1, 0
+    assert acknowledged_in_all > RUNS / 10  # the kills came while work was done, not before it
+
+
+def test_interrupted_at_random(tmp_path: Path) -> None:
+    """SIGINT (Ctrl-C) in the middle of a call: the call has happened or not, and the handle goes on."""
+    rng = np.random.default_rng(4)
+    path = tmp_path / "index.pqs"
+    store = create(path)
+    rows: Rows = {}
+    interrupted = 0
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(80):
+            ids = rng.integers(-(2**63), 2**63 - 1, int(rng.choice([1, 2000])))
+            codes = rng.integers(0, 256, (len(ids), 8), dtype=np.uint8)
+            after = {
+                **rows,
+                **{identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)},
+            }
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(0.00005, 0.004)))
+                with store.write(timeout=5) as txn:
+                    txn.append(codes, ids)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            with store.read() as snapshot:
+                found = contents(snapshot)
+            assert found in (rows, after)
+            rows = found
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert interrupted > 10
+    store.close()
+    check(path, rows)

@@ -1,0 +1,90 @@
+"""A reproducible sequence of changes, and what an index holds after each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+
+from pqstore.storage import Store
+from pqstore.storage import transaction as transaction_module
+from pqstore.storage.idmap import merge
+from tests.unit.storage.row_packing import RowPacking
+
+PACKING = RowPacking(8)
+Rows = dict[int, bytes]
+
+
+class Change(NamedTuple):
+    """One call, one transaction."""
+
+    action: Literal["add", "remove", "replace", "compact"]
+    ids: np.ndarray
+    codes: np.ndarray
+
+
+def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
+    """Changes without end, each with the rows that an index holds after it (one dict, changed in place)."""
+    rng = np.random.default_rng(seed)
+    rows: Rows = {}
+    while True:
+        action = rng.choice(["add", "add", "remove", "replace", "compact"], p=[0.3, 0.25, 0.2, 0.2, 0.05])
+        if action == "add" or not rows:
+            action = "add"
+            count = int(rng.choice([1, 3, 100, 1500, 6000]))
+            ids = rng.integers(-(2**63), 2**63 - 1, count)
+        else:
+            known = np.fromiter(rows, dtype=np.int64)
+            ids = rng.choice(known, min(len(known), int(rng.choice([1, 20, 1000]))), replace=False)
+        codes = rng.integers(0, 256, (len(ids), 8), dtype=np.uint8)
+        if action == "remove":
+            for identifier in ids.tolist():
+                del rows[identifier]
+        elif action != "compact":
+            rows.update({identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)})
+        yield Change(action, ids, codes), rows  # type: ignore[arg-type]
+
+
+def apply(store: Store, change: Change) -> None:
+    """Do it; durable when this returns."""
+    if change.action == "compact":
+        store.compact()
+        return
+    with store.write() as txn:
+        if change.action in ("remove", "replace"):
+            txn.kill(txn.rows_of(change.ids))
+        if change.action in ("add", "replace"):
+            txn.append(change.codes, change.ids)
+
+
+def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small limits: staging, runs of several chunks and merges of several steps at every turn."""
+    for module in ("layout", "idmap.runs", "idmap.merge", "verify"):
+        monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
+    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
+    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
+    monkeypatch.setattr(transaction_module, "_MERGE_STEP", 700)
+    monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
+    monkeypatch.setattr(merge, "_SMALLEST", 1024)
+
+
+def create(path: Path, **options: Any) -> Store:
+    return Store.create(path, {}, {"codewords": np.arange(4.0)}, PACKING, segment_rows=1024, **options)
+
+
+def check(path: Path, expected: Rows) -> None:
+    """The index holds exactly these rows, and is sound."""
+    with Store.open(path, lambda _: PACKING) as store:
+        assert store.verify(deep=True) == []
+        with store.read() as snapshot:
+            assert contents(snapshot) == expected
+
+
+def contents(snapshot: Any) -> Rows:
+    """id -> code of every live row."""
+    ids = np.concatenate([np.empty(0, dtype=np.int64), *snapshot.iter_ids()])
+    codes = snapshot.codes_of(snapshot.rows_of(ids))
+    return {identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)}

@@ -1,0 +1,68 @@
+"""Golden files: indexes as the first release of a format wrote them, and what is in them.
+
+`python -m tests.format.golden` writes those of the current format anew. Do that only before a format is released.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pqstore.storage import Store
+from tests.unit.storage.row_packing import RowPacking
+
+DIRECTORY = Path(__file__).with_name("golden")
+PACKING = RowPacking(4)
+SETTINGS = {"M": 4, "Ks": 256, "metric": "l2"}
+ARRAYS = {"codewords": np.arange(24, dtype=np.float32).reshape(4, 3, 2), "labels": np.arange(5, dtype=np.uint8)}
+
+
+def code_of(number: int) -> bytes:
+    return bytes([number % 251, number % 241, number // 256 % 256, 7])
+
+
+def numbers() -> list[int]:
+    """A permutation without randomness, then consecutive numbers."""
+    return [*((at * 1009) % 2600 for at in range(2600)), *range(5000, 6500)]
+
+
+def name(number: int, id_type: str) -> Any:
+    return number if id_type == "int64" else f"naïve-{number}"
+
+
+def contents(id_type: str) -> dict[Any, bytes]:
+    """id -> code of every live row."""
+    return {name(number, id_type): code_of(number) for number in numbers() if number % 9 != 4}
+
+
+def write(path: Path, id_type: str) -> None:
+    store = Store.create(path, SETTINGS, ARRAYS, PACKING, id_type, segment_rows=1024)  # type: ignore[arg-type]
+    order = numbers()
+    for start in range(0, len(order), 900):
+        part = order[start : start + 900]
+        codes = np.frombuffer(b"".join(code_of(number) for number in part), dtype=np.uint8).reshape(-1, 4)
+        with store.write() as txn:
+            txn.append(codes, [name(number, id_type) for number in part])
+    with store.write() as txn:
+        txn.kill(txn.rows_of([name(number, id_type) for number in order if number % 9 == 4]))
+    store.close()
+
+
+def main() -> None:
+    DIRECTORY.mkdir(exist_ok=True)
+    for id_type in ("int64", "str"):
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / f"{id_type}.pqs"
+            write(path, id_type)
+            with tarfile.open(DIRECTORY / f"format-1-{id_type}.tar.xz", "w:xz") as archive:
+                for entry in sorted(path.rglob("*")):
+                    if entry.name == "data.mdb":
+                        archive.add(entry, entry.relative_to(scratch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Flipped bits, missing records, short files: a named error or the right answer, never a wrong one, never a crash."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+import pytest
+
+from pqstore.errors import CorruptIndexError, FormatVersionError
+from pqstore.storage import Store, layout, repair
+from pqstore.storage.data_file import DATA_FILE
+from pqstore.storage.generations import generation_path
+from pqstore.storage.lmdb_pages import newest_meta, tree_problem
+
+from .damaged import PACKING, build, check_answers, flip, records
+
+Rows = dict[Any, bytes]
+Original = tuple[Path, Rows]
+
+
+@pytest.fixture(scope="module", params=["int64", "str"])
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Original:
+    path = tmp_path_factory.mktemp("original") / "index.pqs"
+    return path, build(path, request.param)
+
+
+@pytest.fixture
+def copy(original: Original, tmp_path: Path) -> Callable[[], Path]:
+    def make() -> Path:
+        path = tmp_path / "damaged.pqs"
+        shutil.rmtree(path, ignore_errors=True)
+        shutil.copytree(original[0], path)
+        return path
+
+    return make
+
+
+def one_of_each_kind(path: Path) -> dict[int, tuple[str, bytes, bytes]]:
+    """(database, key, value) of the first and, where there are more, another record of every kind."""
+    found = {}
+    for (database, key), value in records(path).items():
+        found.setdefault(value[5], (database, key, value))
+    return found
+
+
+def test_the_index_has_every_kind_of_record(original: Original) -> None:
+    assert set(one_of_each_kind(original[0])) == set(layout.KIND_NAMES)
+    check_answers(*original)
+
+
+def salvaged(path: Path, target: Path, rows: Rows) -> None:
+    """Repair, and check that everything salvaged is right and everything else is accounted for."""
+    shutil.rmtree(target, ignore_errors=True)
+    report = repair(path, target, lambda _: PACKING)
+    with Store.open(target, lambda _: PACKING) as store, store.read() as snapshot:
+        ids = [identifier for block in snapshot.iter_ids() for identifier in block.tolist()]
+        codes = snapshot.codes_of(snapshot.rows_of(ids))
+        known = [
+            (identifier, code.tobytes()) for identifier, code in zip(ids, codes, strict=True) if identifier in rows
+        ]
+        assert all(rows[identifier] == code for identifier, code in known)
+        back = len(ids) - len(known)
+        if back:  # only where the report says that removed rows came back
+            assert report.scanned or any("back" in loss for loss in report.losses)
+        if not report.scanned:
+            assert len(known) + report.rows_lost >= len(rows)
+        assert report.rows_salvaged == len(ids)
+        assert store.verify(deep=True) == []
+
+
+@pytest.mark.parametrize("kind", sorted(layout.KIND_NAMES))
+def test_flipped_bits_of_every_kind_of_record(
+    original: Original, copy: Callable[[], Path], tmp_path: Path, kind: int
+) -> None:
+    path, rows = original
+    value = one_of_each_kind(path)[kind][2]
+    rng = np.random.default_rng(kind)
+    header = rng.choice(8 * layout.HEADER_BYTES, 10, replace=False)
+    payload = 8 * layout.HEADER_BYTES + rng.choice(8 * (len(value) - layout.HEADER_BYTES), 6, replace=False)
+    for bit in [*header.tolist(), *payload.tolist()]:
+        damaged = copy()
+        flip(damaged, value, bit)
+        try:
+            check_answers(damaged, rows)
+            opened = True
+        except (CorruptIndexError, FormatVersionError):
+            opened = kind not in (layout.IDENTITY, layout.STATE, layout.ARRAY, layout.SEGMENT)
+        else:
+            assert kind == layout.STAGED, f"bit {bit} was not noticed"
+        if opened:
+            with Store.open(damaged, lambda _: PACKING) as store:
+                assert store.verify() != [], f"bit {bit} was not noticed"
+        if bit in (header[0], payload[0]):
+            if kind in (layout.IDENTITY, layout.ARRAY):
+                with pytest.raises((CorruptIndexError, FormatVersionError)):
+                    repair(damaged, tmp_path / "repaired", lambda _: PACKING)
+            else:
+                salvaged(damaged, tmp_path / "repaired", rows)
+
+
+@pytest.mark.parametrize("kind", sorted(layout.KIND_NAMES))
+def test_missing_records(original: Original, copy: Callable[[], Path], tmp_path: Path, kind: int) -> None:
+    path, rows = original
+    database, key, _ = one_of_each_kind(path)[kind]
+    damaged = copy()
+    with lmdb.open(str(generation_path(damaged, 1)), max_dbs=20, map_size=1 << 26) as env:
+        handle = env.open_db(database.encode(), create=False)
+        with env.begin(write=True) as txn:
+            assert txn.delete(key, db=handle)
+    if kind == layout.STAGED:
+        check_answers(damaged, rows)
+        with Store.open(damaged, lambda _: PACKING) as store:
+            assert {problem.invariant for problem in store.verify()} == {13}
+        return
+    with pytest.raises(CorruptIndexError):
+        check_answers(damaged, rows)
+    if kind not in (layout.IDENTITY, layout.ARRAY):
+        salvaged(damaged, tmp_path / "repaired", rows)
+
+
+def in_child(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException as error:
+            print(repr(error), file=sys.stderr)
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def named_or_right(path: Path, rows: Rows) -> None:
+    try:
+        check_answers(path, rows)
+    except (CorruptIndexError, FormatVersionError):
+        return
+
+
+def test_short_files(original: Original, copy: Callable[[], Path]) -> None:
+    """A file that ends early kills a process that maps it; ours must be refused before, wherever it ends."""
+    path, rows = original
+    size = (generation_path(path, 1) / DATA_FILE).stat().st_size
+    rng = np.random.default_rng(3)
+    for length in [1, 4096, 8191, 8192, *rng.integers(8193, size, 25).tolist(), size - 4096, size - 1]:
+        damaged = copy()
+        os.truncate(generation_path(damaged, 1) / DATA_FILE, length)
+
+        def work(damaged: Path = damaged) -> None:
+            named_or_right(damaged, rows)
+
+        assert in_child(work) == 0, length
+
+
+def test_flipped_bits_of_the_trees(original: Original, copy: Callable[[], Path]) -> None:
+    """LMDB trusts its own pages; a wrong pointer in one would kill the process."""
+    path, rows = original
+    content = (generation_path(path, 1) / DATA_FILE).read_bytes()
+    kinds = {page: content[4096 * page + 10] for page in range(len(content) // 4096)}
+    trees = [
+        page
+        for page, kind in kinds.items()
+        if kind in (1, 2) and content[4096 * page :][:8] == page.to_bytes(8, "little")
+    ]
+    rng = np.random.default_rng(8)
+    for _ in range(40):
+        page = int(rng.choice(trees))
+        lower = int.from_bytes(content[4096 * page + 12 :][:2], "little")
+        bit = int(rng.integers(0, 8 * max(16, lower)))  # the header and the list of nodes
+        damaged = copy()
+        changed = bytearray(content)
+        changed[4096 * page + bit // 8] ^= 1 << (bit % 8)
+        (generation_path(damaged, 1) / DATA_FILE).write_bytes(changed)
+
+        def work(damaged: Path = damaged) -> None:
+            named_or_right(damaged, rows)
+
+        assert in_child(work) == 0, (page, bit)
+
+
+def test_a_file_that_ends_in_pages_nobody_uses_is_sound(original: Original, copy: Callable[[], Path]) -> None:
+    damaged = copy()
+    with (generation_path(damaged, 1) / DATA_FILE).open("ab") as stream:
+        stream.write(bytes(10_000))
+    check_answers(damaged, original[1])
+
+
+def test_repair_without_the_trees(original: Original, copy: Callable[[], Path], tmp_path: Path) -> None:
+    """When LMDB's own pages are damaged, records are found by their headers."""
+    rows = original[1]
+    damaged = copy()
+    file = generation_path(damaged, 1) / DATA_FILE
+    content = bytearray(file.read_bytes())
+    leaves = 0
+    for page in range(2, len(content) // 4096):
+        flags = int.from_bytes(content[4096 * page + 10 : 4096 * page + 12], "little")
+        if flags == 2:  # a leaf: break its list of nodes, which leaves the records of the leaf in place
+            content[4096 * page + 12 : 4096 * page + 14] = b"\xff\xff"
+            leaves += 1
+    file.write_bytes(content)
+    assert leaves > 5
+    report = repair(damaged, tmp_path / "repaired", lambda _: PACKING)
+    assert report.scanned
+    with Store.open(tmp_path / "repaired", lambda _: PACKING) as store, store.read() as snapshot:
+        found = snapshot.rows_of(list(rows))
+        assert np.all(found >= 0)
+        assert [code.tobytes() for code in snapshot.codes_of(found)] == list(rows.values())
+        assert store.verify(deep=True) == []
+
+
+def test_a_healthy_file_may_end_before_its_last_page(original: Original, copy: Callable[[], Path]) -> None:
+    """Pages that LMDB takes and gives back in one transaction are never written, so the file need not reach them."""
+    damaged = copy()
+    file = generation_path(damaged, 1) / DATA_FILE
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        meta = newest_meta(stream)
+        assert meta is not None
+        used = [page for page in range(size // 4096) if tree_problem(stream, meta, page * 4096) is None]
+    if used:
+        os.truncate(file, used[0] * 4096)
+        check_answers(damaged, original[1])
+    with file.open("r+b") as stream:
+        for page in (0, 1):  # claim a last page beyond the end
+            stream.seek(page * 4096 + 136)
+            stream.write((size // 4096 + 7).to_bytes(8, sys.byteorder))
+    check_answers(damaged, original[1])
