@@ -119,7 +119,8 @@ def disk(directory: Path) -> None:
     os.close(descriptor)
     file.unlink()
     print(
-        f"  disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, sequential {rate:.0f} MB/s; load {os.getloadavg()[0]:.1f}"
+        f"  disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, sequential {rate:.0f} MB/s; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
 
 
