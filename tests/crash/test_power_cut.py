@@ -126,10 +126,9 @@ def test_power_cuts(library: Path, tmp_path: Path, durability: str) -> None:
         with Store.open(path, lambda _: PACKING) as store:
             assert store.verify(deep=True) == []
             with store.read() as snapshot:
-                held = expected.index(contents(snapshot))
-        if durability == "full":
-            assert acknowledged <= held <= acknowledged + 1
-        else:  # the last commit may be lost, whole
-            assert acknowledged - 1 <= held <= acknowledged + 1
-        in_doubt += held != acknowledged
+                held = contents(snapshot)
+        # The change under way may be there or not; "relaxed" may have lost the last commit, whole.
+        lowest = acknowledged if durability == "full" else max(0, acknowledged - 1)
+        assert held in expected[lowest : acknowledged + 2]
+        in_doubt += held != expected[acknowledged]
     print(f"{in_doubt} of {CUTS} cuts left the index at another change than the last acknowledged one")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pqstore.errors import IndexExistsError, ReadOnlyError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store, maintenance, repair
 from pqstore.storage import transaction as transaction_module
 from pqstore.storage.generations import generation_path
 from pqstore.storage.idmap import merge
@@ -117,8 +117,10 @@ def test_merging_in_small_steps(create: Create, model: Model, monkeypatch: pytes
         monkeypatch.setattr(f"{module}.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr("pqstore.storage.verify.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr(merge, "_SMALLEST", 1024)
-    monkeypatch.setattr(transaction_module, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
     monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
+    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
     store = create(id_type=model.id_type)
     seen_jobs = 0
     for _ in range(60):
