@@ -109,7 +109,7 @@ class _ArrayRecord:
         if not isinstance(data, (bytes, bytearray, pickle.PickleBuffer)):
             raise InvalidQuantizerError(f"the pickle holds an array of {type(data).__name__}, not of numbers")
         # A size that does not fit the shape is an error of reshape: nothing is allocated by what the shape says.
-        self.array = np.frombuffer(data, dtype=dtype.dtype).reshape(shape, order=order)
+        self.array = np.frombuffer(memoryview(data), dtype=dtype.dtype).reshape(shape, order=order)
 
 
 def _array(type_: Any, shape: Any, typecode: Any) -> _ArrayRecord:

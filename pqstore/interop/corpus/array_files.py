@@ -161,11 +161,16 @@ def read_rows(path: Path, offset: int, start: int, rows: int, D: int, dtype: np.
 def read_block(stream: Any, name: str, rows: int, D: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The next rows of a stream."""
     block = np.empty((rows, D), dtype=dtype)
+    fill(stream, name, block)
+    return block
+
+
+def fill(stream: Any, name: str, block: npt.NDArray[Any]) -> None:
+    """Read a C-contiguous array from a stream."""
     room = block.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < len(room):
         got = stream.readinto(room[filled:])
         if not got:
-            raise CorpusFileError(f"{name}: {len(room) - filled} more bytes of {dtype} rows expected, but it ends")
+            raise CorpusFileError(f"{name}: {len(room) - filled} more bytes of rows expected, but it ends")
         filled += got
-    return block

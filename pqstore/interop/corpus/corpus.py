@@ -15,8 +15,8 @@ __all__ = ["Corpus", "Ids"]
 
 Ids = npt.NDArray[Any] | list[str]
 
-# Bytes of a block, unless rows are asked for.
-_BLOCK_BYTES = 1 << 22
+# Bytes of a block, unless rows are asked for: it stays in the cache until it is used.
+_BLOCK_BYTES = 1 << 20
 
 
 class Corpus(ABC):
@@ -37,7 +37,7 @@ class Corpus(ABC):
         """Rows ``start .. start + rows - 1``, which there are, as they lie in the file: (rows, D) of `dtype`."""
 
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
-        """All rows in order, arrays (b, D) of `dtype` with b at most `rows` (None: about 4 MiB).
+        """All rows in order, arrays (b, D) of `dtype` with b at most `rows` (None: about 1 MiB).
 
         Raises:
             CorpusFileError: the file changed since it was opened, or its rows contradict each other.
@@ -48,7 +48,7 @@ class Corpus(ABC):
             yield self.read(start, min(step, self.n - start))
 
     def block_rows(self, rows: int | None = None) -> int:
-        """`rows`, or as many as make a block of about 4 MiB."""
+        """`rows`, or as many as make a block of about 1 MiB."""
         if rows is not None:
             if rows < 1:
                 raise ValueError(f"rows must be at least 1, got {rows}")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError, MissingDependencyError
+from pqstore.interop.corpus.array_files import read_block, read_rows
 from pqstore.interop.corpus.corpus import Corpus, check_sizes
 
 __all__ = ["Hdf5Corpus"]
@@ -36,15 +37,31 @@ class Hdf5Corpus(Corpus):
                 )
             self.n, self.D = (int(size) for size in found.shape)
             self.dtype = np.dtype(found.dtype)
+            # Where the rows lie one after another in the file; None for chunks and filters.
+            self._offset: int | None = found.id.get_offset()
         check_sizes(self.name, self.n, self.D, 0)
+        size = path.stat().st_size
+        if self._offset is not None and self._offset + self.n * self.D * self.dtype.itemsize > size:
+            raise CorpusFileError(
+                f"{path}: at byte {self._offset}: {self.n} x {self.D} {self.dtype} expected, "
+                f"but the file has {size} bytes"
+            )
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
+        if self._offset is not None:
+            return read_rows(self._path, self._offset, start, rows, self.D, self.dtype)
         with self._open() as file:
             return self._part(file, start, rows)
 
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
         assert self.n is not None
         step = self.block_rows(rows)
+        if self._offset is not None:
+            with self._path.open("rb", buffering=0) as stream:
+                stream.seek(self._offset)
+                for start in range(0, self.n, step):
+                    yield read_block(stream, self.name, min(step, self.n - start), self.D, self.dtype)
+            return
         with self._open() as file:
             for start in range(0, self.n, step):
                 yield self._part(file, start, min(step, self.n - start))

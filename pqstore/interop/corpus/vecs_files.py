@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError
-from pqstore.interop.corpus.array_files import read_block, read_rows
+from pqstore.interop.corpus.array_files import fill, read_block, read_rows
 from pqstore.interop.corpus.corpus import Corpus, check_sizes
 
 __all__ = ["BIN_DTYPES", "VECS_DTYPES", "BinCorpus", "VecsCorpus"]
@@ -51,11 +51,12 @@ class VecsCorpus(Corpus):
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
         assert self.n is not None
         step = self.block_rows(rows)
+        buffer = np.empty((min(step, self.n), self._row.itemsize), dtype=np.uint8)
         with self._path.open("rb", buffering=0) as stream:
             for start in range(0, self.n, step):
-                count = min(step, self.n - start)
-                raw = read_block(stream, self.name, count, self._row.itemsize, np.dtype(np.uint8))
-                yield self._values(raw, start)
+                raw = buffer[: self.n - start]
+                fill(stream, self.name, raw)
+                yield self._values(raw, start)  # a copy: the buffer is used again
 
     def _values(self, raw: npt.NDArray[np.uint8], start: int) -> npt.NDArray[Any]:
         records = raw.view(self._row)[:, 0]
@@ -66,7 +67,7 @@ class VecsCorpus(Corpus):
                 f"{self.name}: at byte {(start + row) * self._row.itemsize}: dimension {self.D} for row {start + row}, "
                 f"as for row 0, expected, got {records['D'][row]}"
             )
-        return np.ascontiguousarray(records["values"])
+        return np.array(records["values"], order="C")
 
 
 class BinCorpus(Corpus):

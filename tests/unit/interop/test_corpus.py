@@ -28,10 +28,11 @@ def binary(path: Path, x: np.ndarray) -> None:
     path.write_bytes(struct.pack("<II", *x.shape) + x.tobytes())
 
 
-def hdf5(path: Path, x: np.ndarray) -> None:
+def hdf5(path: Path, x: np.ndarray, **layout: object) -> None:
     h5py = pytest.importorskip("h5py")
     with h5py.File(path, "w") as file:
-        file["train"], file["test"] = x, x[:3]
+        file.create_dataset("train", data=x, **layout)
+        file["test"] = x[:3]
         file["neighbors"] = np.zeros((3, 10), dtype=np.int32)
 
 
@@ -63,6 +64,7 @@ WRITERS: dict[str, tuple[Callable[[Path, np.ndarray], None], str]] = {
     "A.U8BIN": (binary, "u1"),
     "a.i8bin": (binary, "i1"),
     "a.hdf5": (hdf5, "f4"),
+    "chunked.hdf5": (lambda path, x: hdf5(path, x, chunks=(10, 6), compression="gzip"), "f4"),
     "a.parquet": (parquet, "f4"),
     "half.parquet": (parquet, "f2"),
     "lists.parquet": (lambda path, x: parquet(path, x, fixed=False), "f8"),
@@ -339,7 +341,9 @@ def test_standard_input() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["a.npy", "fortran.npy", "packed.npz", "a.fvecs", "a.fbin", "a.hdf5", "a.parquet"])
+@pytest.mark.parametrize(
+    "name", ["a.npy", "fortran.npy", "packed.npz", "a.fvecs", "a.fbin", "a.hdf5", "chunked.hdf5", "a.parquet"]
+)
 def test_memory_does_not_grow_with_the_file(name: str, tmp_path: Path) -> None:
     write, dtype = WRITERS[name]
     x = np.tile(X.astype(dtype), (2000, 4))
