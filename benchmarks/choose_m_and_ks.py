@@ -45,7 +45,10 @@ def measure(data: Dataset, M: int, Ks: int, kind: type) -> str:
     started = time.perf_counter()
     quantizer.fit(data.train)
     seconds = time.perf_counter() - started
-    with tempfile.TemporaryDirectory() as directory, pqstore.Index.create(Path(directory) / "index", quantizer) as index:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        pqstore.Index.create(Path(directory) / "index", quantizer) as index,
+    ):
         index.add(data.base)
         found = index.search(data.queries, k=100).ids
         recalls = " | ".join(f"{recall(found, data.neighbors, k):.3f}" for k in (1, 10, 100))
@@ -64,7 +67,9 @@ def main() -> None:
     options = parser.parse_args()
     data = load(options.set) if options.set else read(options.directory)
     rows, D = data.base.shape
-    print(f"{data.name}: {rows:,} vectors of {D} dimensions, {len(data.train):,} to train on, {len(data.queries)} queries")
+    print(
+        f"{data.name}: {rows:,} vectors of {D} dimensions, {len(data.train):,} to train on, {len(data.queries)} queries"
+    )
     print(f"pqstore {pqstore.__version__}, kernel {pqstore.kernels.active().name}, {machine()}\n")
     print("| bytes | M | Ks | | recall@1 | recall@10 | recall@100 | 10 in 100 | train s | ms a query |")
     print("|---|---|---|---|---|---|---|---|---|---|")
