@@ -119,7 +119,8 @@ def disk(directory: Path) -> None:
     os.close(descriptor)
     file.unlink()
     print(
-        f"  disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, sequential {rate:.0f} MB/s; load {os.getloadavg()[0]:.1f}"
+        f"  disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, sequential {rate:.0f} MB/s; "
+        f"load {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -144,7 +145,7 @@ def adds(directory: Path, rows: int) -> None:
 
                 def add_unique(ids: np.ndarray = ids, codes: np.ndarray = codes) -> None:
                     with store.write() as txn:
-                        assert txn.rows_of(ids).max() == -1
+                        assert txn.rows_of(ids + 1).max() == -1
                         txn.append(codes, ids + 1)
 
                 # The records that an add writes: a chunk of codes and one of ids, half full in the mean, and the state.
@@ -271,7 +272,7 @@ def opening(directory: Path, rows: int) -> None:
         took = time.perf_counter() - started
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
         store.close()
-        times = [seconds(lambda: Store.open(path, lambda _: PACKING).close()) for _ in range(9)]
+        times = [seconds(lambda path=path: Store.open(path, lambda _: PACKING).close()) for _ in range(9)]
         show(f"open of {count:,} rows, random ids", f"{1e3 * float(np.median(times)):.2f} ms", "10 | 3 ms")
         show(
             f"... built in {took:.0f} s ({count / took / 1e6:.2f} M/s), peak memory grew by (with the map's pages)",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import IndexClosedError, InvalidIdError
+from pqstore.errors import IndexClosedError, InvalidIdError, StorageFullError
 from pqstore.storage import layout
 from pqstore.storage.bitmap import live_positions, with_bits
 from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
@@ -36,6 +36,7 @@ _RUN_ENTRIES = 1 << 21  # sealed rows whose ids wait in memory until they are wr
 _STAGE_BYTES = 64 << 20
 _MERGE_PER_ROW = 6  # entries merged for each row appended: more than a row is merged in its life (once a tier)
 _MERGE_STEP = 2 * layout.RUN_CHUNK_ENTRIES
+_MERGE_AT_ONCE = 8 * layout.RUN_CHUNK_ENTRIES
 _REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
 _REWRITE_PER_COMMIT = 512
 
@@ -62,6 +63,7 @@ class WriteTransaction(Snapshot):
         self._written = 0
         self._staged = False
         self._touched = 0
+        self._maintains = False
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -76,6 +78,8 @@ class WriteTransaction(Snapshot):
         try:
             if kind is None:
                 self._commit()
+                if not self._maintains:
+                    self._maintain()
         finally:
             self.close()
 
@@ -327,19 +331,19 @@ class WriteTransaction(Snapshot):
         self._waiting.clear()
         self._waiting_keys = _Recent()
 
-    def _merge(self) -> None:
-        """Merge runs, as far as this transaction's own rows allow."""
-        allowance = self._current.merge_allowance + _MERGE_PER_ROW * self._touched
-        while allowance >= _MERGE_STEP:
-            job = self._current.merge
-            if job is None:
-                job = plan_merge(self._current.runs, self._current.next_run)
-                if job is None:
-                    allowance = min(allowance, 4 * _MERGE_STEP)
-                    break
-                self._current = self._current._replace(next_run=self._current.next_run + 1, merge=job)
-            allowance -= self._merge_step(job, allowance)
-        self._current = self._current._replace(merge_allowance=max(0, allowance))
+    def _merge_due(self) -> MergeJob | None:
+        """The merge to go on with, or to begin, when enough rows have been added for it."""
+        if self.state.merge_allowance < _MERGE_STEP:
+            return None
+        return self.state.merge or plan_merge(self.state.runs, self.state.next_run, self.live_rows)
+
+    def _merge(self, job: MergeJob) -> None:
+        """A piece of a merge: enough of them for what rows have earned, but not much at once."""
+        allowance = self.state.merge_allowance
+        if self.state.merge is None:
+            self._current = self.state._replace(next_run=self.state.next_run + 1)
+        spent = self._merge_step(job, min(allowance, max(_MERGE_AT_ONCE, allowance // 8)))
+        self._current = self.state._replace(merge_allowance=max(0, allowance - spent))
 
     def merge_all(self, budget: int) -> bool:
         """Merge about so many entries towards a single run; True when there is one."""
@@ -376,16 +380,57 @@ class WriteTransaction(Snapshot):
 
     # -- dead rows -----------------------------------------------------------------------------------------------
 
-    def _rewrite(self) -> None:
-        """Give the space of segments with many dead rows back, as far as this transaction's own rows allow."""
-        rows = self._shape.segment_rows
-        allowance = self._current.rewrite_allowance + _REWRITE_PER_ROW * self._touched + _REWRITE_PER_COMMIT
+    def _rewrite_due(self) -> list[int]:
+        """Segments to rewrite now: the worst, when enough rows have been added and removed for it."""
+        rows, allowance = self._shape.segment_rows, self.state.rewrite_allowance
+        due: list[int] = []
         for dead, segment in self.table.mostly_dead(int(_REWRITE_ABOVE * rows)):
             if dead < rows and allowance < rows:
                 break
-            self.rewrite_segment(segment)
             allowance -= rows - dead
-        self._current = self._current._replace(rewrite_allowance=max(0, min(allowance, 4 * rows)))
+            due.append(segment)
+        return due[: max(1, len(due) // 8)]
+
+    def _rewrite(self, segments: list[int]) -> None:
+        """Give the space of segments with many dead rows back."""
+        allowance = self.state.rewrite_allowance
+        for segment in segments:
+            allowance -= self._shape.segment_rows - self.table.entries[segment].dead
+            self.rewrite_segment(segment)
+        self._current = self.state._replace(rewrite_allowance=max(0, allowance))
+
+    def _earn(self) -> None:
+        """Rows added and removed allow that much maintenance; what is left from before does not pile up."""
+        state = self.state
+        self._current = state._replace(
+            merge_allowance=min(state.merge_allowance, 4 * _MERGE_AT_ONCE) + _MERGE_PER_ROW * self._touched,
+            rewrite_allowance=min(state.rewrite_allowance, self._shape.segment_rows)
+            + _REWRITE_PER_ROW * self._touched
+            + _REWRITE_PER_COMMIT,
+        )
+
+    def _maintain(self) -> None:
+        """Rewriting and merging that is due, in transactions of their own.
+
+        What one of them frees a later one can fill, which keeps the file small, and the caller's rows are in already.
+        """
+        latest: WriteTransaction = self
+        while latest._merge_due() is not None or latest._rewrite_due():
+            with storage_errors(self._environment.path.parent):
+                txn = self._environment.begin(write=True)
+            latest = WriteTransaction(self._shape, self._environment, txn, _NoLease(), flush=self._flush)
+            latest._maintains = True
+            try:
+                with latest:
+                    segments, job = latest._rewrite_due(), latest._merge_due()
+                    with storage_errors(self._environment.path.parent):
+                        if segments:
+                            latest._rewrite(segments)
+                        elif job is not None:
+                            latest._merge(job)
+            except StorageFullError:
+                # The caller's rows are in; giving space back needs space first, and a later commit tries again.
+                return
 
     def rewrite_segment(self, segment: int) -> None:
         """Append the live rows of a sealed segment again, and drop it."""
@@ -457,9 +502,9 @@ class WriteTransaction(Snapshot):
         if self._current is self._base and not self._bitmaps:
             return
         with storage_errors(self._environment.path.parent):
-            self._rewrite()
             self._write_run()
-            self._merge()
+            if not self._maintains:
+                self._earn()
             self._write_changes()
             reach("before commit")
             number = int(self._txn.id())
@@ -514,6 +559,16 @@ class WriteTransaction(Snapshot):
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
         self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
         self._put("meta", layout.STATE_KEY, self._current.pack())
+
+
+class _NoLease(Lease):
+    """Of a transaction inside another's lease."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self._shared = None
+        self._writer = None
 
 
 class _Recent:

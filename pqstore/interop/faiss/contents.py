@@ -1,4 +1,4 @@
-"""What a Faiss index holds, wherever it lies: transforms, product quantizer, codes, ids; and what that is in our terms."""
+"""What a Faiss index holds, wherever it lies: transforms, codebook, codes, ids; and what that is in our terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidQuantizerError, NotTrainedError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, unpack_rows
-from pqstore.quantizer import OPQ, PQ, Metric
+from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
 from pqstore.quantizer.rotation import departure_from_orthogonal
 
 __all__ = ["FaissContents", "FastScanBlocks", "Linear", "Normalization", "Transform", "padded_codewords"]
@@ -95,10 +95,10 @@ class FaissContents:
             # ||A x + b - c|| = ||A x - (c - b)||
             codewords = (codewords.astype(np.float64) - shift.reshape(self.M, 1, -1)).astype(np.float32)
         made: PQ | OPQ = PQ(self.M, self.Ks, metric, verbose=False)
-        if R is not None:
-            made = OPQ(self.M, self.Ks, metric, verbose=False)
-            made.R = R
         try:
+            if R is not None:
+                made = OPQ(self.M, self.Ks, metric, verbose=False)
+                made.R = R
             made.codewords = np.array(codewords)  # ours, not a view of theirs
         except ValueError as error:
             raise InvalidQuantizerError(f"{self.where}: {error}") from error
@@ -132,7 +132,8 @@ class FaissContents:
             if shift is not None:
                 shift = A.astype(np.float64) @ shift
             if transform.b is not None and transform.b.any():
-                shift = transform.b + (0 if shift is None else shift)
+                bias = transform.b.astype(np.float64)
+                shift = bias if shift is None else shift + bias
         if shift is not None and metric != "l2":
             raise UnsupportedIndexError(
                 f"{self.where} adds a bias before an inner product, which no codebook can hold: "
@@ -142,10 +143,11 @@ class FaissContents:
 
     def code_blocks(self) -> Iterator[npt.NDArray[Any]]:
         """The codes in order of rows: (n, M) integers below Ks, n at most 2^18."""
+        Ks = self.Ks
         for start in range(0, self.rows, BLOCK_ROWS):
             codes = self._unpacked(start, min(BLOCK_ROWS, self.rows - start))
-            if self.Ks < 1 << self.nbits:
-                codes[codes >= self.Ks] = 0  # padding codewords are copies of codeword 0
+            if Ks < 1 << self.nbits:
+                codes[codes >= Ks] = 0  # padding codewords are copies of codeword 0
             yield codes
 
     def _unpacked(self, start: int, rows: int) -> npt.NDArray[Any]:
@@ -168,7 +170,7 @@ class FaissContents:
             yield np.arange(start, stop) if self.ids is None else np.array(self.ids[start:stop], dtype=np.int64)
 
 
-def padded_codewords(quantizer: PQ | OPQ) -> tuple[F32, int]:
+def padded_codewords(quantizer: Quantizer) -> tuple[F32, int]:
     """Codewords (M, 2^nbits, Ds) and nbits. Faiss knows powers of two only: the rest are copies of codeword 0.
 
     A copy changes no distance: a code that named it would mean codeword 0.

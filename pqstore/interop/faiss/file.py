@@ -40,7 +40,7 @@ from pqstore.interop.faiss.contents import (
     padded_codewords,
 )
 from pqstore.interop.mapped_file import MappedFile
-from pqstore.quantizer import OPQ, PQ
+from pqstore.quantizer import OPQ, Quantizer
 
 __all__ = ["read_contents", "write_index"]
 
@@ -264,7 +264,7 @@ def _with(contents: FaissContents, **changes: Any) -> FaissContents:
 
 def write_index(
     path: str | PathLike[str],
-    quantizer: PQ | OPQ,
+    quantizer: Quantizer,
     blocks: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]],
 ) -> int:
     """Write an IndexIDMap2 around an IndexPQ, in an IndexPreTransform if vectors are normalized or rotated first.
@@ -277,11 +277,10 @@ def write_index(
         OSError: the file cannot be written.
     """
     target = Path(path)
-    codewords, nbits = padded_codewords(quantizer)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w+b") as stream, tempfile.TemporaryFile(dir=target.parent) as spool:
-            rows = _write(stream, spool, quantizer, codewords, nbits, blocks)
+            rows = _write(stream, spool, quantizer, blocks)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
@@ -295,11 +294,10 @@ def write_index(
 def _write(
     stream: BinaryIO,
     spool: BinaryIO,
-    quantizer: PQ | OPQ,
-    codewords: npt.NDArray[np.float32],
-    nbits: int,
+    quantizer: Quantizer,
     blocks: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]],
 ) -> int:
+    codewords, nbits = padded_codewords(quantizer)
     M, _, Ds = codewords.shape
     D = M * Ds
     metric_type = L2 if quantizer.metric == "l2" else INNER_PRODUCT
@@ -332,8 +330,8 @@ def _write(
     for ids, codes in blocks:
         assert len(ids) == len(codes)
         rows += len(codes)
-        stream.write(pack_rows(codes, nbits))
-        spool.write(np.ascontiguousarray(ids, dtype="<i8"))
+        stream.write(pack_rows(codes, nbits).data)
+        spool.write(np.ascontiguousarray(ids, dtype="<i8").data)
     # Search type: plain; no signs; the threshold that Faiss begins with.
     stream.write(struct.pack("<iBi", 0, 0, nbits * M + 1))
     stream.write(struct.pack("<Q", rows))

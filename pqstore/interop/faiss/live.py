@@ -20,7 +20,7 @@ from pqstore.interop.faiss.contents import (
     Transform,
     padded_codewords,
 )
-from pqstore.quantizer import OPQ, PQ
+from pqstore.quantizer import OPQ, Quantizer
 
 __all__ = ["FaissBuilder", "contents_of", "faiss_module"]
 
@@ -155,11 +155,11 @@ def _transform(faiss: Any, transform: Any, where: str) -> Transform:
 class FaissBuilder:
     """A Faiss index in memory that takes our codes.
 
-    An IndexPQ; inside an IndexPreTransform if vectors are normalized or rotated first; inside an IndexIDMap2 if it is to
-    have ids.
+    An IndexPQ; inside an IndexPreTransform if vectors are normalized or rotated first; inside an IndexIDMap2 if it is
+    to have ids.
     """
 
-    def __init__(self, quantizer: PQ | OPQ, with_ids: bool) -> None:
+    def __init__(self, quantizer: Quantizer, with_ids: bool) -> None:
         faiss = self._faiss = faiss_module()
         codewords, self._nbits = padded_codewords(quantizer)
         D = codewords.shape[0] * codewords.shape[2]

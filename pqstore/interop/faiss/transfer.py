@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import itertools
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import DimensionError, IndexExistsError, InvalidIdError
+from pqstore.errors import DimensionError, InvalidIdError
+from pqstore.index import IdType, Index
 from pqstore.interop.faiss.contents import FaissContents
 from pqstore.interop.faiss.file import read_contents, write_index
 from pqstore.interop.faiss.live import FaissBuilder, contents_of
-from pqstore.quantizer import OPQ, PQ
+from pqstore.quantizer import Quantizer
 
-__all__ = ["ExportableIndex", "export_index", "import_index", "open_index"]
-
-# Rows held at a time.
-_BLOCK_ROWS = 1 << 16
-
-
-class ExportableIndex(Protocol):
-    """What `export_index` needs of an index: its public surface."""
-
-    @property
-    def quantizer(self) -> PQ | OPQ: ...
-    def __iter__(self) -> Iterator[Any]: ...
-    def codes(self, ids: Any, /) -> npt.NDArray[Any]: ...
+__all__ = ["export_index", "import_index", "open_index"]
 
 
 def open_index(source: Any) -> FaissContents:
@@ -47,9 +33,7 @@ def open_index(source: Any) -> FaissContents:
     return read_contents(source) if isinstance(source, (str, PathLike)) else contents_of(source)
 
 
-def export_index(
-    index: ExportableIndex, path: str | PathLike[str] | None = None, mapping: list[str] | None = None
-) -> Any:
+def export_index(index: Index, path: str | PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
     """The index as a Faiss IndexIDMap2 around an IndexPQ, in an IndexPreTransform if vectors are turned first.
 
     Its search returns our ids and distances. Faiss has no string ids: rows of an index of strings are numbered, and the
@@ -68,12 +52,12 @@ def export_index(
         InvalidIdError: string ids, and neither `path` nor `mapping` to put them.
         UnsupportedIndexError: Ks beyond 65,536.
     """
-    quantizer = index.quantizer
+    quantizer = _quantizer_of(index)
     strings: list[str] | _JsonLines | None = mapping
     lines: _JsonLines | None = None
     if path is not None and mapping is None:
         strings = lines = _JsonLines(Path(f"{os.fspath(path)}.ids.jsonl"))
-    blocks = _numbered(_rows(index), strings)
+    blocks = _numbered(index.iter_codes(), strings)
     if path is None:
         builder = FaissBuilder(quantizer, with_ids=True)
         for ids, codes in blocks:
@@ -89,15 +73,10 @@ def export_index(
     return None
 
 
-def _rows(index: ExportableIndex) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
-    """Pairs of ids and codes; `blocks()` of the index, one consistent state, where it has it."""
-    blocks = getattr(index, "blocks", None)
-    if blocks is not None:
-        yield from blocks()
-        return
-    ids = iter(index)
-    while block := list(itertools.islice(ids, _BLOCK_ROWS)):
-        yield block, index.codes(block)
+def _quantizer_of(index: Index) -> Quantizer:
+    """The quantizer, with the metric that the index searches by."""
+    settings, arrays = index.quantizer.state()
+    return type(index.quantizer).from_state({**settings, "metric": index.metric}, arrays)
 
 
 def _numbered(
@@ -146,7 +125,7 @@ class _JsonLines:
 
 def import_index(
     path: str | PathLike[str], source: Any, ids: npt.ArrayLike | Sequence[str] | None = None, **settings: Any
-) -> Any:
+) -> Index:
     """An index at `path` with the codes, ids and metric of a Faiss index, live or in a file.
 
     The index appears at `path` when it is whole: a failure leaves nothing there.
@@ -166,27 +145,18 @@ def import_index(
         UnsupportedIndexError: the type has no counterpart; NotTrainedError: it is not trained.
         DuplicateIdError: an id occurs twice. DimensionError: not one id a row.
     """
-    index_class = importlib.import_module("pqstore.index").Index  # here: the index has methods that call this
-    target = Path(path)
-    if target.exists() or target.is_symlink():
-        raise IndexExistsError(f"there is something at {target} already: choose another path")
     contents = open_index(source)
     quantizer = contents.quantizer()
     given = None if ids is None else _given_ids(ids, contents.rows)
-    id_type = "int64" if given is None or given.dtype.kind in "iu" else "str"
-    # Beside its place, so that it can be renamed into it.
-    workplace = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        with index_class.create(workplace / target.name, quantizer, id_type=id_type, **settings) as index:
-            start = 0
-            for codes, numbers in zip(contents.code_blocks(), contents.id_blocks(), strict=True):
-                block = numbers if given is None else given[start : start + len(codes)]
-                index.add_codes(codes, block if id_type == "int64" else block.tolist())
-                start += len(codes)
-        (workplace / target.name).rename(target)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
-    return index_class.open(target)
+    id_type: IdType = "int64" if given is None or given.dtype.kind in "iu" else "str"
+    # In bulk: under another name until all is there.
+    with Index.create(path, quantizer, id_type=id_type, bulk=True, **settings) as index:
+        start = 0
+        for codes, numbers in zip(contents.code_blocks(), contents.id_blocks(), strict=True):
+            block = numbers if given is None else given[start : start + len(codes)]
+            index.add_codes(codes, block if id_type == "int64" else block.tolist())
+            start += len(codes)
+    return Index.open(path)
 
 
 def _given_ids(ids: Any, rows: int) -> npt.NDArray[Any]:

@@ -45,6 +45,8 @@ def chunk_of(record: layout.Record, run: int, ordinal: int) -> tuple[U64, np.nda
     base = int.from_bytes(payload[:_CHUNK_PREFIX], "little")
     keys = np.frombuffer(payload, dtype="<u8", count=count, offset=_CHUNK_PREFIX)
     offsets = np.frombuffer(payload, dtype=f"<u{width}", count=count, offset=_CHUNK_PREFIX + 8 * count)
+    if not keys.flags.aligned:
+        keys = keys.copy()  # a short chunk lies anywhere in a page, and memoryview cannot index what is not aligned
     return keys, offsets, base
 
 

@@ -39,7 +39,7 @@ def test_compact_gives_space_back_and_keeps_every_row(create: Create, reopen: Cr
     assert after.id_runs <= 1
     assert after.generation == before.generation + 1
     assert after.file_bytes < before.file_bytes / 2
-    assert after.commits > before.commits
+    assert after.commits >= before.commits
     assert old.live_rows == size_then
     assert sum(len(block) for block in old.iter_ids()) == size_then  # the old generation goes on
     old.close()
