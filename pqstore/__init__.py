@@ -25,8 +25,10 @@ from pqstore.errors import (
     StorageFullError,
     TrainingError,
     UnknownIdError,
+    UnsupportedIndexError,
 )
 from pqstore.index import Index, SearchResult
+from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss
 from pqstore.quantizer import OPQ, PQ, DistanceTable
 
 try:
@@ -62,5 +64,8 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnsupportedIndexError",
     "__version__",
+    "faiss_to_nanopq",
+    "nanopq_to_faiss",
 ]
