@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NATIVE := CMakeLists.txt $(wildcard native/*)
+READY_DOCS := $(VENV)/.ready-docs
+NATIVE := CMakeLists.txt $(wildcard native/*.* native/*/*)
 
-.PHONY: help setup demo test test-numpy peers lint format clean
+.PHONY: help setup demo test test-numpy peers lint format docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,5 +40,12 @@ format: $(READY) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+$(READY_DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+docs: $(READY_DOCS) ## build the documentation in site/; a warning is an error
+	$(BIN)/mkdocs build --quiet --strict
+
 clean: ## remove what the targets above made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -41,6 +41,14 @@ def interleaved(calls: dict, queries: np.ndarray, rounds: int) -> dict:
     return {name: float(np.median(values)) * 1e3 for name, values in times.items()}
 
 
+def asked(index: pqstore.Index) -> dict:
+    """Searches by codes alone and re-ranked."""
+    return {
+        "codes": lambda query: index.search(query, 10, threads=1),
+        "rerank": lambda query: index.search(query, 10, threads=1, rerank=100),
+    }
+
+
 def drop_cache(path: Path) -> None:
     """Let the system forget the pages of every file below `path`."""
     for file in path.rglob("*"):
@@ -116,14 +124,7 @@ def main() -> None:
             queries = data.queries.astype(np.float32)
             alone = recall(index.search(queries, 10).ids, data.neighbors, 10)
             again = recall(index.search(queries, 10, rerank=100).ids, data.neighbors, 10)
-            times = interleaved(
-                {
-                    "codes": lambda q: index.search(q, 10, threads=1),
-                    "rerank": lambda q: index.search(q, 10, threads=1, rerank=100),
-                },
-                queries[:100],
-                3,
-            )
+            times = interleaved(asked(index), queries[:100], 3)
             path = Path(index.path)
             if name == "sift" and kind == "float16":
                 kept = (data, path)

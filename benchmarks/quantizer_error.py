@@ -73,7 +73,7 @@ def candidates(M: int, Ks: int, with_opq: bool) -> list[tuple[str, Callable[[np.
         ("pqstore OPQ, parametric start", lambda train: api_parametric(OPQ(M, Ks, verbose=False), train)),
     ]
     if importlib.util.find_spec("nanopq"):
-        import nanopq
+        import nanopq  # optional
 
         found.append(("nanopq PQ", api(nanopq.PQ(M, Ks, verbose=False))))
         opqs.append(("nanopq OPQ", api(nanopq.OPQ(M, Ks, verbose=False))))
@@ -91,7 +91,7 @@ def api_parametric(quantizer: OPQ, train: np.ndarray) -> Coder:
 
 
 def faiss_coder(description: str, train: np.ndarray) -> Coder:
-    import faiss
+    import faiss  # optional
 
     index = faiss.index_factory(train.shape[1], description)
     base = faiss.downcast_index(index.index) if description.startswith("OPQ") else index

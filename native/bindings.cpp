@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "common/relabel.h"
 #include "crc32.h"
 #include "dispatch.h"
 
@@ -202,6 +203,15 @@ class BoundKernels {
         kernels_->unpack(layout, packed.data(), extent(codes, 0), codes.data());
     }
 
+    // The same for every instruction set: nothing but loads from a table of 256 bytes.
+    void relabel(const In<uint8_t, 2>& labels, const In<uint8_t, 2>& codes, const Out<uint8_t, 2>& renamed) const {
+        const int64_t n = extent(codes, 0), M = extent(codes, 1);
+        require(extent(labels, 0) == M && extent(labels, 1) == 256, "labels must be (M, 256)");
+        require(extent(renamed, 0) == n && extent(renamed, 1) == M, "renamed must be (n, M)");
+        nb::gil_scoped_release released;
+        relabel_rows(labels.data(), codes.data(), n, M, renamed.data());
+    }
+
     void scan(nb::handle chunks, const std::string& kind, const In<float, 3>& tables, int threads,
               const Out<float, 2>& distances, const Out<int64_t, 2>& rows) const {
         const Layout layout = checked_layout(kind, extent(tables, 1), extent(tables, 2));
@@ -256,5 +266,6 @@ NB_MODULE(_native, module) {
         .def("lloyd_step", &BoundKernels::lloyd_step)
         .def("pack", &BoundKernels::pack)
         .def("unpack", &BoundKernels::unpack)
+        .def("relabel", &BoundKernels::relabel)
         .def("scan", &BoundKernels::scan);
 }

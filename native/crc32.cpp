@@ -1,7 +1,6 @@
 #include "crc32.h"
 
 #include <array>
-#include <cstring>
 
 namespace pqstore {
 namespace {
@@ -38,6 +37,19 @@ uint32_t by_tables(const uint8_t* bytes, size_t size, uint32_t state) {
 
 }  // namespace
 
-uint32_t crc32(const uint8_t* bytes, size_t size, uint32_t value) { return ~by_tables(bytes, size, ~value); }
+uint32_t crc32(const uint8_t* bytes, size_t size, uint32_t value) {
+    uint32_t state = ~value;
+#ifdef PQSTORE_HAVE_PCLMUL
+    constexpr size_t kWorthFolding = 256;
+    if (size >= kWorthFolding && crc32_can_fold()) {
+        uint8_t remainder[16];
+        const size_t folded = crc32_fold(bytes, size, state, remainder);
+        state = by_tables(remainder, sizeof remainder, 0);
+        bytes += folded;
+        size -= folded;
+    }
+#endif
+    return ~by_tables(bytes, size, state);
+}
 
 }  // namespace pqstore

@@ -18,7 +18,7 @@ struct PortableNearest {
             float scores[kPanel];
             std::copy(tile.half_norms + first, tile.half_norms + first + kPanel, scores);
             for (int64_t d = 0; d < tile.Ds; ++d) {
-                const float* columns = tile.columns + d * tile.stride + first;
+                const float* columns = tile.columns + first * tile.Ds + d * kPanel;
                 for (int64_t k = 0; k < kPanel; ++k) scores[k] -= x[0][d] * columns[k];
             }
             for (int64_t k = 0; k < kPanel; ++k) {

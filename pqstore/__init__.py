@@ -27,6 +27,7 @@ from pqstore.errors import (
     StorageFullError,
     TrainingError,
     UnknownIdError,
+    UnsupportedIndexError,
 )
 from pqstore.index import (
     Calibration,
@@ -40,6 +41,7 @@ from pqstore.index import (
     SearchPlan,
     SearchResult,
 )
+from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss
 from pqstore.quantizer import OPQ, PQ, DistanceTable
 
 try:
@@ -85,5 +87,8 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnsupportedIndexError",
     "__version__",
+    "faiss_to_nanopq",
+    "nanopq_to_faiss",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnsupportedIndexError",
 ]
 
 
@@ -55,7 +56,14 @@ class InvalidQuantizerError(PQStoreError, ValueError):
 
 
 class CorpusFileError(PQStoreError, ValueError):
-    """A file of vectors is damaged, cut short or of another shape; the message names file, offset and expectation."""
+    """A file of vectors, or another library's index file, is damaged or cut short.
+
+    The message names file, offset and expectation.
+    """
+
+
+class UnsupportedIndexError(PQStoreError, ValueError):
+    """Another library's index has a type or a setting that pqstore has nothing for; or the other way round."""
 
 
 class InvalidVectorError(PQStoreError, ValueError):

@@ -1,8 +1,10 @@
 // The scan of 8-bit codes for many queries: one byte of code looks up the entries of up to 32 queries at once.
 //
-// The table of a sub-space holds, for each label, one byte a query, scaled to the query's limit and rounded down. Added with
-// saturation, 255 means: beyond the limit. A tile of rows meets one pair of sub-spaces after the other, so that the pair's
-// tables and the tile's sums stay in the first-level cache. Rows that remain for a query get their exact sum.
+// The table of a sub-space holds, for each label, one byte a query, scaled to the query's limit and rounded down. A tile of
+// rows meets one pair of sub-spaces after the other, so that the pair's tables and the tile's sums stay in the first-level
+// cache. Bytes are added with saturation: over all sub-spaces if they are few, else over sections of them, whose sums are
+// added in 16 bits, because rounding many entries down to few units would discard too little. Rows that remain for a query
+// get their exact sum.
 #pragma once
 
 #include <immintrin.h>
@@ -18,7 +20,7 @@
 namespace pqstore {
 namespace {
 
-// Bytes of kQueries queries in one register.
+// Bytes of kQueries queries in one register, and 16-bit sums of as many in two.
 template <int kQueries>
 struct QueryLanes;
 
@@ -28,8 +30,25 @@ struct QueryLanes<32> {
     static Register load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
     static void store(uint8_t* p, Register r) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), r); }
     static Register add(Register a, Register b) { return _mm256_adds_epu8(a, b); }
-    static uint32_t below_255(Register r) {
-        return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(r, _mm256_set1_epi8(-1))));
+
+    static uint32_t within(Register sums, Register limit) {
+        return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(sums, limit), sums)));
+    }
+    static Register bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
+
+    // The order of queries within wide sums is that of the unpacking, which `wide_within` undoes.
+    static void wide_add(uint16_t* wide, Register r, bool first) {
+        auto* to = reinterpret_cast<__m256i*>(wide);
+        const __m256i zero = _mm256_setzero_si256(), low = _mm256_unpacklo_epi8(r, zero), high = _mm256_unpackhi_epi8(r, zero);
+        _mm256_store_si256(to, first ? low : _mm256_add_epi16(_mm256_load_si256(to), low));
+        _mm256_store_si256(to + 1, first ? high : _mm256_add_epi16(_mm256_load_si256(to + 1), high));
+    }
+    static uint32_t wide_within(const uint16_t* wide, int limit) {
+        const auto* from = reinterpret_cast<const __m256i*>(wide);
+        const __m256i most = _mm256_set1_epi16(static_cast<int16_t>(limit));
+        const __m256i low = _mm256_cmpgt_epi16(_mm256_load_si256(from), most);
+        const __m256i high = _mm256_cmpgt_epi16(_mm256_load_si256(from + 1), most);
+        return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(low, high)));
     }
 };
 
@@ -39,19 +58,41 @@ struct QueryLanes<16> {
     static Register load(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
     static void store(uint8_t* p, Register r) { _mm_store_si128(reinterpret_cast<__m128i*>(p), r); }
     static Register add(Register a, Register b) { return _mm_adds_epu8(a, b); }
-    static uint32_t below_255(Register r) {
-        return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(r, _mm_set1_epi8(-1)))) & 0xffff;
+
+    static uint32_t within(Register sums, Register limit) {
+        return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(sums, limit), sums)));
+    }
+    static Register bytes(int value) { return _mm_set1_epi8(static_cast<char>(value)); }
+
+    static void wide_add(uint16_t* wide, Register r, bool first) {
+        auto* to = reinterpret_cast<__m256i*>(wide);
+        const __m256i widened = _mm256_cvtepu8_epi16(r);
+        _mm256_store_si256(to, first ? widened : _mm256_add_epi16(_mm256_load_si256(to), widened));
+    }
+    static uint32_t wide_within(const uint16_t* wide, int limit) {
+        const __m256i sums = _mm256_load_si256(reinterpret_cast<const __m256i*>(wide));
+        const __m256i over = _mm256_cmpgt_epi16(sums, _mm256_set1_epi16(static_cast<int16_t>(limit)));
+        const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(over), _mm256_extracti128_si256(over, 1));
+        return ~static_cast<uint32_t>(_mm_movemask_epi8(packed)) & 0xffff;
     }
 };
 
+// Eight queries: the upper halves of registers are zero, or ignored.
 template <>
-struct QueryLanes<8> {
-    using Register = __m128i;
+struct QueryLanes<8> : QueryLanes<16> {
     static Register load(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
     static void store(uint8_t* p, Register r) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), r); }
-    static Register add(Register a, Register b) { return _mm_adds_epu8(a, b); }
-    static uint32_t below_255(Register r) {
-        return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(r, _mm_set1_epi8(-1)))) & 0xff;
+    static uint32_t within(Register sums, Register limit) { return QueryLanes<16>::within(sums, limit) & 0xff; }
+
+    static void wide_add(uint16_t* wide, Register r, bool first) {
+        auto* to = reinterpret_cast<__m128i*>(wide);
+        const __m128i widened = _mm_cvtepu8_epi16(r);
+        _mm_store_si128(to, first ? widened : _mm_add_epi16(_mm_load_si128(to), widened));
+    }
+    static uint32_t wide_within(const uint16_t* wide, int limit) {
+        const __m128i sums = _mm_load_si128(reinterpret_cast<const __m128i*>(wide));
+        const __m128i over = _mm_cmpgt_epi16(sums, _mm_set1_epi16(static_cast<int16_t>(limit)));
+        return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(over, over))) & 0xff;
     }
 };
 
@@ -77,7 +118,10 @@ class InterleavedScanner {
     static constexpr int64_t kGroup = 32;
 
     InterleavedScanner(const ScanRequest& request, int64_t capacity)
-        : request_(request), capacity_(capacity), single_(request, capacity) {}
+        : request_(request),
+          capacity_(capacity),
+          sections_(request.layout.pairs(), request.layout.M <= kFewSubspaces ? request.layout.pairs() : kSectionPairs),
+          single_(request, capacity) {}
 
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
         // Few queries do not repay the building of interleaved tables.
@@ -94,10 +138,15 @@ class InterleavedScanner {
     }
 
   private:
-    static constexpr int64_t kTileBlocks = 8;
+    static constexpr int64_t kTileBlocks = 16;
     static constexpr int64_t kTileRows = kTileBlocks * kBlockRows;
-    static constexpr double kUnits = 253;  // one more for rounding: a row within the limit stays below 255
+    static constexpr int64_t kFewSubspaces = 32;  // one section: its sum, saturated at 255, is beyond any limit
+    static constexpr int64_t kSectionPairs = 8;
+    static constexpr double kSaturation = 1.5;  // sections saturate at so many times their share of the limit
     static constexpr double kRescale = 0.95;
+
+    // Units of the limit. In one section one less than 254, for rounding: see BoundScale::limit_units.
+    double units() const { return sections_.count == 1 ? 253 : 255 * static_cast<double>(sections_.count) / kSaturation; }
 
     struct Query {
         const float* table;
@@ -118,8 +167,9 @@ class InterleavedScanner {
         for (int64_t q = 0; q < count; ++q) prepare(q, first_query + q, first_block, end_block, results[q]);
         bytes_.resize(static_cast<size_t>(2 * request_.layout.pairs() * 256 * kQueries));
         sums_.resize(static_cast<size_t>(kTileRows * kQueries));
+        if (sections_.count > 1) wide_sums_.resize(static_cast<size_t>(kTileRows * kQueries));
         build_tables<kQueries>();
-        // Limits fall fast at first and ever more slowly: tables are looked at when the rows seen have doubled.
+        // Limits fall fast at first and ever more slowly: tables are looked at when half as many more rows were seen.
         int64_t seen = 0, next_look = 2 * kTileBlocks;
         visit_span(request_, first_block, end_block, [&](const Piece& piece) {
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kTileBlocks) {
@@ -127,7 +177,7 @@ class InterleavedScanner {
                 scan_tile<kQueries>(*piece.chunk, begin, end);
                 seen += end - begin;
                 if (seen < next_look) continue;
-                next_look = 2 * seen;
+                next_look = seen + seen / 2 + 1;
                 int64_t outdated = 0;
                 for (int64_t q = 0; q < count; ++q) {
                     TopK& best = queries_[q].best;
@@ -156,7 +206,7 @@ class InterleavedScanner {
             base += state.least[static_cast<size_t>(m)];
             magnitudes += std::fabs(static_cast<double>(state.least[static_cast<size_t>(m)]));
         }
-        state.scale.prepare(base, magnitudes, M, kUnits);
+        state.scale.prepare(base, magnitudes, M, units());
         state.best.reset(capacity_);
         state.best.lower_limit(result.limit());
         const Block8Terms terms(request_.layout, state.table);
@@ -164,7 +214,7 @@ class InterleavedScanner {
     }
 
     // bytes_[m][label][query], scaled to the limits as they are now. A query without a limit, or with tables that give none,
-    // has zeros: no row is discarded. Lanes without a query have 255: no row remains.
+    // has zeros: no row is discarded. Lanes without a query have 255, so that no row remains.
     template <int kQueries>
     void build_tables() {
         const int64_t M = request_.layout.M;
@@ -221,25 +271,39 @@ class InterleavedScanner {
 
     template <int kQueries>
     void scan_tile(const Chunk& chunk, int64_t begin, int64_t end) {
-        const int64_t pairs = request_.layout.pairs(), block_bytes = request_.layout.block_bytes();
-        const uint8_t* codes = chunk.packed + begin * block_bytes;
-        survivors_ = 0;
-        // As many pairs of sub-spaces at a time as have 16 KiB of tables.
-        constexpr int64_t kPairs = 32 / kQueries;
+        const int64_t rows = (end - begin) * kBlockRows;
+        const uint8_t* codes = chunk.packed + begin * request_.layout.block_bytes();
         int64_t pair = 0;
-        for (; pair + kPairs < pairs; pair += kPairs)
-            pair == 0 ? add_pairs<kQueries, kPairs, true, false>(codes, pair, end - begin)
-                      : add_pairs<kQueries, kPairs, false, false>(codes, pair, end - begin);
-        for (; pair + 1 < pairs; ++pair)
-            pair == 0 ? add_pairs<kQueries, 1, true, false>(codes, pair, end - begin)
-                      : add_pairs<kQueries, 1, false, false>(codes, pair, end - begin);
-        pair == 0 ? add_pairs<kQueries, 1, true, true>(codes, pair, end - begin)
-                  : add_pairs<kQueries, 1, false, true>(codes, pair, end - begin);
+        for (int64_t s = 0; s < sections_.count; ++s) {
+            add_section<kQueries>(codes, pair, sections_.ends[s], end - begin);
+            pair = sections_.ends[s];
+            if (sections_.count == 1) break;
+            for (int64_t row = 0; row < rows; ++row)
+                QueryLanes<kQueries>::wide_add(wide_sums_.data() + row * kQueries,
+                                               QueryLanes<kQueries>::load(sums_.data() + row * kQueries), s == 0);
+        }
+        collect_survivors<kQueries>(rows);
         offer_survivors(chunk, begin);
     }
 
-    // Adds the entries of kPairs pairs of sub-spaces to the sums of the tile's rows; with the last pair, notes survivors.
-    template <int kQueries, int64_t kPairs, bool kFirst, bool kLast>
+    // The sums of the tile's rows over pairs first .. end - 1. As many pairs at a time as have 16 KiB of tables.
+    template <int kQueries>
+    void add_section(const uint8_t* codes, int64_t first, int64_t end, int64_t blocks) {
+        constexpr int64_t kPairs = 32 / kQueries;
+        int64_t pair = first;
+        if (pair + kPairs <= end) {
+            add_pairs<kQueries, kPairs, true>(codes, pair, blocks);
+            pair += kPairs;
+        } else {
+            add_pairs<kQueries, 1, true>(codes, pair, blocks);
+            pair += 1;
+        }
+        for (; pair + kPairs <= end; pair += kPairs) add_pairs<kQueries, kPairs, false>(codes, pair, blocks);
+        for (; pair < end; ++pair) add_pairs<kQueries, 1, false>(codes, pair, blocks);
+    }
+
+    // Adds the entries of kPairs pairs of sub-spaces to the sums of the tile's rows, or starts the sums with them.
+    template <int kQueries, int64_t kPairs, bool kStart>
     void add_pairs(const uint8_t* codes, int64_t pair, int64_t blocks) {
         using Lanes = QueryLanes<kQueries>;
         const int64_t block_bytes = request_.layout.block_bytes();
@@ -247,24 +311,34 @@ class InterleavedScanner {
         uint8_t* sums = sums_.data();
         for (int64_t block = 0; block < blocks; ++block) {
             const uint8_t* block_codes = codes + block * block_bytes + pair * 64;
+            // The same codes of the next tile: at this stride the hardware does not fetch them ahead.
+            prefetch(block_codes, kTileBlocks * block_bytes, kPairs * 64);
             for (int64_t half = 0; half < 2; ++half, block_codes += 32) {
                 for (int64_t v = 0; v < 16; ++v, sums += kQueries) {
-                    typename Lanes::Register sum = kFirst ? Lanes::load(tables + int64_t{block_codes[v]} * kQueries) : Lanes::load(sums);
+                    auto sum = Lanes::load(kStart ? tables + int64_t{block_codes[v]} * kQueries : sums);
                     for (int64_t p = 0; p < kPairs; ++p) {
                         const uint8_t* pair_codes = block_codes + p * 64 + v;
                         const uint8_t* pair_tables = tables + p * 512 * kQueries;
-                        if (!kFirst || p > 0) sum = Lanes::add(sum, Lanes::load(pair_tables + int64_t{pair_codes[0]} * kQueries));
+                        if (!kStart || p > 0) sum = Lanes::add(sum, Lanes::load(pair_tables + int64_t{pair_codes[0]} * kQueries));
                         sum = Lanes::add(sum, Lanes::load(pair_tables + (256 + int64_t{pair_codes[16]}) * kQueries));
                     }
-                    if (kLast) {
-                        const uint32_t within = Lanes::below_255(sum);
-                        tile_survivors_[survivors_] = {static_cast<int32_t>(block * kBlockRows + half * 16 + v), within};
-                        survivors_ += within != 0;
-                    } else {
-                        Lanes::store(sums, sum);
-                    }
+                    Lanes::store(sums, sum);
                 }
             }
+        }
+    }
+
+    template <int kQueries>
+    void collect_survivors(int64_t rows) {
+        using Lanes = QueryLanes<kQueries>;
+        const int limit = queries_[0].scale.limit_units();
+        const auto byte_limit = Lanes::bytes(std::min(limit, 254));
+        survivors_ = 0;
+        for (int64_t row = 0; row < rows; ++row) {
+            const uint32_t within = sections_.count == 1 ? Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit)
+                                                         : Lanes::wide_within(wide_sums_.data() + row * kQueries, limit);
+            tile_survivors_[survivors_] = {static_cast<int32_t>(row), within};
+            survivors_ += within != 0;
         }
     }
 
@@ -285,10 +359,12 @@ class InterleavedScanner {
 
     const ScanRequest& request_;
     int64_t capacity_;
+    Sections sections_;
     PrefixScanner single_;
     int64_t count_ = 0;
     Query queries_[kGroup];
     Buffer<uint8_t> bytes_, sums_;
+    Buffer<uint16_t> wide_sums_;
     int64_t survivors_ = 0;
     Survivor tile_survivors_[kTileRows];
     TopK sample_;

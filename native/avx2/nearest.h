@@ -15,6 +15,7 @@ struct Avx2Nearest {
 
     static void search(const CodewordTile& tile, const float* const x[kRows], const float slack[kRows],
                        TileWinner winners[kRows]) {
+        const int64_t Ds = tile.Ds;
         alignas(32) float scores[kRows][256];
         // In each of 8 lanes: the least and the second least of the panels' minima, and the panel of the least.
         __m256 best[kRows], second[kRows], best_panel[kRows];
@@ -26,8 +27,8 @@ struct Avx2Nearest {
             __m256 sums[kRows][kVectors];
             for (int v = 0; v < kVectors; ++v)
                 for (int r = 0; r < kRows; ++r) sums[r][v] = _mm256_load_ps(tile.half_norms + first + 8 * v);
-            const float* columns = tile.columns + first;
-            for (int64_t d = 0; d < tile.Ds; ++d, columns += tile.stride) {
+            const float* columns = tile.columns + first * Ds;
+            for (int64_t d = 0; d < Ds; ++d, columns += kPanel) {
                 __m256 component[kRows];
                 for (int r = 0; r < kRows; ++r) component[r] = _mm256_broadcast_ss(x[r] + d);
                 for (int v = 0; v < kVectors; ++v) {

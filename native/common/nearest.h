@@ -22,11 +22,10 @@ namespace {
 constexpr int64_t kPanel = 32;  // codewords scored together: four registers of eight
 constexpr int64_t kRowTile = 128;
 
-// Some codewords of one sub-space, transposed, a multiple of kPanel; those beyond Ks have infinite norms.
+// Some codewords of one sub-space, a multiple of kPanel; those beyond Ks have infinite norms.
 struct CodewordTile {
-    const float* columns;  // (Ds, stride), from the first codeword of the tile on
+    const float* columns;  // (panels, Ds, kPanel): within a panel, one dimension of all codewords lies together
     const float* half_norms;
-    int64_t stride;
     int64_t Ds;
     int64_t count;
 };
@@ -47,9 +46,10 @@ class CodewordSearch {
         stride_ = (Ks_ + kPanel - 1) / kPanel * kPanel;
         transposed_.resize(static_cast<size_t>(Ds_ * stride_));
         half_norms_.resize(static_cast<size_t>(stride_));
-        transpose_codewords(codewords, m, stride_, transposed_.data());
-        double largest = 0;
         const float* values = codewords.values + m * Ks_ * Ds_;
+        for (int64_t k = 0; k < stride_; ++k)
+            for (int64_t d = 0; d < Ds_; ++d) *component(k, d) = k < Ks_ ? values[k * Ds_ + d] : 0.0f;
+        double largest = 0;
         for (int64_t k = 0; k < Ks_; ++k) {
             double norm = 0;
             for (int64_t d = 0; d < Ds_; ++d) norm += static_cast<double>(values[k * Ds_ + d]) * values[k * Ds_ + d];
@@ -57,14 +57,15 @@ class CodewordSearch {
             largest = std::max(largest, norm / 2);
         }
         std::fill(half_norms_.data() + Ks_, half_norms_.data() + stride_, kInfinity);
-        largest_ = largest;
+        twice_largest_ = static_cast<float>(std::min(2 * largest * 1.000001, 3e38));
+        slack_factor_ = static_cast<float>(4 * static_cast<double>(Ds_ + 2) / (1 << 24) * 1.000001);
     }
 
     int64_t tiles() const { return (stride_ + tile_codewords() - 1) / tile_codewords(); }
 
     CodewordTile tile(int64_t index) const {
         const int64_t first = index * tile_codewords();
-        return {transposed_.data() + first, half_norms_.data() + first, stride_, Ds_, std::min(tile_codewords(), stride_ - first)};
+        return {transposed_.data() + first * Ds_, half_norms_.data() + first, Ds_, std::min(tile_codewords(), stride_ - first)};
     }
 
     int64_t tile_first(int64_t index) const { return index * tile_codewords(); }
@@ -73,11 +74,10 @@ class CodewordSearch {
     // operations whose magnitudes stay below ||c||^2 / 2 + ||x|| ||c|| <= 2 max ||c||^2 / 2 + ||x||^2 / 2. Twice for two
     // scores, twice again for safety. Not finite, or so large that a sum could overflow: infinity, nothing is sure.
     float slack(const float* x) const {
-        double norm = 0;
-        for (int64_t d = 0; d < Ds_; ++d) norm += static_cast<double>(x[d]) * x[d];
-        const double magnitude = 2 * largest_ + norm / 2;
-        if (!(magnitude < 1e37)) return kInfinity;
-        return static_cast<float>(magnitude * (4 * static_cast<double>(Ds_ + 2) / (1 << 24)) * 1.000001);
+        float norm = 0;
+        for (int64_t d = 0; d < Ds_; ++d) norm += x[d] * x[d];
+        const float magnitude = twice_largest_ + norm;  // the norm is not halved: more than makes up for its own rounding
+        return magnitude < 1e37f ? magnitude * slack_factor_ : kInfinity;
     }
 
     // By the definition: float64, all codewords, the lowest index on ties.
@@ -87,7 +87,7 @@ class CodewordSearch {
         for (int64_t first = 0; first < Ks_; first += kPanel) {
             double distances[kPanel] = {};
             for (int64_t d = 0; d < Ds_; ++d) {
-                const float* columns = transposed_.data() + d * stride_ + first;
+                const float* columns = transposed_.data() + first * Ds_ + d * kPanel;
                 for (int64_t k = 0; k < kPanel; ++k) {
                     const double difference = static_cast<double>(x[d]) - static_cast<double>(columns[k]);
                     distances[k] += difference * difference;
@@ -109,7 +109,9 @@ class CodewordSearch {
     }
 
     Buffer<float> transposed_, half_norms_;
-    double largest_ = 0;
+    float* component(int64_t k, int64_t d) { return transposed_.data() + (k / kPanel * Ds_ + d) * kPanel + k % kPanel; }
+
+    float twice_largest_ = 0, slack_factor_ = 0;
     int64_t Ks_ = 0, Ds_ = 0, stride_ = 0;
 };
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
 from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import CodeLayout, scan_labels
+from pqstore.kernels import CodeLayout, active, scan_labels
 from pqstore.quantizer import Metric, Quantizer
 
 __all__ = ["CodeSpace", "RowBlock"]
@@ -56,8 +56,11 @@ class CodeSpace:
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
         settings["metric"] = metric
         self._coder = self._scan_coder = Quantizer.from_state(settings, arrays)
+        # Tables of 256 entries a sub-space, whatever Ks, so that no byte leads outside them.
+        self._names: npt.NDArray[np.uint8] | None = None
         self._unlabels: npt.NDArray[np.uint8] | None = None
         if self.labels is not None:
+            self._names = np.pad(self.labels, ((0, 0), (0, 256 - self.Ks)))
             self._unlabels = _inverse(self.labels)
             if self.Ks == self.layout.table_size:
                 # With every label in use, tables over permuted codewords are the permuted tables: nothing to move.
@@ -79,11 +82,11 @@ class CodeSpace:
 
     def to_stored(self, codes: Codes) -> Codes:
         """The quantizer's labels (n, M) -> stored labels."""
-        return codes if self.labels is None else _relabel(self.labels, codes)
+        return codes if self._names is None else active().relabel(self._names, codes.astype(np.uint8, copy=False))
 
     def from_stored(self, stored: Codes) -> Codes:
         """Stored labels (n, M) -> the quantizer's labels."""
-        labels = stored if self._unlabels is None else _relabel(self._unlabels, stored)
+        labels = stored if self._unlabels is None else active().relabel(self._unlabels, stored)
         return labels.astype(self.quantizer.code_dtype, copy=False)
 
     def scan_tables(self, queries: F32) -> F32:
@@ -115,11 +118,3 @@ def _inverse(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     inverse = np.zeros((M, 256), dtype=np.uint8)
     np.put_along_axis(inverse, labels.astype(np.int64), np.arange(Ks, dtype=np.uint8)[None], axis=1)
     return inverse
-
-
-def _relabel(labels: npt.NDArray[np.uint8], codes: Codes) -> npt.NDArray[np.uint8]:
-    """``labels[m, codes[i, m]]`` for every i and m."""
-    renamed = np.empty(codes.shape, dtype=np.uint8)
-    for m in range(codes.shape[1]):
-        np.take(labels[m], codes[:, m], out=renamed[:, m], mode="clip")
-    return renamed

@@ -41,6 +41,9 @@ class Kernels(Protocol):
 
     def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]: ...
 
+    def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """``labels[m, codes[i, m]]`` for `labels` uint8 (M, 256) and `codes` uint8 (n, M)."""
+
     def scan(
         self, chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int, threads: int = 1
     ) -> tuple[F32, I64]: ...

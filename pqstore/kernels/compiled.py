@@ -65,6 +65,11 @@ class CompiledKernels:
         self._native.unpack(layout.kind, _readable(packed), codes)
         return codes
 
+    def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        renamed = np.empty(codes.shape, dtype=np.uint8)
+        self._native.relabel(_readable(labels), _readable(codes), renamed)
+        return renamed
+
     def scan(
         self, chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int, threads: int = 1
     ) -> tuple[F32, I64]:

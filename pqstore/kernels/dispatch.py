@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from pqstore.kernels.backend import F32, F64, I64, Kernels
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.compiled import CompiledKernels
 from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.native import native_module
 
 __all__ = ["active", "available", "get"]
 
@@ -45,6 +44,9 @@ class NumpyKernels:
     def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]:
         return layout.unpack(packed, rows)
 
+    def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        return reference.relabel(labels, codes)
+
     def scan(
         self,
         chunks: Sequence[CodeChunk],
@@ -58,7 +60,7 @@ class NumpyKernels:
 
 def available() -> tuple[str, ...]:
     """Names of the kernels that can run here, best first."""
-    native = _native()
+    native = native_module()
     return (*native.available(), "numpy") if native else ("numpy",)
 
 
@@ -73,7 +75,7 @@ def get(name: str) -> Kernels:
         raise KernelError(f"no kernel {name!r} on this machine: choose one of {', '.join(available())}")
     if name == "numpy":
         return NumpyKernels()
-    native = _native()
+    native = native_module()
     assert native is not None
     return CompiledKernels(native.NativeKernels(name))
 
@@ -86,15 +88,3 @@ def active() -> Kernels:
         KernelError: ``PQSTORE_KERNEL`` names kernels that are unknown or cannot run here.
     """
     return get(os.environ.get("PQSTORE_KERNEL") or available()[0])
-
-
-@cache
-def _native() -> ModuleType | None:
-    """The compiled module, or None where it was never built. One that was built and does not load is an error."""
-    name = "pqstore.kernels._native"
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        return None

@@ -131,6 +131,19 @@ class ViewCache:
         self.tail_fields: dict[tuple[int, int, int], FieldColumn] = {}  # by chunk, its rows, and field
         self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
 
+    def put(self, committed: Committed) -> None:
+        """Keep this state if it is the newest, and drop what it no longer has."""
+        with self.lock:
+            known = self.committed
+            # An old snapshot, opened before a commit and read after it, must not push the newer state out.
+            if known is not None and known.transaction >= committed.transaction:
+                return
+            if known is not None and known.table is not committed.table:
+                self.forget_missing(committed.state, committed.table)
+            if known is not None and known.state.runs != committed.state.runs:
+                self.forget_runs(committed.state.runs)
+            self.committed = committed
+
     def forget_missing(self, state: State, table: SegmentTable) -> None:
         """Drop what a newer state no longer has."""
         for views in (self.codes, self.ids, self.chunks):

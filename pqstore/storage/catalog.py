@@ -33,7 +33,7 @@ class Catalog:
         """Whether payloads may have keys that are not in `names`."""
         return len(self.names) >= MAX_NAMES
 
-    def pack(self) -> bytearray:
+    def pack(self) -> bytes:
         content = [list(self.names), list(self.fields), dict(self.notes)]
         return layout.pack_record(layout.CATALOG, 0, 0, len(self.names), [msgpack.packb(content, use_bin_type=True)])
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lmdb
+
 from pqstore.storage import generations, layout
 from pqstore.storage.data_file import DATA_FILE
-from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.originals import copy_originals
 from pqstore.storage.points import reach
 from pqstore.storage.state import Identity, State
 
 if TYPE_CHECKING:
+    from pqstore.storage.environment import Environment
     from pqstore.storage.shared import SharedIndex
     from pqstore.storage.store import Store
 
@@ -30,11 +31,11 @@ def compact(store: Store, shared: SharedIndex, timeout: float | None) -> None:
     """See `Store.compact`."""
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.rewrite_dead(_SEGMENTS_PER_COMMIT)
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.merge_all(_ENTRIES_PER_COMMIT)
     with shared.exclusive(timeout) as environment, storage_errors(store.path):
         _next_generation(shared.path, shared.generation, environment)
@@ -59,7 +60,7 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     with environment.begin(write=True) as txn:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
-        txn.put(layout.STATE_KEY, replace(state, superseded=True).pack(), db=meta)
+        txn.put(layout.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
     reach("old generation marked")
     generations.remove_leftovers(index, generation + 1)
 
@@ -80,23 +81,19 @@ def _copy(environment: Environment, directory: Path, *, link: bool = False) -> N
 
 def _originals_that_count(directory: Path) -> dict[int, int]:
     """Bytes of each file of originals that a copied data file speaks of."""
-    copied = Environment(directory, metasync=True)
-    try:
-        with copied.begin() as txn:
-            meta = copied.databases["meta"]
+    with lmdb.open(str(directory), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+        meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
+        with copied.begin(buffers=True) as txn:
             identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=meta))
             if identity.row_bytes == 0:
                 return {}
             state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
-            segments = txn.cursor(db=copied.databases["segments"]).iternext(values=False)
+            segments = txn.cursor(db=table).iternext(values=False)
             rows = {int.from_bytes(key, "big"): identity.segment_rows for key in segments}
-            if state.tail_rows:
-                rows[state.open_segment] = state.tail_rows
-            return {
-                segment: count * (identity.row_bytes + layout.ORIGINALS_CRC_BYTES) for segment, count in rows.items()
-            }
-    finally:
-        copied.close()
+    if state.tail_rows:
+        rows[state.open_segment] = state.tail_rows
+    stride = identity.row_bytes + layout.ORIGINALS_CRC_BYTES
+    return {segment: count * stride for segment, count in rows.items()}
 
 
 def backup(store: Store, target: Path) -> None:

@@ -13,6 +13,7 @@ from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.cache import ViewCache
 from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
+from pqstore.storage.generations import generation_path
 from pqstore.storage.layout import DATABASES
 from pqstore.storage.originals import OriginalFiles
 
@@ -51,7 +52,9 @@ class Environment:
             except BaseException:
                 self._lmdb.close()
                 raise
-        self._lock_file = _identity(generation / LOCK_FILE)
+        self._lock_path = str(generation / LOCK_FILE)
+        self._next_path = str(generation_path(generation.parent, int(generation.name[-8:]) + 1))
+        self._lock_file = _identity(self._lock_path)
 
     def _open(self) -> Any:
         """Open with 1 TiB of address space, or with what the process may have."""
@@ -109,7 +112,11 @@ class Environment:
 
     def keeps_its_lock_file(self) -> bool:
         """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
-        return _identity(self.path / LOCK_FILE) == self._lock_file
+        return _identity(self._lock_path) == self._lock_file
+
+    def is_newest(self) -> bool:
+        """Whether this generation exists, as far as its lock file tells, and no newer one stands beside it."""
+        return self.keeps_its_lock_file() and not os.access(self._next_path, os.F_OK)
 
     def flush(self) -> None:
         """Everything committed is on the disk when this returns."""
@@ -149,9 +156,9 @@ class Environment:
         self._lmdb.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
     except FileNotFoundError:
         return None
     return stat.st_dev, stat.st_ino

@@ -50,13 +50,20 @@ def translate(error: lmdb.Error, path: Path) -> PQStoreError:
     return PQStoreError(f"index at {path}: {error}")
 
 
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn LMDB's errors inside the block into pqstore's."""
-    try:
-        yield
-    except lmdb.Error as error:
-        raise translate(error, path) from error
+class storage_errors:  # noqa: N801 - reads as the statement that it is
+    """Turn LMDB's errors inside a `with` block into pqstore's."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, lmdb.Error):
+            raise translate(error, self._path) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -71,6 +72,7 @@ __all__ = [
     "tail_kind",
     "unpack_array",
     "unpack_segment",
+    "unpack_segments",
 ]
 
 U8 = npt.NDArray[np.uint8]
@@ -201,18 +203,14 @@ def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
 
 def pack_record(
     kind: int, key_0: int, key_1: int, count: int, parts: list[Any], encoding: int = 0, version: int = FORMAT_VERSION
-) -> bytearray:
+) -> bytes:
     """Header and the payload `parts` (buffers, or C-contiguous arrays) as one buffer."""
-    views = [memoryview(part).cast("B") for part in parts if memoryview(part).nbytes]
-    length = sum(view.nbytes for view in views)
-    record = bytearray(HEADER_BYTES + length)
-    _HEADER.pack_into(record, 0, MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)
-    at = HEADER_BYTES
-    for view in views:
-        record[at : at + view.nbytes] = view
-        at += view.nbytes
-    record[_CRC_OFFSET:HEADER_BYTES] = _checksum(memoryview(record)).to_bytes(4, "little")
-    return record
+    length = sum(memoryview(part).nbytes for part in parts)
+    head = _HEADER.pack(MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)[:_CRC_OFFSET]
+    checksum = crc32(head)
+    for part in parts:
+        checksum = crc32(part, checksum)
+    return b"".join((head, checksum.to_bytes(4, "little"), *parts))
 
 
 def _checksum(record: memoryview) -> int:
@@ -261,7 +259,7 @@ def peek(value: memoryview) -> tuple[int, int, int, int] | None:
     return (kind, key_0, key_1, size) if crc == _checksum(value[:size]) else None
 
 
-def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytearray:
+def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytes:
     """The entry of a sealed segment: its rows, how many are dead, and the commit that last changed its tombstones."""
     return pack_record(SEGMENT, segment, 0, rows, [_SEGMENT.pack(dead, stamp)])
 
@@ -275,10 +273,28 @@ def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
     return record.entries, dead, stamp
 
 
+def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tuple[int, int, int, int]]:
+    """(segment, rows, dead, stamp) of many entries, given by key and value; there may be thousands of them."""
+    size, unpack, checksum_at = HEADER_BYTES + _SEGMENT.size, _HEADER.unpack_from, _CRC_OFFSET
+    expected = (MAGIC, FORMAT_VERSION, SEGMENT, 0)
+    for key, value in items:
+        (segment,) = _KEY1.unpack(key)
+        raw = bytes(value)
+        header = unpack(raw) if len(raw) == size else ()
+        if (
+            header[:5] == (*expected, segment)
+            and header[7] == _SEGMENT.size
+            and header[9] == crc32(raw[HEADER_BYTES:], crc32(raw[:checksum_at]))
+        ):
+            yield (segment, header[6], *_SEGMENT.unpack_from(raw, HEADER_BYTES))
+        else:
+            yield (segment, *unpack_segment(value, segment))  # says what is wrong with it
+
+
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all
 
 
-def pack_array(name: str, array: npt.NDArray[Any]) -> bytearray:
+def pack_array(name: str, array: npt.NDArray[Any]) -> bytes:
     """A named array, little-endian and C-contiguous: prefix, shape (u64 each), name, dtype, padding to 16, values."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
     name_bytes, dtype_bytes = name.encode(), little.dtype.str.encode()

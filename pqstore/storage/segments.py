@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -25,21 +24,20 @@ class SegmentEntry(NamedTuple):
 class SegmentTable:
     """Immutable, in order of segment numbers. Every sealed segment has the same number of rows."""
 
-    __slots__ = ("entries", "numbers", "stamp", "total_dead")
+    __slots__ = ("_mostly_dead", "entries", "numbers", "stamp", "total_dead")
 
     def __init__(self, entries: dict[int, SegmentEntry], stamp: int) -> None:
         self.entries = entries
         self.stamp = stamp
+        self._mostly_dead: list[tuple[int, int]] | None = None
         self.numbers: I64 = np.fromiter(entries, dtype=np.int64, count=len(entries))
         self.total_dead = sum(entry.dead for entry in entries.values())
 
     @classmethod
-    def read(cls, items: Iterable[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
+    def read(cls, items: list[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
         """The table from the stored entries, in key order."""
         entries: dict[int, SegmentEntry] = {}
-        for key, value in items:
-            segment = int.from_bytes(key, "big")
-            rows, dead, changed = layout.unpack_segment(value, segment)
+        for segment, rows, dead, changed in layout.unpack_segments(items):
             if rows != segment_rows or dead > rows:
                 raise CorruptIndexError(
                     f"entry of segment {segment}: {dead} of {rows} rows dead, {segment_rows} expected"
@@ -49,6 +47,16 @@ class SegmentTable:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    def mostly_dead(self, above: int) -> list[tuple[int, int]]:
+        """(dead, segment) of segments with more than so many dead rows, the worst first."""
+        if self.total_dead <= above:
+            return []
+        if self._mostly_dead is None:
+            self._mostly_dead = sorted(
+                ((entry.dead, segment) for segment, entry in self.entries.items() if entry.dead > above), reverse=True
+            )
+        return self._mostly_dead
 
     def contains(self, segments: I64) -> npt.NDArray[np.bool_]:
         """Which of these segment numbers exist."""

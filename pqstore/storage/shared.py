@@ -60,9 +60,9 @@ class Lease:
     __slots__ = ("_pid", "_shared", "_writer")
 
     def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
-        self._shared: SharedIndex | None = shared
         self._writer = writer
         self._pid = os.getpid()
+        self._shared: SharedIndex | None = shared
 
     def end(self) -> None:
         """LMDB's transaction is over; called again it does nothing."""
@@ -76,7 +76,8 @@ class Lease:
                 self._writer.release()
 
     def __del__(self) -> None:
-        self.end()
+        if getattr(self, "_shared", None) is not None:  # the interrupt may have come within __init__
+            self.end()
 
 
 class SharedIndex:
@@ -177,11 +178,12 @@ class SharedIndex:
     def _begin_write(self) -> tuple[Environment, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
         environment = self._open()
-        if not is_current(self.path, self.generation):
-            self.retire(environment)
-            environment = self._open()
-        elif not environment.keeps_its_lock_file():
-            environment = self._reopen("its lock file was removed")
+        if not environment.is_newest():
+            if is_current(self.path, self.generation):
+                environment = self._reopen("its lock file was removed")
+            else:
+                self.retire(environment)
+                environment = self._open()
         try:
             txn = environment.begin(write=True)
         except lmdb.PanicError:

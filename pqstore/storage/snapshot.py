@@ -22,7 +22,7 @@ from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.runs import RunReader
-from pqstore.storage.idmap.search import Candidates, KeyIndex, join
+from pqstore.storage.idmap.search import Candidates, KeyIndex, UnsortedKeys, join
 from pqstore.storage.ids import IdCodec, IdColumn, StringColumn
 from pqstore.storage.layout import I64, U8, U64
 from pqstore.storage.packing import RowPacking
@@ -149,13 +149,7 @@ class Snapshot(AttachedReads):
                     f"state: {state.live_rows} live rows, but {stored} are stored and not as many dead"
                 )
             committed = Committed(number, state, table)
-            # An old snapshot, opened before a commit and read after it, must not push the newer state out.
-            if known is None or known.transaction < number:
-                if known is not None and known.table is not table:
-                    self._cache.forget_missing(state, table)
-                if known is not None and known.state.runs != state.runs:
-                    self._cache.forget_runs(state.runs)
-                self._cache.committed = committed
+            self._cache.put(committed)
             return committed
 
     def _transaction_number(self) -> int:
@@ -172,6 +166,11 @@ class Snapshot(AttachedReads):
     def table(self) -> SegmentTable:
         """The sealed segments (for this room)."""
         return self._committed.table
+
+    @property
+    def shape(self) -> Shape:
+        """How rows are divided (for this room)."""
+        return self._shape
 
     @property
     def environment(self) -> Environment:
@@ -384,17 +383,13 @@ class Snapshot(AttachedReads):
         """Row of every id, int64 (n,); -1 where no live row has it."""
         self._check()
         column = self._shape.codec.column(ids)
-        out = np.full(len(column), -1, dtype=np.int64)
-        if len(column) == 0:
-            return out
         keys = column.keys()
         if len(column) <= _FEW:
-            pairs = [(at, row) for at, key in enumerate(keys.tolist()) for row in self._find_one(key)]
-            found = Candidates(*np.array(pairs, dtype=np.int64).reshape(-1, 2).T)
-        else:
-            order = np.argsort(keys)
-            found = self._find(keys[order])
-            found = Candidates(order[found.queries], found.rows)
+            return np.array([self._row_of(column, at, key) for at, key in enumerate(keys.tolist())], dtype=np.int64)
+        out = np.full(len(column), -1, dtype=np.int64)
+        order = np.argsort(keys)
+        found = self._find(keys[order])
+        found = Candidates(order[found.queries], found.rows)
         if len(found.rows) == 0:
             return out
         keep = self.are_live(found.rows)
@@ -408,6 +403,27 @@ class Snapshot(AttachedReads):
             same = column.matches(queries, stored, positions)
             out[queries[same]] = rows[same]
         return out
+
+    def _row_of(self, column: IdColumn, at: int, key: int) -> int:
+        """Row of one id of a column, -1 when no live row has it."""
+        for row in self._find_one(key):
+            if self._is_live(row):
+                if isinstance(column, StringColumn):
+                    _, stored, positions = next(self._id_columns(np.array([row])))
+                    if not column.matches(np.array([at]), stored, positions)[0]:
+                        continue
+                return row
+        return -1
+
+    def _is_live(self, row: int) -> bool:
+        segment, position = divmod(row, self._shape.segment_rows)
+        if segment == self.state.open_segment:
+            if position >= self.state.tail_rows:
+                return False
+        elif segment not in self.table.entries:
+            return False
+        bitmap = self._bitmap(segment)
+        return bitmap is None or not bitmap[position >> 3] >> (position & 7) & 1
 
     def are_live(self, rows: I64) -> npt.NDArray[np.bool_]:
         """Which rows exist and are not dead."""
@@ -468,6 +484,6 @@ class Snapshot(AttachedReads):
         if rest:
             if self._committed.last_chunk_keys is None:
                 keys = self._tail_ids(base + full).keys()
-                self._committed.last_chunk_keys = KeyIndex(keys, contiguous((base + full) * size, rest))
+                self._committed.last_chunk_keys = UnsortedKeys(keys, contiguous((base + full) * size, rest))
             found.append(self._committed.last_chunk_keys)
         return found

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["clear_staged", "pack_staged", "unpack_staged"]
 
 
-def pack_staged(segments: Sequence[int], runs: Sequence[int]) -> bytearray:
+def pack_staged(segments: Sequence[int], runs: Sequence[int]) -> bytes:
     """Segments from the first number up to, not including, the second, and runs."""
     return layout.pack_record(layout.STAGED, 0, 0, 0, [msgpack.packb([list(segments), list(runs)])])
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, cast
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, cast
 
 import msgpack
 
@@ -34,12 +34,12 @@ class Identity:
     row_bytes: int = 0
     """Bytes of the original of a row, without its checksum; 0: originals are not stored."""
 
-    def pack(self) -> bytearray:
+    def pack(self) -> bytes:
         return layout.pack_record(layout.IDENTITY, 0, 0, 0, [msgpack.packb(asdict(self), use_bin_type=True)])
 
     @classmethod
     def unpack(cls, value: memoryview | None) -> Identity:
-        fields_ = _unpack_map(layout.open_record(value, layout.IDENTITY), "identity", cls)
+        fields_ = _unpack_map(layout.open_record(value, layout.IDENTITY), "identity", _IDENTITY_FIELDS)
         unknown = set(fields_["features"]) - layout.FEATURES
         if unknown:
             raise FormatVersionError(
@@ -94,8 +94,7 @@ class MergeJob:
     entries: int
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """Where an index stands after a commit. Row number = segment * segment_rows + position."""
 
     commit: int = 0
@@ -117,9 +116,9 @@ class State:
     """A newer generation stands beside this one; nothing may be written here any more."""
     ranges: tuple[Range, ...] = ()
     runs: tuple[RunInfo, ...] = ()
-    merge: MergeJob | None = field(default=None)
+    merge: MergeJob | None = None
 
-    def pack(self) -> bytearray:
+    def pack(self) -> bytes:
         plain = {name: getattr(self, name) for name in _PLAIN}
         plain["ranges"] = [(r.first_id, r.first_row, r.count) for r in self.ranges]
         plain["runs"] = [(r.run, r.entries) for r in self.runs]
@@ -134,7 +133,7 @@ class State:
     @classmethod
     def from_record(cls, record: layout.Record) -> State:
         """The state of a record that has been opened; raises `CorruptIndexError` when its fields cannot be."""
-        fields_ = _unpack_map(record, "state", cls)
+        fields_ = _unpack_map(record, "state", _STATE_FIELDS)
         try:
             fields_["ranges"] = tuple(Range(*entry) for entry in fields_["ranges"])
             fields_["runs"] = tuple(RunInfo(*entry) for entry in fields_["runs"])
@@ -153,17 +152,20 @@ class State:
         return state
 
 
-_PLAIN = tuple(f.name for f in fields(State) if f.name not in ("ranges", "runs", "merge"))
+_PLAIN = tuple(name for name in State._fields if name not in ("ranges", "runs", "merge"))
 _COUNTERS = tuple(name for name in _PLAIN if name not in ("superseded", "next_id"))
 
 
-def _unpack_map(record: layout.Record, name: str, cls: type[Any]) -> dict[str, Any]:
-    """The msgpack map of a record with exactly the fields of `cls`."""
+_STATE_FIELDS = frozenset(State._fields)
+_IDENTITY_FIELDS = frozenset(f.name for f in fields(Identity))
+
+
+def _unpack_map(record: layout.Record, name: str, wanted: frozenset[str]) -> dict[str, Any]:
+    """The msgpack map of a record with exactly these fields."""
     try:
         content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise CorruptIndexError(f"{name}: not a msgpack map ({error})") from error
-    wanted = {f.name for f in fields(cls)}
-    if not isinstance(content, dict) or set(content) != wanted:
+    if not isinstance(content, dict) or content.keys() != wanted:
         raise CorruptIndexError(f"{name}: its fields are not those of format {layout.FORMAT_VERSION}")
     return cast("dict[str, Any]", content)

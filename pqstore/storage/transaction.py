@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -13,13 +12,14 @@ import numpy.typing as npt
 from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
 from pqstore.storage.attachments import Attachments
-from pqstore.storage.bitmap import live_positions, with_bits
-from pqstore.storage.cache import StoredChunk, read_codes, read_ids
+from pqstore.storage.bitmap import with_bits
+from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
-from pqstore.storage.idmap.merge import delete_run, plan_merge, step, write_run
-from pqstore.storage.idmap.ranges import trimmed, with_range
+from pqstore.storage.idmap.merge import write_run
+from pqstore.storage.idmap.ranges import with_range
+from pqstore.storage.idmap.recent import RecentKeys
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
@@ -30,16 +30,15 @@ from pqstore.storage.segments import SegmentEntry, SegmentTable
 from pqstore.storage.shared import Lease
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.staging import clear_staged, pack_staged
-from pqstore.storage.state import MergeJob, Range, RunInfo, State
+from pqstore.storage.state import Range, RunInfo, State
 
 __all__ = ["WriteTransaction"]
 
 _MAX_ID = 2**63 - 1
-_REWRITE_ABOVE = 0.3  # share of dead rows
 _RUN_ENTRIES = 1 << 21  # sealed rows whose ids wait in memory until they are written as a run
 _STAGE_BYTES = 64 << 20
 _MERGE_PER_ROW = 6  # entries merged for each row appended: more than a row is merged in its life (once a tier)
-_MERGE_STEP = 2 * layout.RUN_CHUNK_ENTRIES
+_MERGE_SAVED = 32 * layout.RUN_CHUNK_ENTRIES  # what rows before may have left over
 _REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
 _REWRITE_PER_COMMIT = 512
 
@@ -47,10 +46,20 @@ _REWRITE_PER_COMMIT = 512
 class WriteTransaction(Snapshot):
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
-    def __init__(self, shape: Shape, environment: Environment, txn: Any, lease: Lease, *, flush: bool) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        environment: Environment,
+        txn: Any,
+        lease: Lease,
+        *,
+        flush: bool,
+        after_commit: Callable[[WriteTransaction], None] | None = None,
+    ) -> None:
         super().__init__(shape, environment, txn, lease)
         # Another handle of this process may have opened the file with less durability than this one promises.
-        self._flush = flush and environment.sync and not environment.metasync
+        self.flush = flush
+        self._flushes = flush and environment.sync and not environment.metasync
         self._base = self._committed.state
         self._current = self._base
         self._changed: dict[int, SegmentEntry | None] = {}
@@ -59,14 +68,15 @@ class WriteTransaction(Snapshot):
         self._tail: dict[int, tuple[U8, IdColumn]] = {}
         self._dropped_tail: range = range(0)
         self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
-        self._waiting_keys = _Recent([])
-        self._tail_recent: _Recent | None = None
+        self._waiting_keys = RecentKeys()
+        self._tail_recent: RecentKeys | None = None
         self._private_runs: dict[int, RunReader] = {}
         self._deletions: list[tuple[str, bytes]] = []
         self._written = 0
         self._staged = False
         self._touched = 0
         self._attachments: Attachments | None = None
+        self._after_commit = after_commit
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -81,6 +91,8 @@ class WriteTransaction(Snapshot):
         try:
             if kind is None:
                 self._commit()
+                if self._after_commit is not None:
+                    self._after_commit(self)
         finally:
             self.close()
 
@@ -107,11 +119,6 @@ class WriteTransaction(Snapshot):
     @property
     def state(self) -> State:
         return self._current
-
-    @property
-    def shape(self) -> Shape:
-        """How rows are laid out (for this room)."""
-        return self._shape
 
     @property
     def attachments(self) -> Attachments:
@@ -173,6 +180,13 @@ class WriteTransaction(Snapshot):
         """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
         if self._tail_recent is None:
             return super()._tail_keys()  # nothing appended yet
+        if self._tail_recent.follows_base:
+            current, self._current = self._current, self._base
+            tail, self._tail = self._tail, {}
+            try:
+                self._tail_recent.put_first(super()._tail_keys())
+            finally:
+                self._current, self._tail = current, tail
         return self._waiting_keys.sorted() + self._tail_recent.sorted()
 
     def chunks(self) -> tuple[StoredChunk, ...]:
@@ -184,7 +198,7 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _put(self, database: str, key: bytes, value: bytearray) -> None:
+    def _put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
@@ -197,7 +211,7 @@ class WriteTransaction(Snapshot):
         """The committed state that this transaction changes (for this room)."""
         return self._base
 
-    def put(self, database: str, key: bytes, value: bytearray) -> None:
+    def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
         """Write a record (for this room)."""
         self._put(database, key, value)
 
@@ -254,7 +268,7 @@ class WriteTransaction(Snapshot):
             self._store(codes, column)
             if originals is not None or payloads is not None or self._has_fields:
                 self.attachments.append(first_row, count, originals, payloads)
-        self._current = replace(self._current, next_id=next_id, live_rows=self._current.live_rows + count)
+        self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
         return (rows, column.user().copy()) if ids is None else rows
@@ -273,11 +287,11 @@ class WriteTransaction(Snapshot):
             self._bitmaps[segment], added = with_bits(bitmap, positions)
             if segment == self._current.open_segment:
                 tail_dead = self._current.tail_dead + added
-                self._current = replace(self._current, tail_dead=tail_dead, tail_stamp=self._commit_number)
+                self._current = self._current._replace(tail_dead=tail_dead, tail_stamp=self._commit_number)
             else:
                 dead = self.table.entries[segment].dead
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
-        self._current = replace(self._current, live_rows=self._current.live_rows - len(wanted))
+        self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
         if self._has_payloads:
             self.attachments.kill(wanted)
@@ -318,7 +332,7 @@ class WriteTransaction(Snapshot):
         """Append rows: to the tail, and whole segments as they fill."""
         at = 0
         if self._tail_recent is None:
-            self._tail_recent = _Recent(super()._tail_keys() if self._current.tail_rows else [])
+            self._tail_recent = RecentKeys(follows_base=self._base.tail_rows > 0)
         while at < len(codes):
             room = self._shape.segment_rows - self._current.tail_rows
             taken = min(room, len(codes) - at)
@@ -346,8 +360,10 @@ class WriteTransaction(Snapshot):
                 new_ids = self._shape.codec.concat([self._tail_ids(chunk), new_ids])
             else:
                 packed = packing.pack(new_codes)
+                if np.may_share_memory(packed, codes):
+                    packed = packed.copy()  # it is kept beyond this call, and the caller may change its array
             self._tail[chunk] = packed, new_ids
-            self._current = replace(self._current, tail_rows=self._current.tail_rows + taken)
+            self._current = self._current._replace(tail_rows=self._current.tail_rows + taken)
             at += taken
 
     def _seal(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
@@ -369,9 +385,16 @@ class WriteTransaction(Snapshot):
         )
         self._leave_tail(span)
         self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
-        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
+        self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._map_ids(column, segment * rows)
         reach("segment sealed")
+
+    def _leave_tail(self, span: range) -> None:
+        """The chunks of the tail are wanted no more."""
+        if self.state.open_segment == self._base.open_segment:
+            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        self._tail.clear()
+        self._tail_recent = RecentKeys()
 
     # -- the id map ----------------------------------------------------------------------------------------------
 
@@ -382,7 +405,7 @@ class WriteTransaction(Snapshot):
             if is_consecutive(values):
                 ranges = with_range(self._current.ranges, Range(int(values[0]), first_row, len(ids)))
                 if ranges is not None:
-                    self._current = replace(self._current, ranges=ranges)
+                    self._current = self._current._replace(ranges=ranges)
                     return
         self._waiting.append((ids, first_row))
         self._waiting_keys.add(ids, first_row)
@@ -397,140 +420,20 @@ class WriteTransaction(Snapshot):
         rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
         run = self._current.next_run
         info = write_run(run, keys, rows, self._put)
-        self._current = replace(self._current, next_run=run + 1, runs=(*self._current.runs, info))
+        self._current = self._current._replace(next_run=run + 1, runs=(*self._current.runs, info))
         reach("run written")
         self._waiting.clear()
-        self._waiting_keys = _Recent([])
+        self._waiting_keys = RecentKeys()
 
-    def _merge(self) -> None:
-        """Merge runs, as far as this transaction's own rows allow."""
-        allowance = self._current.merge_allowance + _MERGE_PER_ROW * self._touched
-        while allowance >= _MERGE_STEP:
-            job = self._current.merge
-            if job is None:
-                job = plan_merge(self._current.runs, self._current.next_run)
-                if job is None:
-                    allowance = min(allowance, 4 * _MERGE_STEP)
-                    break
-                self._current = replace(self._current, next_run=self._current.next_run + 1, merge=job)
-            allowance -= self._merge_step(job, allowance)
-        self._current = replace(self._current, merge_allowance=max(0, allowance))
-
-    def merge_all(self, budget: int) -> bool:
-        """Merge about so many entries towards a single run; True when there is one."""
-        self._check_writable()
-        with storage_errors(self._environment.path.parent):
-            while budget > 0:
-                job, runs = self.state.merge, self.state.runs
-                if job is None:
-                    if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
-                        return True
-                    job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
-                    self._current = replace(self.state, next_run=self.state.next_run + 1, merge=job)
-                budget -= max(1, self._merge_step(job, budget))
-        return False
-
-    def _merge_step(self, job: MergeJob, budget: int) -> int:
-        """Go on with a merge, and put its output in the place of its inputs when it is done."""
-        infos = {info.run: info for info in self._current.runs}
-        inputs = [self._run(infos[run]) for run in job.inputs]
-        job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
-        if not done:
-            self._current = replace(self._current, merge=job)
-            reach("merge step done")
-            return spent
-        for reader in inputs:
-            delete_run(reader, self._delete)
-            self._private_runs.pop(reader.run, None)
-        runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
-        if job.entries:
-            runs = (*runs, RunInfo(job.output, job.entries))
-        self._current = replace(self._current, merge=None, runs=runs)
-        reach("merge finished")
-        return spent
-
-    # -- dead rows -----------------------------------------------------------------------------------------------
-
-    def _rewrite(self) -> None:
-        """Give the space of segments with many dead rows back, as far as this transaction's own rows allow."""
-        rows = self._shape.segment_rows
-        allowance = self._current.rewrite_allowance + _REWRITE_PER_ROW * self._touched + _REWRITE_PER_COMMIT
-        worst = sorted(
-            (
-                (entry.dead, segment)
-                for segment, entry in self.table.entries.items()
-                if entry.dead > _REWRITE_ABOVE * rows
-            ),
-            reverse=True,
+    def _earn(self) -> None:
+        """Rows added and removed allow that much maintenance; what is left from before does not pile up."""
+        state = self.state
+        self._current = state._replace(
+            merge_allowance=min(state.merge_allowance, _MERGE_SAVED) + _MERGE_PER_ROW * self._touched,
+            rewrite_allowance=min(state.rewrite_allowance, self._shape.segment_rows)
+            + _REWRITE_PER_ROW * self._touched
+            + _REWRITE_PER_COMMIT,
         )
-        for dead, segment in worst:
-            if dead < rows and allowance < rows:
-                break
-            self.rewrite_segment(segment)
-            allowance -= rows - dead
-        self._current = replace(self._current, rewrite_allowance=max(0, min(allowance, 4 * rows)))
-
-    def rewrite_segment(self, segment: int) -> None:
-        """Append the live rows of a sealed segment again, and drop it."""
-        live = live_positions(self._bitmap(segment), self._shape.segment_rows)
-        if len(live):
-            moved = self.attachments.moving(segment, live) if self._has_attachments else None
-            first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
-            codes = self._shape.packing.gather(self._codes(segment), live)
-            self._store(codes, self._ids(segment).take(live))
-            if moved is not None:
-                moved(first_row)
-        for database in ("codes", "rowids", "tombstones"):
-            self._delete(database, layout.key1(segment))
-        if self._has_attachments:
-            self.attachments.drop(segment)
-        self._bitmaps.pop(segment, None)
-        self._change_segment(segment, None)
-        ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
-        self._current = replace(self._current, ranges=ranges)
-        reach("segment rewritten")
-
-    def rewrite_dead(self, segments: int) -> bool:
-        """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
-        self._check_writable()
-        with storage_errors(self._environment.path.parent):
-            with_dead = [segment for segment, entry in self.table.entries.items() if entry.dead]
-            for segment in with_dead[:segments]:
-                self.rewrite_segment(segment)
-            if len(with_dead) > segments:
-                return False
-            if self.state.tail_dead:
-                self._rewrite_tail()
-            return True
-
-    def _rewrite_tail(self) -> None:
-        """Begin the open segment again under the next number, with the live rows only."""
-        state, rows = self.state, self._shape.segment_rows
-        segment, span = state.open_segment, self._tail_span()
-        live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
-        codes = self.codes_of(live)
-        ids = self._shape.codec.column(self.ids_of(live))
-        moved = None
-        if self._has_attachments:
-            moved = self.attachments.moving(segment, live - segment * rows)
-            self.attachments.drop(segment)
-        self._leave_tail(span)
-        self._delete("tombstones", layout.key1(segment))
-        self._bitmaps.pop(segment, None)
-        self._current = replace(state, open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
-        self._store(codes, ids)
-        if moved is not None:
-            moved(self._current.open_segment * rows)
-
-    def _leave_tail(self, span: range) -> None:
-        """The chunks of the tail are wanted no more."""
-        if self.state.open_segment == self._base.open_segment:
-            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
-        self._tail.clear()
-        self._tail_recent = _Recent([])
-
-    def _changed_or_there(self) -> set[int]:
-        return {*self.table.entries, self._current.open_segment}
 
     # -- commit --------------------------------------------------------------------------------------------------
 
@@ -553,22 +456,33 @@ class WriteTransaction(Snapshot):
         if self._current is self._base and not self._bitmaps and not noted:
             return
         with storage_errors(self._environment.path.parent):
-            self._rewrite()
             self._write_run()
-            self._merge()
+            self._earn()
             if self._attachments is not None:
                 self._attachments.write_changes()
             self._write_changes()
             if self._attachments is not None:
                 self._attachments.sync()
             reach("before commit")
+            number = int(self._txn.id())
             self._txn.commit()
             reach("after commit")
             self._staged = False
-            if self._flush:
+            if self._flushes:
                 self._environment.flush()
+            self._remember(number)
             if self._attachments is not None:
                 self._attachments.committed()
+
+    def _remember(self, number: int) -> None:
+        """Spare the next transaction of this process the reading of what this one has just written."""
+        committed = Committed(number, self.state, self.table)
+        for chunk, (packed, ids) in self._tail.items():
+            if len(ids) < self._shape.chunk_rows:
+                packed.flags.writeable = False
+                committed.tail_codes[chunk] = packed
+                committed.tail_ids[chunk] = ids
+        self._cache.put(committed)
 
     def _write_changes(self) -> None:
         """Everything that was held in memory."""
@@ -602,28 +516,5 @@ class WriteTransaction(Snapshot):
         for database, key in self._deletions:
             self._txn.delete(key, db=self._environment.databases[database])
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
-        self._current = replace(self._current, commit=self._commit_number, table_stamp=table_stamp)
+        self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
         self._put("meta", layout.STATE_KEY, self._current.pack())
-
-
-class _Recent:
-    """Keys of rows appended in this transaction; sorted only when somebody looks for one."""
-
-    __slots__ = ("_indexes", "_new")
-
-    def __init__(self, indexes: list[KeyIndex]) -> None:
-        self._indexes = list(indexes)
-        self._new: list[tuple[IdColumn, int]] = []
-
-    def add(self, ids: IdColumn, first_row: int) -> None:
-        self._new.append((ids, first_row))
-
-    def sorted(self) -> list[KeyIndex]:
-        """All keys, in few sorted pieces."""
-        for column, first_row in self._new:
-            self._indexes.append(KeyIndex(column.keys(), contiguous(first_row, len(column))))
-            while len(self._indexes) > 1 and len(self._indexes[-2]) <= 2 * len(self._indexes[-1]):
-                last = self._indexes.pop()
-                self._indexes[-1] = self._indexes[-1].with_entries(last.keys, last.rows)
-        self._new.clear()
-        return self._indexes

@@ -16,10 +16,11 @@ from pqstore.storage.state import MergeJob, RunInfo
 
 __all__ = ["Put", "delete_run", "plan_merge", "step", "write_run"]
 
-Put = Callable[[str, bytes, "bytearray"], None]
+Put = Callable[[str, bytes, bytes], None]
 Delete = Callable[[str, bytes], None]
 
 _FAN_IN = 3
+_STALE = 1.3  # entries for each live row
 _SMALLEST = 65_536  # entries up to which runs are of the lowest tier
 
 
@@ -31,8 +32,13 @@ def _tier(entries: int) -> int:
     return tier
 
 
-def plan_merge(runs: Sequence[RunInfo], output: int) -> MergeJob | None:
-    """Merge the runs of the lowest tier that has three; so a run is written once a tier, and there are few of them."""
+def plan_merge(runs: Sequence[RunInfo], output: int, live_rows: int) -> MergeJob | None:
+    """Merge the runs of the lowest tier that has three; so a run is written once a tier, and there are few of them.
+
+    Merge all of them when too many of their entries must be of dead rows.
+    """
+    if len(runs) > 1 and sum(info.entries for info in runs) > _SMALLEST + _STALE * live_rows:
+        return MergeJob(output, tuple(info.run for info in runs), (0,) * len(runs), 0)
     tiers: defaultdict[int, list[int]] = defaultdict(list)
     for info in runs:
         tiers[_tier(info.entries)].append(info.run)

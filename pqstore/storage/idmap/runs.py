@@ -16,9 +16,10 @@ __all__ = ["Get", "RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpa
 
 Get = Callable[[str, bytes], "memoryview | None"]
 _CHUNK_PREFIX = 8
+_SINGLY = 4  # so few keys in a chunk are looked up one by one
 
 
-def pack_chunk(run: int, ordinal: int, keys: U64, rows: I64) -> bytearray:
+def pack_chunk(run: int, ordinal: int, keys: U64, rows: I64) -> bytes:
     """A chunk: base row u64, keys u64, rows minus base as u32 (as u64 with base 0 when they span more)."""
     base, highest = int(rows.min()), int(rows.max())
     if highest - base < 2**32:
@@ -44,10 +45,12 @@ def chunk_of(record: layout.Record, run: int, ordinal: int) -> tuple[U64, np.nda
     base = int.from_bytes(payload[:_CHUNK_PREFIX], "little")
     keys = np.frombuffer(payload, dtype="<u8", count=count, offset=_CHUNK_PREFIX)
     offsets = np.frombuffer(payload, dtype=f"<u{width}", count=count, offset=_CHUNK_PREFIX + 8 * count)
+    if not keys.flags.aligned:
+        keys = keys.copy()  # a short chunk lies anywhere in a page, and memoryview cannot index what is not aligned
     return keys, offsets, base
 
 
-def pack_directory(run: int, entries: int, last_keys: U64) -> bytearray:
+def pack_directory(run: int, entries: int, last_keys: U64) -> bytes:
     """The directory of a run: the last key of every chunk."""
     return layout.pack_record(layout.RUN_DIRECTORY, run, 0, entries, [np.ascontiguousarray(last_keys, dtype="<u8")])
 
@@ -111,18 +114,30 @@ class RunReader:
 
     def find(self, queries: U64, get: Get) -> list[Candidates]:
         """Candidates for ascending keys."""
-        found = []
+        found: list[Candidates] = []
         # Keys equal to the last of a chunk may go on in the next: each chunk sees the queries up to its last key
         # and from the last key of the chunk before it on.
-        stops = np.searchsorted(queries, self._last_keys, side="right").tolist()
-        starts = [0, *np.searchsorted(queries, self._last_keys[:-1], side="left").tolist()]
-        for ordinal, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-            if start < stop:
-                keys, offsets, base = self.chunk(ordinal, get)
-                candidates = search(keys, offsets, queries[start:stop], start)
-                if base:
-                    candidates = candidates._replace(rows=candidates.rows + base)
-                found.append(candidates)
+        stops = np.searchsorted(queries, self._last_keys, side="right")
+        starts = np.concatenate(([0], np.searchsorted(queries, self._last_keys[:-1], side="left")))
+        wanted = np.flatnonzero(starts < stops)
+        singly: list[tuple[int, int]] = []
+        for ordinal, start, stop in zip(wanted.tolist(), starts[wanted].tolist(), stops[wanted].tolist(), strict=True):
+            keys, offsets, base = self.chunk(ordinal, get)
+            if stop - start <= _SINGLY:
+                view, last = keys.data, len(keys)
+                for query in range(start, stop):
+                    key = int(queries[query])
+                    at = bisect_left(view, key)
+                    while at < last and view[at] == key:
+                        singly.append((query, base + int(offsets[at])))
+                        at += 1
+                continue
+            candidates = search(keys, offsets, queries[start:stop], start)
+            if base:
+                candidates = candidates._replace(rows=candidates.rows + base)
+            found.append(candidates)
+        if singly:
+            found.append(Candidates(*np.array(singly, dtype=np.int64).T))
         return found
 
     def entries_from(self, position: int, count: int, get: Get) -> tuple[U64, I64]:

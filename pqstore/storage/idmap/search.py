@@ -9,7 +9,7 @@ import numpy as np
 
 from pqstore.storage.layout import I64, U64
 
-__all__ = ["Candidates", "KeyIndex", "join", "none_found", "search"]
+__all__ = ["Candidates", "KeyIndex", "UnsortedKeys", "join", "none_found", "search"]
 
 
 class Candidates(NamedTuple):
@@ -84,3 +84,19 @@ class KeyIndex:
             found.append(int(self.rows[at]))
             at += 1
         return found
+
+
+class UnsortedKeys(KeyIndex):
+    """A few keys in row order: comparing all of them with one is quicker than sorting them for it."""
+
+    __slots__ = ()
+
+    def __init__(self, keys: U64, rows: I64) -> None:
+        self.keys = keys
+        self.rows = rows
+
+    def find(self, queries: U64) -> Candidates:
+        return KeyIndex(self.keys, self.rows).find(queries)
+
+    def find_one(self, key: int) -> list[int]:
+        return [int(row) for row in self.rows[self.keys == np.uint64(key)]]

@@ -261,7 +261,7 @@ def test_bad_arguments(index, tmp_path, small_pq) -> None:
         index.range_search(query, 1.0, limit=0)
     with pytest.raises(ValueError, match="codes"):
         index.add_codes(np.zeros((1, 4), dtype=np.uint8))
-    with pytest.raises(ValueError, match="everything|every vector"):
+    with pytest.raises(ValueError, match="every vector"):
         index.delete({})
     with pytest.raises(ValueError, match="delete needs"):
         index.delete()

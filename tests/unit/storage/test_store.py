@@ -24,6 +24,8 @@ from pqstore.storage import Store, layout
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.generations import generation_path
 
+from .row_packing import RowPacking
+
 Create = Callable[..., Store]
 CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)
 
@@ -280,4 +282,23 @@ def test_relaxed_durability_is_remembered(create: Create, reopen: Create) -> Non
         assert strict.stats().durability == "full"
         with strict.write() as txn:
             txn.kill([0])
+    store.close()
+
+
+def test_arrays_of_the_caller_may_change_after_the_call(create: Create) -> None:
+    class Borrowing(RowPacking):
+        def pack(self, codes: np.ndarray) -> np.ndarray:
+            return codes.reshape(-1).view(np.uint8)
+
+    store = create(packing=Borrowing(8))
+    codes, ids = np.ones((32, 8), dtype=np.uint8), np.arange(32)
+    with store.write() as txn:
+        txn.append(codes, ids)
+        codes[:], ids[:] = 7, 1000
+        assert txn.codes_of([5]).max() == 1
+    codes[:], ids[:] = 8, 2000
+    with store.read() as snapshot:
+        assert snapshot.codes_of([5]).max() == 1
+        assert snapshot.ids_of([5]).tolist() == [5]
+        assert snapshot.rows_of([5, 1000, 2000]).tolist() == [5, -1, -1]
     store.close()
