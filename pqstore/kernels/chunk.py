@@ -18,4 +18,4 @@ class CodeChunk(NamedTuple):
     rows: int
     first_row: int
     dead: npt.NDArray[np.uint8] | None = None
-    """Bitmap uint8 of at least ``ceil(rows / 8)`` bytes, lowest bit first; 1: the row is passed over. None: no row is."""
+    """Bitmap uint8 of at least ``ceil(rows / 8)`` bytes, lowest bit first; 1: the row is passed over; None: none is."""

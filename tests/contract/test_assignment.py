@@ -65,9 +65,7 @@ def test_codes_do_not_depend_on_threads(kernels: Kernels, rng: np.random.Generat
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(("M", "n", "Ks", "Ds"), [(1, 0, 4, 3), (3, 1, 5, 1), (2, 5000, 256, 8), (1, 300, 500, 40)])
-def test_lloyd_step(
-    kernels: Kernels, rng: np.random.Generator, M: int, n: int, Ks: int, Ds: int, threads: int
-) -> None:
+def test_lloyd_step(kernels: Kernels, rng: np.random.Generator, M: int, n: int, Ks: int, Ds: int, threads: int) -> None:
     groups, words = rng.standard_normal((M, n, Ds)).astype(np.float32), codewords(rng, M, Ks, Ds)
     words[:, Ks // 2] = 50  # a cluster that stays empty
     for view in (exact, strided, unaligned):

@@ -129,7 +129,9 @@ def test_rows_come_sorted_by_distance(kernels: Kernels, rng: np.random.Generator
 def test_unaligned_codes(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(7, KINDS[kind])
     pieces = tuple(
-        CodeChunk(unaligned(chunk.packed), chunk.rows, chunk.first_row, None if chunk.dead is None else unaligned(chunk.dead))
+        CodeChunk(
+            unaligned(chunk.packed), chunk.rows, chunk.first_row, None if chunk.dead is None else unaligned(chunk.dead)
+        )
         for chunk in chunks(rng, layout, (700, 4099))
     )
     for n in batches(kind):
@@ -149,7 +151,9 @@ def test_padding_is_never_looked_at(kernels: Kernels, rng: np.random.Generator, 
 
 
 @pytest.mark.parametrize(("Ks", "largest"), [(300, 65_535), (65_536, 65_535), (65_537, 2**32 - 1)])
-def test_damaged_labels_stay_inside_the_tables(kernels: Kernels, rng: np.random.Generator, Ks: int, largest: int) -> None:
+def test_damaged_labels_stay_inside_the_tables(
+    kernels: Kernels, rng: np.random.Generator, Ks: int, largest: int
+) -> None:
     layout = CodeLayout(3, Ks)
     damaged = codes(rng, layout, 200)
     damaged[rng.random(damaged.shape) < 0.2] = largest

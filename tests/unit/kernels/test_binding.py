@@ -62,12 +62,14 @@ def test_chunks_of_the_wrong_types(native: Any) -> None:
     with pytest.raises((BufferError, ValueError)):
         scan(native, (np.zeros(256, np.uint8)[::2], 32, 0, None))
     with pytest.raises(TypeError, match="sequence"):
-        native.scan(7, "block8", np.zeros((1, 4, 256), np.float32), 1, np.empty((1, 1), np.float32), np.empty((1, 1), np.int64))
+        native.scan(
+            7, "block8", np.zeros((1, 4, 256), np.float32), 1, np.empty((1, 1), np.float32), np.empty((1, 1), np.int64)
+        )
 
 
 @pytest.mark.parametrize(("kind", "entries"), [("block8", 255), ("block4", 17), ("rows8", 256), ("", 256)])
 def test_layouts_are_checked(native: Any, kind: str, entries: int) -> None:
-    with pytest.raises(ValueError, match="block|layout"):
+    with pytest.raises(ValueError, match=r"block|layout"):
         scan(native, CodeChunk(np.zeros(4096, np.uint8), 32, 0), kind, entries)
 
 
