@@ -28,10 +28,12 @@ from pqstore.errors import (
     StorageFullError,
     TrainingError,
     UnknownIdError,
+    UnsupportedIndexError,
 )
 
 if TYPE_CHECKING:
     from pqstore.index import Index, SearchResult
+    from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss
     from pqstore.quantizer import OPQ, PQ, DistanceTable
 
     __version__: str
@@ -43,6 +45,8 @@ _HOMES = {
     "DistanceTable": "pqstore.quantizer",
     "OPQ": "pqstore.quantizer",
     "PQ": "pqstore.quantizer",
+    "faiss_to_nanopq": "pqstore.interop.faiss",
+    "nanopq_to_faiss": "pqstore.interop.faiss",
 }
 
 
@@ -99,5 +103,8 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnsupportedIndexError",
     "__version__",
+    "faiss_to_nanopq",
+    "nanopq_to_faiss",
 ]

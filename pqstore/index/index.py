@@ -354,6 +354,52 @@ class Index:
         """
         self._store.backup(path)
 
+    # To Faiss and back: done by the room above, which is imported when it is asked for
+
+    def to_faiss(self, path: str | os.PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
+        """The index as a Faiss ``IndexIDMap2`` over the same codes; its search returns our ids and distances.
+
+        Args:
+            path: Write an index file there, in blocks of bounded memory and without Faiss; None builds it in memory.
+            mapping: Faiss knows no str ids. Give an empty list: the rows are numbered, and ``mapping[number]`` becomes
+                the id. With `path`, the ids go to ``<path>.ids.jsonl`` in any case.
+
+        Returns:
+            The Faiss index, or None when it was written to `path`.
+
+        Raises:
+            MissingDependencyError: `path` is None and Faiss is not installed (``pip install pqstore[faiss]``).
+            InvalidIdError: str ids, and nowhere to put them.
+            UnsupportedIndexError: more than 65,536 codewords.
+        """
+        from pqstore.interop.faiss import export_index  # noqa: PLC0415
+
+        return export_index(self, path, mapping)
+
+    @staticmethod
+    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None) -> Index:
+        """Make an index at `path` with the codes, ids and metric of a Faiss index.
+
+        Args:
+            path: The directory to make; it appears when the index is whole.
+            source: An ``IndexPQ``, ``IndexPQFastScan``, ``IndexPreTransform`` with a rotation, ``IndexIDMap`` or
+                ``IndexIDMap2`` around them, or the base of an ``IndexRefine``; or the path of such an index file,
+                which is read in blocks and without Faiss.
+            ids: One id a row, instead of those of `source`.
+
+        Returns:
+            The open index.
+
+        Raises:
+            IndexExistsError: something is at `path` already.
+            UnsupportedIndexError: an index of another type.
+            CorpusFileError: the file is damaged.
+            DuplicateIdError: an id occurs twice.
+        """
+        from pqstore.interop.faiss import import_index  # noqa: PLC0415
+
+        return import_index(path, source, ids)
+
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
         """Save every record of a damaged index whose checksum holds into a new index.

@@ -28,11 +28,11 @@ def compact(store: Store, shared: SharedIndex, timeout: float | None) -> None:
     """See `Store.compact`."""
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.rewrite_dead(_SEGMENTS_PER_COMMIT)
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.merge_all(_ENTRIES_PER_COMMIT)
     with shared.exclusive(timeout) as environment, storage_errors(store.path):
         _next_generation(shared.path, shared.generation, environment)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -61,6 +62,7 @@ __all__ = [
     "tail_kind",
     "unpack_array",
     "unpack_segment",
+    "unpack_segments",
 ]
 
 U8 = npt.NDArray[np.uint8]
@@ -231,6 +233,24 @@ def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
         raise CorruptIndexError(f"{record_name(SEGMENT, segment)}: {len(record.payload)} payload bytes, not 16")
     dead, stamp = _SEGMENT.unpack(record.payload)
     return record.entries, dead, stamp
+
+
+def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tuple[int, int, int, int]]:
+    """(segment, rows, dead, stamp) of many entries, given by key and value; there may be thousands of them."""
+    size, unpack, checksum_at = HEADER_BYTES + _SEGMENT.size, _HEADER.unpack_from, _CRC_OFFSET
+    expected = (MAGIC, FORMAT_VERSION, SEGMENT, 0)
+    for key, value in items:
+        (segment,) = _KEY1.unpack(key)
+        raw = bytes(value)
+        header = unpack(raw) if len(raw) == size else ()
+        if (
+            header[:5] == (*expected, segment)
+            and header[7] == _SEGMENT.size
+            and header[9] == crc32(raw[HEADER_BYTES:], crc32(raw[:checksum_at]))
+        ):
+            yield (segment, header[6], *_SEGMENT.unpack_from(raw, HEADER_BYTES))
+        else:
+            yield (segment, *unpack_segment(value, segment))  # says what is wrong with it
 
 
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all

@@ -167,6 +167,11 @@ class Snapshot:
         return self._committed.table
 
     @property
+    def shape(self) -> Shape:
+        """How rows are divided (for this room)."""
+        return self._shape
+
+    @property
     def environment(self) -> Environment:
         """The open data file (for this room)."""
         return self._environment

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
+from pqstore.storage.maintenance import MaintenanceTransaction, maintain
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.points import reach
 from pqstore.storage.problem import Problem
@@ -34,6 +35,7 @@ from pqstore.storage.verify import verify
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
+Transaction = TypeVar("Transaction", bound=WriteTransaction)
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -230,13 +232,20 @@ class Store:
 
         Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
         """
+        return self._begin_write(WriteTransaction, timeout, after_commit=maintain)
+
+    def write_for_maintenance(self, timeout: float | None = None) -> MaintenanceTransaction:
+        """A transaction that moves rows and merges runs (for this room)."""
+        return self._begin_write(MaintenanceTransaction, timeout)
+
+    def _begin_write(self, kind: type[Transaction], timeout: float | None, **options: Any) -> Transaction:
         shared = self._open_share()
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         environment, txn, lease = shared.begin_write(timeout)
         try:
             with storage_errors(self.path):
-                return WriteTransaction(self._shape, environment, txn, lease, flush=self.durability == "full")
+                return kind(self._shape, environment, txn, lease, flush=self.durability == "full", **options)
         except BaseException:
             txn.abort()
             lease.end()

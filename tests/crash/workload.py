@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytest
 
-from pqstore.storage import Store
+from pqstore.storage import Store, maintenance
 from pqstore.storage import transaction as transaction_module
 from pqstore.storage.idmap import merge
 from tests.unit.storage.row_packing import RowPacking
@@ -66,8 +66,10 @@ def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
     monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
-    monkeypatch.setattr(transaction_module, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
     monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
+    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
     monkeypatch.setattr(merge, "_SMALLEST", 1024)
 
 
