@@ -89,7 +89,7 @@ def _from_json(path: str, lines: list[str]) -> npt.NDArray[np.int64] | list[str]
 
     import numpy as np
 
-    values = []
+    values: list[Any] = []
     for number, line in enumerate(lines, 1):
         try:
             value = json.loads(line)

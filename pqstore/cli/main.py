@@ -60,8 +60,8 @@ class _Parser(argparse.ArgumentParser):
 class _Version(argparse.Action):
     """Print the version; asked for only now, since it has to be read from the metadata of the package."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help="show the version and exit")
+    def __init__(self, option_strings: Sequence[str], dest: str, **named: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **named)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from pqstore import __version__
@@ -78,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="pqstore VERB --help shows each verb with examples. Exit status: 0 done; 1 the answer is no (verify, "
         "repair); 2 an error, told in one line; 130 interrupted.",
     )
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action=_Version, default=argparse.SUPPRESS, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for module in _VERBS:
         # `import` is a word of Python; its module carries a trailing underscore.

@@ -1,10 +1,10 @@
 """Measure recall against exact search, of an index and of other sizes and kinds of codes.
 
-Rows of VECTORS are drawn and searched exactly; recall@k is the share of the true k nearest among the first k found by
-codes. With INDEX, its quantizer is measured (VECTORS should be the corpus that the index was built from); with --M, --Ks
-or --kinds, or without INDEX, quantizers are trained and compared. --target recommends the smallest that is good enough.
-Recall in a sample is higher than in a larger corpus: compare sizes by it, and see --sample. Without --queries, rows held
-out of the sample are the queries.
+Rows of VECTORS are drawn and searched exactly; recall@k is the share of the true k nearest among the first k found
+by codes. With INDEX, its quantizer is measured (VECTORS should be the corpus that the index was built from); with --M,
+--Ks or --kinds, or without INDEX, quantizers are trained and compared. --target recommends the smallest that is good
+enough. Recall in a sample is higher than in a larger corpus: compare sizes by it, and see --sample. Without --queries,
+rows held out of the sample are the queries.
 
 examples:
   pqstore recall my-index vectors.npy --queries queries.npy
@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--queries", metavar="FILE", help="queries (default: 200 rows of VECTORS, held out)")
     parser.add_argument("-k", type=int, default=10, help="neighbours that --target and --plot are about (default 10)")
     parser.add_argument("--sample", type=int, default=50_000, metavar="ROWS", help="rows searched (default 50000)")
-    parser.add_argument("--M", type=_numbers, metavar="M,...", help="numbers of sub-spaces to try (default: up to five)")
+    parser.add_argument(
+        "--M", type=_numbers, metavar="M,...", help="numbers of sub-spaces to try (default: up to five)"
+    )
     parser.add_argument("--Ks", type=_numbers, metavar="KS,...", help="numbers of codewords to try (default 256)")
     parser.add_argument("--kinds", type=_kinds, metavar="pq,opq", help="kinds to try (default both)")
     parser.add_argument("--metric", choices=("l2", "dot", "cosine"), help="default: that of INDEX, or l2")

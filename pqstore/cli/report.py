@@ -1,4 +1,4 @@
-"""What the command says: results on standard output; progress on standard error, a bar on a terminal, lines elsewhere."""
+"""What the command says: results on standard output; progress, as a bar or as lines, on standard error."""
 
 from __future__ import annotations
 

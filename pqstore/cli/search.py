@@ -1,8 +1,8 @@
 """Search an index for the nearest vectors of each query.
 
-A table for people; for programs --format json (a line a query) or --out. Distances are squared for l2, inner products for
-dot and cosine. With --truth, the true nearest of each query (ids, shape (queries, at least 1), nearest first; automatic
-ids are row numbers), it prints recall@1, 10 and 100: the share of the true k nearest among the first k found.
+A table for people; for programs --format json (a line a query) or --out. Distances are squared for l2, inner products
+for dot and cosine. With --truth, the true nearest of each query (ids, shape (queries, at least 1), nearest first;
+automatic ids are row numbers), it prints recall@1, 10 and 100: the share of the true k nearest among the first k found.
 
 examples:
   pqstore search my-index queries.npy -k 10

@@ -141,7 +141,7 @@ def default_sizes(D: int) -> list[int]:
     divisors = [M for M in range(1, D // 2 + 1) if D % M == 0 and M >= D / 32]
     chosen: list[int] = []
     for M in divisors or [D]:
-        if not chosen or M >= 2 * chosen[-1]:
+        if not chosen or 2 * chosen[-1] <= M:
             chosen.append(M)
     return chosen[:5]
 

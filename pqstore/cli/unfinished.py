@@ -133,9 +133,7 @@ class UnfinishedBuild:
 def identity_of(spec: str, rows: int, D: int, dtype: str) -> dict[str, Any]:
     """What tells one source from another: shape, and names, sizes and times of its files (none for a stream)."""
     files = [
-        [str(path.absolute()), found.st_size, found.st_mtime_ns]
-        for path in _files_of(spec)
-        for found in (path.stat(),)
+        [str(path.absolute()), found.st_size, found.st_mtime_ns] for path in _files_of(spec) for found in (path.stat(),)
     ]
     if len(files) > _NAMED_FILES:
         import hashlib
@@ -152,7 +150,7 @@ def _files_of(spec: str) -> list[Path]:
         return sorted(file for file in path.iterdir() if file.is_file())
     if path.exists():
         return [path]
-    named = [Path(name) for name in sorted(glob(spec, recursive=True))]
+    named = [Path(name) for name in sorted(glob(spec, recursive=True))]  # noqa: PTH207 # the pattern may be absolute
     # FILE:NAME, an array inside a file
     return named or [Path(spec.rpartition(":")[0])]
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import pqstore
-from pqstore.cli import main
 from pqstore.cli import build as build_module
+from pqstore.cli import main
 
 LINE = "build vectors.npy index --M 8 --Ks 32 --iter 3 --commit-rows 300"
 
@@ -26,8 +26,10 @@ KILLED = textwrap.dedent(
     from pathlib import Path
     import pqstore
     from pqstore.cli import main
+    from pqstore.storage.transaction import WriteTransaction
 
-    owner, name, turn = {"Index": pqstore.Index, "PQ": pqstore.PQ, "Path": Path, "shutil": shutil}[sys.argv[1]], *sys.argv[2:4]
+    owners = {"Index": pqstore.Index, "PQ": pqstore.PQ, "Transaction": WriteTransaction, "Path": Path, "shutil": shutil}
+    owner, name, turn = owners[sys.argv[1]], *sys.argv[2:4]
     original, turns = getattr(owner, name), [int(turn)]
 
     def killing(*arguments, **named):
@@ -80,10 +82,7 @@ def test_goes_on_after_kill(files: Path, capsys, monkeypatch, turn: int) -> None
 
 
 def test_goes_on_after_a_kill_inside_a_commit(files: Path) -> None:
-    code = KILLED.replace('"PQ": pqstore.PQ', '"PQ": __import__("pqstore.storage.transaction").storage.transaction.WriteTransaction')
-    command = [sys.executable, "-c", code, "PQ", "append", "3", *LINE.split()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    killed_at("Transaction", "append", 3, LINE)
     with pqstore.Index.open("index.building/index") as unfinished:
         assert len(unfinished) == 600
     assert main(LINE.split()) == 0

@@ -39,11 +39,17 @@ def test_bash_completes(files: Path, capsys, words: str, expected: str) -> None:
     quoted = " ".join(f"'{word}'" for word in typed)
     script = (
         "source completion.bash; "
-        f"COMP_WORDS=({quoted}); COMP_CWORD={len(typed) - 1}; COMP_LINE='{' '.join(typed)}'; COMP_POINT=${{#COMP_LINE}}; "
+        f"COMP_WORDS=({quoted}); COMP_CWORD={len(typed) - 1}; "
+        f"COMP_LINE='{' '.join(typed)}'; COMP_POINT=${{#COMP_LINE}}; "
         "function=$(complete -p pqstore | sed 's/.*-F \\([^ ]*\\).*/\\1/'); $function pqstore; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", script], capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL
+        ["bash", "--norc", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+        stdin=subprocess.DEVNULL,
     )
     assert expected in [line.strip().rstrip("/") for line in done.stdout.splitlines()], done

@@ -1,4 +1,4 @@
-"""Every verb has examples in its help, and they run; so does every line of docs/command-line.md."""
+"""Every verb has examples in its help, and they run; the page on the command line shows every verb."""
 
 from __future__ import annotations
 
@@ -43,15 +43,8 @@ def test_every_example_runs(line: str, files: Path, run_line, capsys) -> None:
     assert written or captured.out or "verify my-index --deep --format json" in line
 
 
-def test_every_line_of_the_page_runs(files: Path, run_line, capsys) -> None:
-    text = (ROOT / "docs" / "command-line.md").read_text()
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    lines = [line.partition("  #")[0] for block in blocks for line in block.splitlines() if line.startswith("pqstore ")]
-    assert {line.split()[1] for line in lines} >= set(VERBS)
-    for line in lines:
-        if "completion" in line:
-            pytest.importorskip("shtab")
-        if "--plot" in line:
-            pytest.importorskip("matplotlib")
-        status = run_line(line)
-        assert status == 0, f"{line}: {capsys.readouterr().err}"
+def test_the_page_shows_every_verb() -> None:
+    # The blocks of the page are run with those of all other pages.
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```(?:bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    assert set(re.findall(r"\bpqstore ([a-z]+)", blocks)) >= set(VERBS)
