@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from pqstore.cli.ids import IDS_HELP
 from pqstore.cli.report import Report
-from pqstore.cli.unfinished import UnfinishedBuild, identity_of
 from pqstore.cli.vectors import VECTORS_HELP, Block, Vectors, count_of, open_vectors, sample
 
 if TYPE_CHECKING:
     from pqstore import OPQ, PQ, Index
+    from pqstore.cli.unfinished import UnfinishedBuild
 
 __all__ = ["add_arguments", "run"]
 
@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
+    from pqstore.cli.unfinished import UnfinishedBuild
+
     if options.commit_rows is not None and options.commit_rows < 1:
         raise ValueError(f"--commit-rows must be at least 1, got {options.commit_rows}")
     vectors = open_vectors(options.vectors, options.ids)
@@ -83,6 +85,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 def _record(options: argparse.Namespace, vectors: Vectors) -> dict[str, Any]:
     """What must be the same for a build to go on."""
+    from pqstore.cli.unfinished import identity_of
+
     corpus = vectors.corpus
     settings = ("M", "Ks", "opq", "metric", "iter", "seed", "durability")
     record: dict[str, Any] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pqstore.errors import CorpusFileError, DimensionError, InvalidIdError
@@ -38,6 +37,8 @@ def read_ids(path: str) -> npt.NDArray[np.int64] | list[str]:
     Raises:
         CorpusFileError: the file cannot be read as one of these.
     """
+    from pathlib import Path
+
     import numpy as np
 
     if path.endswith(".npy"):

@@ -15,7 +15,6 @@ examples:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from typing import Any
 
 from pqstore.cli.report import Report
@@ -116,12 +115,14 @@ def _grid(options: argparse.Namespace, D: int) -> list[tuple[str, int, int]]:
 
 
 def _show(trials: list[Any], ks: list[int], options: argparse.Namespace, report: Report) -> None:
+    from dataclasses import asdict
+
     from pqstore.cli.trials import recommend
 
     chosen = None if options.target is None else recommend(trials, options.k, options.target)
     if options.format == "json":
         for trial in trials:
-            report.json({**dataclasses.asdict(trial), "recommended": trial is chosen})
+            report.json({**asdict(trial), "recommended": trial is chosen})
     else:
         shown = [k for k in ks if k in trials[0].recall]
         columns = ("quantizer", "bytes", *(f"recall@{k}" for k in shown), "training s")

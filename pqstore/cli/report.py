@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -34,6 +32,8 @@ class Report:
 
     def json(self, value: Any) -> None:
         """One value as one line of JSON."""
+        import json
+
         print(json.dumps(value, ensure_ascii=False))
 
     def rows(self, pairs: Iterable[tuple[str, object]]) -> None:
@@ -82,6 +82,8 @@ class Report:
 
 def _has_rich() -> bool:
     """rich is an extra; plain text does without it."""
+    from importlib.util import find_spec
+
     return find_spec("rich") is not None
 
 

@@ -19,7 +19,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pqstore.cli.report import Report
-from pqstore.cli.results import Hit, hits_of, write_result
 from pqstore.cli.vectors import VECTORS_HELP, read_all
 from pqstore.errors import DimensionError
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pqstore import Index, SearchResult
+    from pqstore.cli.results import Hit
 
 __all__ = ["add_arguments", "run"]
 
@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
+    from pqstore.cli.results import write_result
 
     with Index.open(options.index, readonly=True) as index:
         queries = read_all(options.queries)
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 
 def _show(result: SearchResult, form: str, report: Report) -> None:
+    from pqstore.cli.results import hits_of
+
     if form == "json":
         for hits in hits_of(result):
             report.json(hits)
