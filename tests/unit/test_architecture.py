@@ -22,7 +22,7 @@ ALLOWED = {
     "": {"index", "quantizer", "interop", "kernels"},
 }
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "nanopq"}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 
 # Index.to_faiss and Index.from_faiss hand over to the room above, which they import when they are called.
 HANDED_OVER = {("index/index.py", "pqstore.interop.faiss")}
