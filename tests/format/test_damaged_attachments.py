@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import lmdb
@@ -135,7 +135,7 @@ def test_bytes_beyond_the_last_row_mean_nothing(index: Path) -> None:
 
 
 def test_payloads(index: Path, tmp_path: Path) -> None:
-    key = next(stored_keys(index, "payloads"))
+    key = stored_keys(index, "payloads")[0]
     row = int.from_bytes(key, "big")
     for bit in (0, 31, 32, 50):
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
@@ -158,11 +158,11 @@ def test_a_payload_of_a_dead_row(index: Path) -> None:
     assert broken(index) == {19}
 
 
-def stored_keys(path: Path, database: str) -> Iterator[bytes]:
+def stored_keys(path: Path, database: str) -> list[bytes]:
     with lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26, readonly=True) as env:
         handle = env.open_db(database.encode(), create=False)
         with env.begin(db=handle) as txn:
-            yield from [bytes(key) for key, _ in txn.cursor()]
+            return [bytes(key) for key, _ in txn.cursor()]
 
 
 @pytest.mark.parametrize("database", ["fields", "tailfields"])
