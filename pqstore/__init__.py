@@ -17,7 +17,9 @@ from pqstore.errors import (
     IndexLockedError,
     IndexNotFoundError,
     InvalidCodeError,
+    InvalidFilterError,
     InvalidIdError,
+    InvalidPayloadError,
     InvalidQuantizerError,
     InvalidVectorError,
     KernelError,
@@ -32,22 +34,41 @@ from pqstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from pqstore.index import Index, SearchResult
+    from pqstore.index import (
+        Calibration,
+        IdSet,
+        Index,
+        RangeResult,
+        RecallReport,
+        Record,
+        ScrollPage,
+        SearchHits,
+        SearchPlan,
+        SearchResult,
+    )
     from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss
     from pqstore.quantizer import OPQ, PQ, DistanceTable
 
     __version__: str
 
 # Imported when first used: the command's help needs neither NumPy nor LMDB.
-_HOMES = {
-    "Index": "pqstore.index",
-    "SearchResult": "pqstore.index",
-    "DistanceTable": "pqstore.quantizer",
-    "OPQ": "pqstore.quantizer",
-    "PQ": "pqstore.quantizer",
-    "faiss_to_nanopq": "pqstore.interop.faiss",
-    "nanopq_to_faiss": "pqstore.interop.faiss",
+_ROOMS = {
+    "pqstore.index": (
+        "Calibration",
+        "IdSet",
+        "Index",
+        "RangeResult",
+        "RecallReport",
+        "Record",
+        "ScrollPage",
+        "SearchHits",
+        "SearchPlan",
+        "SearchResult",
+    ),
+    "pqstore.interop.faiss": ("faiss_to_nanopq", "nanopq_to_faiss"),
+    "pqstore.quantizer": ("OPQ", "PQ", "DistanceTable"),
 }
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
@@ -78,6 +99,7 @@ def _version() -> str:
 __all__ = [
     "OPQ",
     "PQ",
+    "Calibration",
     "CorpusFileError",
     "CorruptIndexError",
     "DimensionError",
@@ -85,20 +107,29 @@ __all__ = [
     "DuplicateIdError",
     "ForkedIndexError",
     "FormatVersionError",
+    "IdSet",
     "Index",
     "IndexClosedError",
     "IndexExistsError",
     "IndexLockedError",
     "IndexNotFoundError",
     "InvalidCodeError",
+    "InvalidFilterError",
     "InvalidIdError",
+    "InvalidPayloadError",
     "InvalidQuantizerError",
     "InvalidVectorError",
     "KernelError",
     "MissingDependencyError",
     "NotTrainedError",
     "PQStoreError",
+    "RangeResult",
     "ReadOnlyError",
+    "RecallReport",
+    "Record",
+    "ScrollPage",
+    "SearchHits",
+    "SearchPlan",
     "SearchResult",
     "StorageFullError",
     "TrainingError",

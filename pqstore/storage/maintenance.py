@@ -137,10 +137,16 @@ class MaintenanceTransaction(WriteTransaction):
         """Append the live rows of a sealed segment again, and drop it."""
         live = live_positions(self._bitmap(segment), self._shape.segment_rows)
         if len(live):
+            moved = self.attachments.moving(segment, live) if self._has_attachments else None
+            first_row = self.state.open_segment * self._shape.segment_rows + self.state.tail_rows
             codes = self._shape.packing.gather(self._codes(segment), live)
             self._store(codes, self._ids(segment).take(live))
+            if moved is not None:
+                moved(first_row)
         for database in ("codes", "rowids", "tombstones"):
             self._delete(database, layout.key1(segment))
+        if self._has_attachments:
+            self.attachments.drop(segment)
         self._bitmaps.pop(segment, None)
         self._change_segment(segment, None)
         ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
@@ -167,11 +173,17 @@ class MaintenanceTransaction(WriteTransaction):
         live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
         codes = self.codes_of(live)
         ids = self._shape.codec.column(self.ids_of(live))
+        moved = None
+        if self._has_attachments:
+            moved = self.attachments.moving(segment, live - segment * rows)
+            self.attachments.drop(segment)
         self._leave_tail(span)
         self._delete("tombstones", layout.key1(segment))
         self._bitmaps.pop(segment, None)
         self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
         self._store(codes, ids)
+        if moved is not None:
+            moved(self.state.open_segment * rows)
 
     def _changed_or_there(self) -> set[int]:
         return {*self.table.entries, self._current.open_segment}

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -16,12 +16,14 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
 from pqstore.storage import generations, layout
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.compaction import backup, compact
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
 from pqstore.storage.maintenance import MaintenanceTransaction, maintain
+from pqstore.storage.originals import originals_bytes
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.points import reach
 from pqstore.storage.problem import Problem
@@ -81,12 +83,15 @@ class Store:
         *,
         bulk: bool = False,
         segment_rows: int | None = None,
+        row_bytes: int = 0,
+        fields: Sequence[str] = (),
     ) -> Store:
         """Make a new index and open it.
 
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
-        `close()` without it throws it away. Raises `IndexExistsError`.
+        `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
+        have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
         target = Path(path).absolute()
         generations.check_vacant(target)
@@ -103,11 +108,12 @@ class Store:
             created=time.time(),
             settings=dict(settings),
             arrays=tuple(arrays),
+            row_bytes=row_bytes,
         )
         temporary = generations.temporary_beside(target)
         try:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays)
+                _write_first_generation(temporary, identity, arrays, fields)
             reach("index created under a temporary name")
             if not bulk:
                 _move_into_place(temporary, target)
@@ -202,6 +208,11 @@ class Store:
     @property
     def uuid(self) -> str:
         return self._shape.identity.uuid
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the original that every row comes with; 0: none."""
+        return self._shape.identity.row_bytes
 
     @property
     def segment_rows(self) -> int:
@@ -305,12 +316,15 @@ class Store:
                 format_version=layout.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,
+                originals_bytes=originals_bytes(environment.path),
                 generation=self._open_share().generation,
                 commits=state.commit,
             )
 
 
-def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _write_first_generation(
+    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str]
+) -> None:
     """The records of an empty index, durable."""
     path = generations.generation_path(index, 1)
     path.mkdir(parents=True)
@@ -320,6 +334,8 @@ def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
             txn.put(layout.STATE_KEY, State().pack(), db=meta)
+            if fields:
+                txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
+from pqstore.storage.attachments import Attachments
 from pqstore.storage.bitmap import with_bits
 from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.idmap.merge import write_run
@@ -73,6 +75,7 @@ class WriteTransaction(Snapshot):
         self._written = 0
         self._staged = False
         self._touched = 0
+        self._attachments: Attachments | None = None
         self._after_commit = after_commit
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -99,6 +102,8 @@ class WriteTransaction(Snapshot):
         if lease is None:
             return
         try:
+            if self._attachments is not None:
+                self._attachments.close()
             self._txn.abort()
             if self._staged:
                 with storage_errors(self._environment.path.parent):
@@ -114,6 +119,18 @@ class WriteTransaction(Snapshot):
     @property
     def state(self) -> State:
         return self._current
+
+    @property
+    def attachments(self) -> Attachments:
+        """What the rows of this transaction bring with them (for this room)."""
+        if self._attachments is None:
+            self._attachments = Attachments(self, super().catalog)
+        return self._attachments
+
+    @property
+    def catalog(self) -> Catalog:
+        """Names, fields and notes, with this transaction's changes."""
+        return super().catalog if self._attachments is None else self._attachments.catalog
 
     @property
     def table(self) -> SegmentTable:
@@ -181,7 +198,7 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _put(self, database: str, key: bytes, value: bytes) -> None:
+    def _put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
@@ -189,8 +206,40 @@ class WriteTransaction(Snapshot):
         # Not before the last commit: what is staged on the way must leave the index as it is.
         self._deletions.append((database, key))
 
-    def append(self, codes: npt.NDArray[Any], ids: Any = None) -> Any:
+    @property
+    def base(self) -> State:
+        """The committed state that this transaction changes (for this room)."""
+        return self._base
+
+    def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
+        """Write a record (for this room)."""
+        self._put(database, key, value)
+
+    def delete(self, database: str, key: bytes) -> None:
+        """Delete a record, if it is there (for this room)."""
+        self._delete(database, key)
+
+    def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
+        """Put ascending keys that are beyond all keys of a database."""
+        with self._txn.cursor(db=self._environment.databases[database]) as cursor:
+            cursor.putmulti(items, append=True)
+        self._written += sum([len(value) for _, value in items])
+
+    def has_any(self, database: str) -> bool:
+        """Whether a database has records."""
+        return bool(self._txn.stat(self._environment.databases[database])["entries"])
+
+    def append(
+        self,
+        codes: npt.NDArray[Any],
+        ids: Any = None,
+        originals: U8 | None = None,
+        payloads: Sequence[Any] | None = None,
+    ) -> Any:
         """Add rows with codes (n, M) and ids that no live row has.
+
+        `originals`, uint8 (n, row_bytes), must be given exactly when the index stores them. `payloads` are maps, or
+        None for rows without one.
 
         Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
         Raises `InvalidIdError` when int64 has no automatic id left.
@@ -217,6 +266,8 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
+            if originals is not None or payloads is not None or self._has_fields:
+                self.attachments.append(first_row, count, originals, payloads)
         self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
@@ -242,7 +293,33 @@ class WriteTransaction(Snapshot):
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
         self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
+        if self._has_payloads:
+            self.attachments.kill(wanted)
         return len(wanted)
+
+    def declare_field(self, name: str) -> None:
+        """Give a payload field an index; the first change of a transaction."""
+        self._check_writable()
+        assert self._current is self._base, "fields are declared before anything else"
+        with storage_errors(self._environment.path.parent):
+            self.attachments.declare(name)
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a small thing beside the index (None: forget it)."""
+        self._check_writable()
+        self.attachments.set_note(key, value)
+
+    @property
+    def _has_fields(self) -> bool:
+        return bool(self.catalog.fields)
+
+    @property
+    def _has_attachments(self) -> bool:
+        return bool(self._shape.identity.row_bytes) or self._has_fields or self._has_payloads
+
+    @property
+    def _has_payloads(self) -> bool:
+        return self._attachments is not None or self.has_any("payloads")
 
     def _check_writable(self) -> None:
         if self._lease is None:
@@ -375,12 +452,17 @@ class WriteTransaction(Snapshot):
         reach("transaction staged")
 
     def _commit(self) -> None:
-        if self._current is self._base and not self._bitmaps:
+        noted = self._attachments is not None and self._attachments.changed
+        if self._current is self._base and not self._bitmaps and not noted:
             return
         with storage_errors(self._environment.path.parent):
             self._write_run()
             self._earn()
+            if self._attachments is not None:
+                self._attachments.write_changes()
             self._write_changes()
+            if self._attachments is not None:
+                self._attachments.sync()
             reach("before commit")
             number = int(self._txn.id())
             self._txn.commit()
@@ -389,6 +471,8 @@ class WriteTransaction(Snapshot):
             if self._flushes:
                 self._environment.flush()
             self._remember(number)
+            if self._attachments is not None:
+                self._attachments.committed()
 
     def _remember(self, number: int) -> None:
         """Spare the next transaction of this process the reading of what this one has just written."""

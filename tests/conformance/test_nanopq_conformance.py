@@ -108,12 +108,13 @@ def test_training_is_as_good(x: np.ndarray) -> None:
     def error(quantizer: object) -> float:
         return float(((quantizer.decode(quantizer.encode(x)) - x) ** 2).sum(axis=1).mean())
 
+    x = x[:2000]
     # Two starts of the same algorithm: neither is better but by chance.
-    assert error(ours.PQ(8, 64, verbose=False).fit(x)) < 1.01 * error(nanopq.PQ(8, 64, verbose=False).fit(x))
+    assert error(ours.PQ(8, 32, verbose=False).fit(x)) < 1.02 * error(nanopq.PQ(8, 32, verbose=False).fit(x))
     # Codewords carried from rotation to rotation: at most nanopq's error.
     for settings in ({}, {"pq_iter": 5, "rotation_iter": 4}):
-        mine = ours.OPQ(8, 64, verbose=False).fit(x, **settings)
-        theirs = nanopq.OPQ(8, 64, verbose=False).fit(x, **settings)
+        mine = ours.OPQ(8, 32, verbose=False).fit(x, **settings)
+        theirs = nanopq.OPQ(8, 32, verbose=False).fit(x, **settings)
         assert error(mine) <= error(theirs)
 
 

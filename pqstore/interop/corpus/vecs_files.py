@@ -34,24 +34,23 @@ class VecsCorpus(Corpus):
             raise CorpusFileError(f"{path}: at byte 0: the int32 dimension of a row expected, got {len(head)} bytes")
         self.D = int.from_bytes(head, "little", signed=True)
         check_sizes(self.name, 0, self.D, 0)
-        self._row = np.dtype([("D", "<i4"), ("values", self.dtype, (self.D,))])
-        self.n, rest = divmod(size, self._row.itemsize)
+        self._row_bytes = 4 + self.D * self.dtype.itemsize
+        self.n, rest = divmod(size, self._row_bytes)
         if rest:
             for _ in self.blocks():
                 pass  # a row of another dimension is named by its own number
             raise CorpusFileError(
-                f"{path}: at byte {size - rest}: a row of {self._row.itemsize} bytes (D = {self.D}) expected, "
-                f"got {rest}"
+                f"{path}: at byte {size - rest}: a row of {self._row_bytes} bytes (D = {self.D}) expected, got {rest}"
             )
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
-        raw = read_rows(self._path, 0, start, rows, self._row.itemsize, np.dtype(np.uint8))
+        raw = read_rows(self._path, 0, start, rows, self._row_bytes, np.dtype(np.uint8))
         return self._values(raw, start)
 
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
         assert self.n is not None
         step = self.block_rows(rows)
-        buffer = np.empty((min(step, self.n), self._row.itemsize), dtype=np.uint8)
+        buffer = np.empty((min(step, self.n), self._row_bytes), dtype=np.uint8)
         with self._path.open("rb", buffering=0) as stream:
             for start in range(0, self.n, step):
                 raw = buffer[: self.n - start]
@@ -59,15 +58,15 @@ class VecsCorpus(Corpus):
                 yield self._values(raw, start)  # a copy: the buffer is used again
 
     def _values(self, raw: npt.NDArray[np.uint8], start: int) -> npt.NDArray[Any]:
-        records = raw.view(self._row)[:, 0]
-        other = np.flatnonzero(records["D"] != self.D)
+        dimensions = raw[:, :4].copy().view("<i4")[:, 0]
+        other = np.flatnonzero(dimensions != self.D)
         if len(other):
             row = int(other[0])
             raise CorpusFileError(
-                f"{self.name}: at byte {(start + row) * self._row.itemsize}: dimension {self.D} for row {start + row}, "
-                f"as for row 0, expected, got {records['D'][row]}"
+                f"{self.name}: at byte {(start + row) * self._row_bytes}: dimension {self.D} for row {start + row}, "
+                f"as for row 0, expected, got {dimensions[row]}"
             )
-        return np.array(records["values"], order="C")
+        return raw[:, 4:].copy().view(self.dtype)
 
 
 class BinCorpus(Corpus):
