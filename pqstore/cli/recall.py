@@ -8,7 +8,7 @@ rows held out of the sample are the queries.
 
 examples:
   pqstore recall my-index vectors.npy --queries queries.npy
-  pqstore recall vectors.npy --M 8,16 --kinds pq,opq --target 0.6 --plot recall.png
+  pqstore recall vectors.npy --M 8,16 --kinds pq --target 0.6 --plot recall.png
   pqstore recall my-index vectors.npy --rerank 50,100
   pqstore recall my-index vectors.npy --M 8,16 --Ks 16,64 --kinds pq --sample 20000 --format json
 """
