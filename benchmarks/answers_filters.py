@@ -79,9 +79,7 @@ def main() -> None:
     rows = parser.parse_args().rows
     data = load("sift", rows)
     pq = pqstore.PQ(M=16, verbose=False).fit(data.train[:20_000].astype(np.float32), iter=10)
-    print(
-        f"pqstore {pqstore.__version__}, kernel {pqstore.kernels.active().name}, {machine()}, {rows:,} rows\n"
-    )
+    print(f"pqstore {pqstore.__version__}, kernel {pqstore.kernels.active().name}, {machine()}, {rows:,} rows\n")
     print("| what | figure |\n|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         adding(Path(scratch), data.base[:200_000], pq)

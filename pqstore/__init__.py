@@ -52,29 +52,32 @@ if TYPE_CHECKING:
     __version__: str
 
 # Imported when first used: the command's help needs neither NumPy nor LMDB.
-_ROOMS = {
-    "pqstore.index": (
-        "Calibration",
-        "IdSet",
-        "Index",
-        "RangeResult",
-        "RecallReport",
-        "Record",
-        "ScrollPage",
-        "SearchHits",
-        "SearchPlan",
-        "SearchResult",
-    ),
-    "pqstore.interop.faiss": ("faiss_to_nanopq", "nanopq_to_faiss"),
-    "pqstore.quantizer": ("OPQ", "PQ", "DistanceTable"),
+_HOMES = {
+    "Calibration": "pqstore.index",
+    "IdSet": "pqstore.index",
+    "Index": "pqstore.index",
+    "RangeResult": "pqstore.index",
+    "RecallReport": "pqstore.index",
+    "Record": "pqstore.index",
+    "ScrollPage": "pqstore.index",
+    "SearchHits": "pqstore.index",
+    "SearchPlan": "pqstore.index",
+    "SearchResult": "pqstore.index",
+    "DistanceTable": "pqstore.quantizer",
+    "OPQ": "pqstore.quantizer",
+    "PQ": "pqstore.quantizer",
+    "faiss_to_nanopq": "pqstore.interop.faiss",
+    "nanopq_to_faiss": "pqstore.interop.faiss",
 }
-_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULES = {"interop", "kernels"}
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the room where it lives."""
     if name in _HOMES:
         value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"pqstore.{name}")
     elif name == "__version__":
         value = _version()
     else:

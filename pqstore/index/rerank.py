@@ -47,12 +47,13 @@ class ExactScorer:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             # Reads in the order of the disk, each row once, whoever asked for it.
-            wanted = np.unique(part)
-            wanted = wanted[wanted >= 0]
+            alone = len(part) == 1  # the candidates of one query are distinct
+            wanted = np.sort(part[0]) if alone else np.unique(part)
+            wanted = wanted[np.searchsorted(wanted, 0) :]
             vectors = self._originals(wanted)
             for q, candidates in enumerate(part, start):
-                mine = candidates[candidates >= 0]
-                exact = self._distances(q, vectors[np.searchsorted(wanted, mine)])
+                mine = wanted if alone else candidates[candidates >= 0]
+                exact = self._distances(q, vectors if alone else vectors[np.searchsorted(wanted, mine)])
                 order = np.lexsort((mine, -exact if self.larger_is_nearer else exact))[:k]
                 distances[q, : len(order)] = exact[order]
                 found[q, : len(order)] = mine[order]

@@ -89,8 +89,9 @@ class OriginalFiles:
         for segment, where, positions in by_segment(rows, segment_rows):
             mapped = self._map(segment, int(positions.max()) + 1, row_bytes + ORIGINALS_CRC_BYTES)
             taken = mapped.rows[positions]
-            unknown = np.flatnonzero(~mapped.sound[positions])
-            if len(unknown):
+            sound = mapped.sound[positions]
+            if not sound.all():
+                unknown = np.flatnonzero(~sound)
                 damaged = damaged_rows(taken[unknown], segment * segment_rows + positions[unknown])
                 if len(damaged):
                     row = segment * segment_rows + int(positions[unknown[damaged[0]]])

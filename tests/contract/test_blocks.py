@@ -6,10 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
-from cases import codes, exact, strided, unaligned
 
 from pqstore.kernels import CodeLayout, Kernels
 from pqstore.kernels.checksum import crc32
+from tests.contract.cases import codes, exact, strided, unaligned
 
 
 @pytest.mark.parametrize("Ks", [16, 256, 300, 65_537])

@@ -7,9 +7,9 @@ import warnings
 
 import numpy as np
 import pytest
-from cases import assert_same_scan, chunks, codes, exact, tables, unaligned
 
 from pqstore.kernels import CodeChunk, CodeLayout, Kernels, reference
+from tests.contract.cases import assert_same_scan, chunks, codes, exact, tables, unaligned
 
 KINDS = {"block8": 256, "block4": 16, "rows16": 300, "rows32": 65_537}
 WIDTHS = [*range(1, 131)]

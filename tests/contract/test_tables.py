@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import codewords, exact, strided, unaligned
 
 from pqstore.kernels import Kernels, reference
+from tests.contract.cases import codewords, exact, strided, unaligned
 
 
 def assert_same_bits(found: np.ndarray, expected: np.ndarray) -> None:
