@@ -7,6 +7,7 @@ examples:
   pqstore build vectors.npy new-index --M 16
   pqstore build vectors.npy new-index --M 16 --opq --metric cosine --train sample.npy
   pqstore build vectors.npy new-index --M 16 --ids names.txt
+  pqstore build vectors.npy new-index --M 16 --originals float16 --payloads payloads.jsonl --fields lang,year
   pqstore build vectors.fvecs new-index --M 16 --restart
   pqstore build 'parts/*.npy' new-index --M 16
   pqstore build - new-index --M 16 --train sample.npy < vectors.npy
@@ -17,9 +18,11 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pqstore.cli.ids import IDS_HELP
+from pqstore.cli.payloads import PAYLOADS_HELP, check_payloads, read_payloads
 from pqstore.cli.report import Report
 from pqstore.cli.vectors import VECTORS_HELP, Block, Vectors, count_of, open_vectors, sample
 
@@ -46,6 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", choices=("l2", "dot", "cosine"), default="l2")
     parser.add_argument("--train", metavar="FILE", help="vectors to train on (default: a sample of VECTORS)")
     parser.add_argument("--ids", metavar="FILE", help=f"{IDS_HELP} (default: those in VECTORS, or 0, 1, 2, ...)")
+    parser.add_argument(
+        "--originals",
+        choices=("float32", "float16", "int8"),
+        help="keep the vectors themselves too, for search --rerank (default: codes only)",
+    )
+    parser.add_argument("--payloads", metavar="FILE", help=PAYLOADS_HELP)
+    parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
     parser.add_argument("--iter", type=int, default=20, help="iterations of k-means (default 20)")
     parser.add_argument("--seed", type=int, default=123)
     parser.add_argument("--durability", choices=("full", "relaxed"), default="full", help="of the finished index")
@@ -62,6 +72,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
     vectors = open_vectors(options.vectors, options.ids)
     if options.vectors == "-" and options.train is None:
         raise ValueError("standard input can be read once: give vectors to train on with --train FILE")
+    if options.payloads is not None:
+        check_payloads(options.payloads, vectors.n)
     with UnfinishedBuild(options.index, _record(options, vectors), options.restart) as build:
         index = _open_or_train(options, vectors, build, report)
         with index:
@@ -88,7 +100,7 @@ def _record(options: argparse.Namespace, vectors: Vectors) -> dict[str, Any]:
     from pqstore.cli.unfinished import identity_of
 
     corpus = vectors.corpus
-    settings = ("M", "Ks", "opq", "metric", "iter", "seed", "durability")
+    settings = ("M", "Ks", "opq", "metric", "iter", "seed", "durability", "originals", "fields")
     record: dict[str, Any] = {
         "version": 1,
         "source": identity_of(options.vectors, vectors.n, corpus.D, str(corpus.dtype)),
@@ -96,6 +108,8 @@ def _record(options: argparse.Namespace, vectors: Vectors) -> dict[str, Any]:
     }
     if options.ids is not None:
         record["ids"] = identity_of(options.ids, vectors.n, 0, "")
+    if options.payloads is not None:
+        record["payloads"] = identity_of(options.payloads, vectors.n, 0, "")
     if options.train is not None:
         record["training vectors"] = identity_of(options.train, 0, 0, "")
     return record
@@ -109,7 +123,14 @@ def _open_or_train(options: argparse.Namespace, vectors: Vectors, build: Unfinis
     started = time.perf_counter()
     quantizer = _train(options, vectors, report)
     report.say(f"trained {quantizer!r} in {time.perf_counter() - started:.1f} s")
-    return Index.create(build.path, quantizer, id_type=vectors.id_type(), durability=options.durability)
+    return Index.create(
+        build.path,
+        quantizer,
+        id_type=vectors.id_type(),
+        durability=options.durability,
+        originals=options.originals,
+        fields=options.fields.split(",") if options.fields else (),
+    )
 
 
 def _train(options: argparse.Namespace, vectors: Vectors, report: Report) -> PQ | OPQ:
@@ -131,11 +152,14 @@ def _fill(index: Index, vectors: Vectors, options: argparse.Namespace, report: R
     done = len(index)
     row_bytes = vectors.corpus.D * vectors.corpus.dtype.itemsize
     commit_rows = options.commit_rows or min(_COMMIT_ROWS, max(1, _COMMIT_BYTES // row_bytes))
+    lines = None if options.payloads is None else read_payloads(options.payloads, skip=done)
     with report.counter("adding", vectors.n, done) as advance:
         for group in _commits(vectors.blocks(skip=done), commit_rows):
             blocks = (block for block, _ in group)
             ids = _joined([ids for _, ids in group])
-            index.add(_counted(blocks, advance), ids=ids, threads=options.threads)
+            rows = sum(len(block) for block, _ in group)
+            payloads = None if lines is None else list(islice(lines, rows))
+            index.add(_counted(blocks, advance), ids=ids, threads=options.threads, payloads=payloads)
     if len(index) != vectors.n:
         raise ValueError(f"{vectors.corpus.name}: {vectors.n} rows expected, the index has {len(index)}")
 

@@ -8,7 +8,8 @@ rows held out of the sample are the queries.
 
 examples:
   pqstore recall my-index vectors.npy --queries queries.npy
-  pqstore recall vectors.npy --M 8,16 --kinds pq,opq --target 0.6 --plot recall.png
+  pqstore recall vectors.npy --M 8,16 --kinds pq --target 0.6 --plot recall.png
+  pqstore recall my-index vectors.npy --rerank 50,100
   pqstore recall my-index vectors.npy --M 8,16 --Ks 16,64 --kinds pq --sample 20000 --format json
 """
 
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--Ks", type=_numbers, metavar="KS,...", help="numbers of codewords to try (default 256)")
     parser.add_argument("--kinds", type=_kinds, metavar="pq,opq", help="kinds to try (default both)")
+    parser.add_argument("--rerank", type=_numbers, metavar="R,...", help="also re-rank so many by float16 originals")
     parser.add_argument("--metric", choices=("l2", "dot", "cosine"), help="default: that of INDEX, or l2")
     parser.add_argument("--target", type=float, metavar="RECALL", help="recommend the smallest that reaches this")
     parser.add_argument("--plot", metavar="FILE", help="write recall over bytes a vector as .png, .svg or .pdf")
@@ -77,13 +79,14 @@ def run(options: argparse.Namespace, report: Report) -> int:
     about = f"{len(sample.queries):,} queries, {len(sample.base):,} of {corpus.n:,} rows, {metric}"
     report.note(f"exact search done: {about}")
 
-    trials = [] if own is None else [measure(f"{options.index} (index)", own, sample, ks)]
+    reranks = options.rerank or []
+    trials = [] if own is None else measure(f"{options.index} (index)", own, sample, ks, reranks)
     for kind, M, Ks in grid:
         name = f"{kind.upper()} M {M} Ks {Ks}"
         with report.training(name) as progress:
             settings: dict[str, Any] = {"iterations": options.iter, "seed": options.seed, "threads": options.threads}
             quantizer, seconds = train(kind, M, Ks, sample, progress=progress, **settings)
-        trials.append(measure(name, quantizer, sample, ks, seconds))
+        trials += measure(name, quantizer, sample, ks, reranks, seconds)
     _show(trials, ks, options, report)
     if options.plot is not None:
         plot_trials(options.plot, trials, options.k, options.target, about)
@@ -95,6 +98,8 @@ def _check(options: argparse.Namespace) -> None:
     for name, least in (("k", 1), ("sample", 2), ("iter", 1)):
         if getattr(options, name) < least:
             raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
+    if options.rerank and min(options.rerank) < options.k:
+        raise ValueError(f"--rerank must be at least k = {options.k}, got {min(options.rerank)}")
     if options.target is not None and not 0 < options.target <= 1:
         raise ValueError(f"--target must be above 0 and at most 1, got {options.target}")
     if options.vectors == "-":
@@ -144,7 +149,12 @@ def _show(trials: list[Any], ks: list[int], options: argparse.Namespace, report:
 
 def _line(trial: Any, ks: list[int]) -> list[str]:
     seconds = "-" if trial.training_seconds is None else f"{trial.training_seconds:.1f}"
-    return [trial.name, str(trial.bytes), *(f"{trial.recall[k]:.3f}" for k in ks), seconds]
+    return [
+        trial.name,
+        str(trial.bytes),
+        *(f"{trial.recall[k]:.3f}" if k in trial.recall else "-" for k in ks),
+        seconds,
+    ]
 
 
 def _numbers(text: str) -> list[int]:

@@ -35,7 +35,8 @@ def plot_trials(path: str, trials: Sequence[Trial], k: int, target: float | None
     lines: dict[str, list[Trial]] = {}
     for trial in trials:
         tried = trial.training_seconds is not None
-        lines.setdefault(f"{trial.kind}, Ks {trial.Ks}" if tried else trial.name, []).append(trial)
+        again = "" if trial.rerank is None else f", rerank {trial.rerank}"
+        lines.setdefault(f"{trial.kind}, Ks {trial.Ks}{again}" if tried else trial.name, []).append(trial)
     for name, line in lines.items():
         ordered = sorted(line, key=lambda trial: trial.bytes)
         style = "o-" if line[0].training_seconds is not None else "*"

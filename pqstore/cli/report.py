@@ -34,7 +34,9 @@ class Report:
         """One value as one line of JSON."""
         import json
 
-        print(json.dumps(value, ensure_ascii=False))
+        from pqstore.cli.payloads import as_plain
+
+        print(json.dumps(value, ensure_ascii=False, default=as_plain))
 
     def rows(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and values in two columns."""

@@ -7,34 +7,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from pqstore.cli.payloads import as_plain
+
 if TYPE_CHECKING:
     from pqstore import SearchResult
 
 __all__ = ["Hit", "hits_of", "write_result"]
 
 
-class Hit(TypedDict):
-    """What was found for one query, nearest first, without padding."""
+class Hit(TypedDict, total=False):
+    """What was found for one query, nearest first, without padding; payloads if they were asked for."""
 
     query: int
     ids: list[Any]
     distances: list[float]
+    payloads: list[Any]
 
 
 def hits_of(result: SearchResult, queries: int | None = None) -> Iterator[Hit]:
     """One record for each query (or the first `queries`); places that no vector fills are left out."""
     import numpy as np
 
+    payloads = getattr(result, "payloads", None)
     for number, (ids, distances) in enumerate(zip(*result, strict=True)):
         if number == queries:
             return
         filled = np.isfinite(distances)
-        yield {
+        hits: Hit = {
             "query": number,
             "ids": ids[filled].tolist(),
             # the shortest decimals that are this float32
             "distances": [float(str(value)) for value in distances[filled]],
         }
+        if payloads is not None:
+            hits["payloads"] = [payload for payload, is_hit in zip(payloads[number], filled, strict=True) if is_hit]
+        yield hits
 
 
 def write_result(path: str, result: SearchResult) -> None:
@@ -46,7 +53,7 @@ def write_result(path: str, result: SearchResult) -> None:
     import numpy as np
 
     if path.endswith(".jsonl"):
-        lines = (json.dumps(hits, ensure_ascii=False) + "\n" for hits in hits_of(result))
+        lines = (json.dumps(hits, ensure_ascii=False, default=as_plain) + "\n" for hits in hits_of(result))
         with Path(path).open("w", encoding="utf-8") as stream:
             stream.writelines(lines)
         return

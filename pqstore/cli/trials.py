@@ -46,11 +46,13 @@ class Trial:
     M: int
     Ks: int
     bytes: int
-    """Bytes of a code as an index stores it."""
+    """Bytes a vector: of its code, and of its original where that is stored."""
     recall: dict[int, float]
     """k -> mean share of the true k nearest among the first k found."""
     training_seconds: float | None
     """None: it came trained."""
+    rerank: int | None = None
+    """Candidates a query that were scored by their originals."""
 
 
 def draw(
@@ -121,19 +123,35 @@ def train(
     return made, time.perf_counter() - started
 
 
-def measure(name: str, quantizer: Any, sample: Sample, ks: Sequence[int], seconds: float | None = None) -> Trial:
-    """Search the sample's codes in an index of their own, which is thrown away."""
+def measure(
+    name: str,
+    quantizer: Any,
+    sample: Sample,
+    ks: Sequence[int],
+    reranks: Sequence[int] = (),
+    seconds: float | None = None,
+) -> list[Trial]:
+    """Search the sample's codes in an index of their own, which is thrown away; then again with each re-ranking."""
     from pqstore import Index
 
     depth = sample.truth.shape[1]
+    originals: Any = "float16" if reranks else None
+    kind, M, Ks = quantizer.kind, quantizer.M, quantizer.Ks
+    trials = []
     with tempfile.TemporaryDirectory(prefix="pqstore-recall-") as directory:
         path = Path(directory) / "index"
-        with Index.create(path, quantizer, metric=sample.metric, bulk=True) as index:
+        with Index.create(path, quantizer, metric=sample.metric, bulk=True, originals=originals) as index:
             index.add(sample.base)
-            found = index.search(sample.queries, k=depth).ids
             code_bytes = index.stats().code_bytes
-    recall = {k: recall_at(k, found, sample.truth) for k in ks if k <= depth}
-    return Trial(name, quantizer.kind, quantizer.M, quantizer.Ks, code_bytes, recall, seconds)
+            for candidates in (None, *reranks):
+                # A search cannot give more than it has candidates.
+                most = depth if candidates is None else min(depth, candidates)
+                found = index.search(sample.queries, k=most, rerank=candidates).ids
+                recall = {k: recall_at(k, found, sample.truth) for k in ks if k <= most}
+                full = name if candidates is None else f"{name} rerank {candidates}"
+                size = code_bytes if candidates is None else code_bytes + 2 * sample.base.shape[1]
+                trials.append(Trial(full, kind, M, Ks, size, recall, seconds, candidates))
+    return trials
 
 
 def default_sizes(D: int) -> list[int]:

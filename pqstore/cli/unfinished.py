@@ -23,6 +23,7 @@ from pqstore.errors import (
     IndexLockedError,
     IndexNotFoundError,
     InvalidIdError,
+    InvalidPayloadError,
     InvalidVectorError,
     PQStoreError,
 )
@@ -30,7 +31,14 @@ from pqstore.errors import (
 __all__ = ["UnfinishedBuild", "identity_of"]
 
 # After these the same command would only fail again; after any other, a build goes on where it stopped.
-_BAD_INPUT = (CorpusFileError, DimensionError, DuplicateIdError, InvalidIdError, InvalidVectorError)
+_BAD_INPUT = (
+    CorpusFileError,
+    DimensionError,
+    DuplicateIdError,
+    InvalidIdError,
+    InvalidPayloadError,
+    InvalidVectorError,
+)
 
 # Files of a source that are named one by one in the record.
 _NAMED_FILES = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import shlex
 import shutil
@@ -49,7 +50,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, base, queries) -> Path:
         Path("names.txt").write_text("\n".join(f"photo {n}" for n in range(ROWS)))
         Path("more-ids.txt").write_text("\n".join(str(n) for n in range(1180, 1230)))
         Path("gone.txt").write_text("5\n6\n99999\n")
-        line = "build vectors.npy my-index --M 8 --Ks 32 --iter 3"
+        write_payloads(Path("payloads.jsonl"), ROWS)
+        write_payloads(Path("more.jsonl"), 50)
+        line = "build vectors.npy my-index --M 8 --Ks 32 --iter 3 --originals float32 --payloads payloads.jsonl"
         assert main(line.split()) == 0
         assert main("export my-index vectors.faiss --to faiss".split()) == 0
         assert main("export my-index exported-codes --to npy".split()) == 0
@@ -97,6 +100,12 @@ def write_fvecs(path: Path, vectors: np.ndarray) -> None:
     rows[:, :1] = np.full((len(vectors), 1), vectors.shape[1], dtype="<i4").view("<f4")
     rows[:, 1:] = vectors
     rows.tofile(path)
+
+
+def write_payloads(path: Path, rows: int) -> None:
+    """A language and a year for each, but none for every tenth."""
+    payloads = ({"lang": ("de", "fr", "en")[n % 3], "year": 1990 + n % 30} if n % 10 else None for n in range(rows))
+    path.write_text("".join(json.dumps(payload) + "\n" for payload in payloads))
 
 
 def write_nanopq_pickle(path: Path) -> None:

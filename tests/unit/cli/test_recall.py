@@ -84,7 +84,7 @@ def test_default_sizes_divide(D: int) -> None:
 
 def test_the_plot_is_a_picture(files: Path, capsys) -> None:
     pytest.importorskip("matplotlib")
-    line = "recall my-index vectors.npy --M 4,8 --Ks 16 --kinds pq --sample 500 --iter 1 --target 0.9 --plot"
+    line = "recall my-index vectors.npy --M 8 --Ks 16 --kinds pq,opq --sample 500 --iter 1 --target 0.9 --plot"
     assert main([*line.split(), "a.png"]) == 0
     assert Path("a.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert main([*line.split(), "a.svg"]) == 0
