@@ -40,7 +40,7 @@ def main() -> None:
         train, base, queries, truth = (
             np.load(DATA / name / f"{part}.npy") for part in ("train", "base", "queries", "neighbors")
         )
-        train, queries = train[: arguments.rows].astype(np.float32), queries[:500].astype(np.float32)
+        train, queries = train[: arguments.rows].astype(np.float32), queries.astype(np.float32)
         for M, Ks in SHAPES[name]:
             for label, fit in candidates(M, Ks, arguments.opq):
                 start = time.perf_counter()
@@ -49,7 +49,7 @@ def main() -> None:
                 codes = encode(base.astype(np.float32))
                 print(
                     f"| {name} | {M} x {Ks} | {label} | {seconds:.1f} | {error(encode(train), decode, train):.6g} "
-                    f"| {error(codes, decode, base):.6g} | {recall(codes, decode, queries, truth[:500]):.4f} |",
+                    f"| {error(codes, decode, base):.6g} | {recall(codes, decode, queries, truth):.4f} |",
                     flush=True,
                 )
 

@@ -118,10 +118,8 @@ def disk(directory: Path) -> None:
     rate = 16 * len(block) / (time.perf_counter() - started) / 1e6
     os.close(descriptor)
     file.unlink()
-    print(
-        f"  disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, sequential {rate:.0f} MB/s; "
-        f"load {os.getloadavg()[0]:.1f}"
-    )
+    fsync, load = 1e3 * float(np.median(times)), os.getloadavg()[0]
+    print(f"  disk: fsync p50 {fsync:.2f} ms, sequential {rate:.0f} MB/s; load {load:.1f}")
 
 
 def adds(directory: Path, rows: int) -> None:

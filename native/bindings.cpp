@@ -254,18 +254,22 @@ uint32_t checksum(nb::handle object, uint32_t value) {
 
 NB_MODULE(_native, module) {
     using pqstore::BoundKernels;
+    // Arrays are taken as they are or refused: what is written into a converted copy would be lost.
+    const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
     module.doc() = "Compiled kernels of pqstore; use them through pqstore.kernels.";
     module.def("available", &pqstore::available, "Names of the kernels that run on this machine, best first.");
     module.def("crc32", &pqstore::checksum, "buffer"_a, "value"_a = 0, "CRC-32 of a contiguous buffer, as zlib.crc32.");
     nb::class_<BoundKernels>(module, "NativeKernels")
         .def(nb::init<const std::string&>(), "name"_a)
         .def_prop_ro("name", &BoundKernels::name)
-        .def("dtables", &BoundKernels::dtables)
-        .def("adist", &BoundKernels::adist)
-        .def("encode", &BoundKernels::encode)
-        .def("lloyd_step", &BoundKernels::lloyd_step)
-        .def("pack", &BoundKernels::pack)
-        .def("unpack", &BoundKernels::unpack)
-        .def("relabel", &BoundKernels::relabel)
-        .def("scan", &BoundKernels::scan);
+        .def("dtables", &BoundKernels::dtables, exactly("queries"), exactly("codewords"), "dot"_a, exactly("tables"))
+        .def("adist", &BoundKernels::adist, exactly("table"), exactly("codes"), "threads"_a, exactly("distances"))
+        .def("encode", &BoundKernels::encode, exactly("vectors"), exactly("codewords"), "threads"_a, exactly("codes"))
+        .def("lloyd_step", &BoundKernels::lloyd_step, exactly("groups"), exactly("codewords"), "threads"_a, exactly("labels"),
+             exactly("sums"), exactly("counts"))
+        .def("pack", &BoundKernels::pack, "kind"_a, exactly("codes"), exactly("packed"))
+        .def("unpack", &BoundKernels::unpack, "kind"_a, exactly("packed"), exactly("codes"))
+        .def("relabel", &BoundKernels::relabel, exactly("labels"), exactly("codes"), exactly("renamed"))
+        .def("scan", &BoundKernels::scan, "chunks"_a, "kind"_a, exactly("tables"), "threads"_a, exactly("distances"),
+             exactly("rows"));
 }

@@ -18,7 +18,9 @@ __all__ = [
     "IndexLockedError",
     "IndexNotFoundError",
     "InvalidCodeError",
+    "InvalidFilterError",
     "InvalidIdError",
+    "InvalidPayloadError",
     "InvalidQuantizerError",
     "InvalidVectorError",
     "KernelError",
@@ -74,6 +76,14 @@ class InvalidCodeError(PQStoreError, ValueError):
 
 class InvalidIdError(PQStoreError, ValueError, TypeError):
     """An id cannot be an id of this index: wrong type, out of range, empty or too long."""
+
+
+class InvalidPayloadError(PQStoreError, ValueError, TypeError):
+    """A payload cannot be stored: not a map with str keys, a value that msgpack cannot carry, or too large."""
+
+
+class InvalidFilterError(PQStoreError, ValueError):
+    """A filter names an unknown operator or field, or compares what does not compare; the message names it."""
 
 
 class DuplicateIdError(PQStoreError, ValueError):

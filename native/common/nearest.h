@@ -74,8 +74,12 @@ class CodewordSearch {
     // operations whose magnitudes stay below ||c||^2 / 2 + ||x|| ||c|| <= 2 max ||c||^2 / 2 + ||x||^2 / 2. Twice for two
     // scores, twice again for safety. Not finite, or so large that a sum could overflow: infinity, nothing is sure.
     float slack(const float* x) const {
-        float norm = 0;
-        for (int64_t d = 0; d < Ds_; ++d) norm += x[d] * x[d];
+        float parts[4] = {};  // summed side by side
+        int64_t d = 0;
+        for (; d + 4 <= Ds_; d += 4)
+            for (int64_t i = 0; i < 4; ++i) parts[i] += x[d + i] * x[d + i];
+        for (; d < Ds_; ++d) parts[0] += x[d] * x[d];
+        const float norm = (parts[0] + parts[1]) + (parts[2] + parts[3]);
         const float magnitude = twice_largest_ + norm;  // the norm is not halved: more than makes up for its own rounding
         return magnitude < 1e37f ? magnitude * slack_factor_ : kInfinity;
     }

@@ -58,21 +58,32 @@ inline void dtables(const float* queries, int64_t n, const Codewords& codewords,
     }
 }
 
+// kM is M, so that the sum unrolls, or 0 for any M.
+template <int64_t kM>
+void adist_bytes(const float* table, const uint8_t* codes, int64_t n, int64_t any_M, float* distances) {
+    const int64_t M = kM ? kM : any_M;
+    for (int64_t i = 0; i < n; ++i, codes += M)
+        distances[i] = ordered_sum(M, [&](int64_t base, int64_t j) { return table[(base + j) * 256 + codes[base + j]]; });
+}
+
 template <typename Code>
 void adist_rows(const float* table, int64_t Ks, const Code* codes, int64_t n, int64_t M, float* distances) {
-    // A code of one byte cannot exceed a table of 256: no check then.
-    const bool always_inside = sizeof(Code) == 1 && Ks == 256;
-    for (int64_t i = 0; i < n; ++i) {
-        const Code* row = codes + i * M;
-        if (always_inside) {
-            distances[i] = ordered_sum(M, [&](int64_t base, int64_t j) { return table[(base + j) * 256 + row[base + j]]; });
-        } else {
-            distances[i] = ordered_sum(M, [&](int64_t base, int64_t j) {
-                const int64_t code = row[base + j];
-                return code < Ks ? table[(base + j) * Ks + code] : kInfinity;
-            });
+    if constexpr (sizeof(Code) == 1) {
+        // A code of one byte cannot exceed a table of 256: nothing to check.
+        if (Ks == 256) {
+            switch (M) {
+                case 8: return adist_bytes<8>(table, codes, n, M, distances);
+                case 16: return adist_bytes<16>(table, codes, n, M, distances);
+                case 32: return adist_bytes<32>(table, codes, n, M, distances);
+                default: return adist_bytes<0>(table, codes, n, M, distances);
+            }
         }
     }
+    for (int64_t i = 0; i < n; ++i, codes += M)
+        distances[i] = ordered_sum(M, [&](int64_t base, int64_t j) {
+            const int64_t code = codes[base + j];
+            return code < Ks ? table[(base + j) * Ks + code] : kInfinity;
+        });
 }
 
 inline void adist(const float* table, int64_t Ks, const CodeRows& rows, int threads, float* distances) {

@@ -2,15 +2,14 @@
 
 examples:
   pqstore info my-index
+  pqstore info my-index --format json
   pqstore info
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 
-from pqstore import Index, __version__, kernels
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
@@ -18,22 +17,31 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", metavar="INDEX", nargs="?", help="leave it out to see the program alone")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
-    report.rows(
-        [
-            ("pqstore", __version__),
-            ("kernel", f"{kernels.active().name} (available: {', '.join(kernels.available())})"),
-            ("threads", kernels.resolve_threads(None)),
-        ]
-    )
+    import dataclasses
+
+    from pqstore import Index, __version__, kernels
+
+    facts: dict[str, object] = {
+        "pqstore": __version__,
+        "kernel": kernels.active().name,
+        "kernels": kernels.available(),
+        "threads": kernels.resolve_threads(None),
+    }
     if options.index is not None:
         with Index.open(options.index, readonly=True) as index:
-            stats = index.stats()
-            report.rows([(field.name, _text(getattr(stats, field.name))) for field in dataclasses.fields(stats)])
+            facts |= dataclasses.asdict(index.stats())
+    if options.format == "json":
+        report.json(facts)
+    else:
+        report.rows((name, _text(value)) for name, value in facts.items())
     return 0
 
 
 def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

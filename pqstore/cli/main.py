@@ -6,15 +6,46 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from pqstore import __version__
-from pqstore.cli import add, build, info, remove, search, verify
+from pqstore.cli import (
+    add,
+    backup,
+    bench,
+    build,
+    compact,
+    completion,
+    export,
+    import_,
+    info,
+    recall,
+    remove,
+    repair,
+    search,
+    verify,
+)
 from pqstore.cli.report import Report
 from pqstore.errors import PQStoreError
 
 __all__ = ["main", "make_parser"]
 
-_VERBS = (build, add, search, remove, info, verify)
+# In the order in which `pqstore --help` lists them.
+_VERBS = (
+    build,
+    add,
+    remove,
+    search,
+    info,
+    verify,
+    compact,
+    backup,
+    repair,
+    export,
+    import_,
+    recall,
+    bench,
+    completion,
+)
 
 # Exit statuses: 0 done, 1 the answer is "no" (verify found problems), 2 an error, 130 interrupted.
 _ERROR, _INTERRUPTED = 2, 130
@@ -26,13 +57,32 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_ERROR, f"pqstore: {message} (see: {self.prog} --help)\n")
 
 
+class _Version(argparse.Action):
+    """Print the version; asked for only now, since it has to be read from the metadata of the package."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **named: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **named)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from pqstore import __version__
+
+        print(f"pqstore {__version__}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    parser = _Parser(prog="pqstore", description="A persistent, embedded, compressed vector index.")
-    parser.add_argument("--version", action="version", version=f"pqstore {__version__}")
+    parser = _Parser(
+        prog="pqstore",
+        description="A persistent, embedded, compressed vector index.",
+        epilog="pqstore VERB --help shows each verb with examples. Exit status: 0 done; 1 the answer is no (verify, "
+        "repair); 2 an error, told in one line; 130 interrupted.",
+    )
+    parser.add_argument("--version", action=_Version, default=argparse.SUPPRESS, help="show the version and exit")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for module in _VERBS:
-        name = module.__name__.rpartition(".")[2]
+        # `import` is a word of Python; its module carries a trailing underscore.
+        name = module.__name__.rpartition(".")[2].rstrip("_")
         # The first line of a verb's docstring is its summary, the rest its description and examples.
         summary, _, details = (module.__doc__ or "").partition("\n")
         verb = verbs.add_parser(
@@ -55,7 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace, Report], int] = options.run
     try:
-        return run(options, Report())
+        status = run(options, Report())
+        sys.stdout.flush()  # a full disk or a closed pipe is found here, not by the interpreter's exit
     except BrokenPipeError:
         # The reader of our output went away; nothing is left to be said to it, also not by the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,3 +118,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"pqstore {options.verb}: interrupted", file=sys.stderr)
         return _INTERRUPTED
+    return status

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
+from pqstore.index.originals import OriginalSpace
 from pqstore.kernels import CodeLayout, active, scan_labels
 from pqstore.quantizer import Metric, Quantizer
 
-__all__ = ["CodeSpace"]
+__all__ = ["CodeSpace", "RowBlock"]
 
 F32 = npt.NDArray[np.float32]
 Codes = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlock:
+    """Rows on their way into the store."""
+
+    codes: Codes
+    """Stored labels (n, M)."""
+    originals: npt.NDArray[np.uint8] | None = None
+    """uint8 (n, row_bytes), where the index stores originals."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def of(self, keep: npt.NDArray[np.bool_]) -> RowBlock:
+        """Some of the rows."""
+        return RowBlock(self.codes[keep], None if self.originals is None else self.originals[keep])
 
 
 class CodeSpace:
@@ -29,6 +48,7 @@ class CodeSpace:
         settings, arrays = quantizer.state()
         codewords = arrays["codewords"]
         self.quantizer = quantizer
+        self.originals: OriginalSpace | None = None
         self.metric = metric
         self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
         self.layout = CodeLayout(self.M, self.Ks)
@@ -54,6 +74,11 @@ class CodeSpace:
     def encode(self, vectors: F32, threads: int) -> Codes:
         """Vectors float32 (n, D) -> stored labels (n, M)."""
         return self.to_stored(self._coder.encode(vectors, threads=threads))
+
+    def prepare(self, vectors: F32, threads: int) -> RowBlock:
+        """Vectors float32 (n, D) as they are stored."""
+        originals = None if self.originals is None else self.originals.encode(vectors)
+        return RowBlock(self.encode(vectors, threads), originals)
 
     def to_stored(self, codes: Codes) -> Codes:
         """The quantizer's labels (n, M) -> stored labels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from types import TracebackType
@@ -12,16 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import NotTrainedError
+from pqstore.errors import InvalidIdError, NotTrainedError
+from pqstore.index.asynchronous import AsyncCalls
 from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
-from pqstore.index.code_space import CodeSpace
-from pqstore.index.ids import IdArray, IdType, as_id_batch
-from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks
+from pqstore.index.calibration import Calibration, keep_calibration
+from pqstore.index.code_space import CodeSpace, RowBlock
+from pqstore.index.ids import IdArray, IdType, as_id_batch, check_distinct
+from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks, update_payloads
+from pqstore.index.originals import OriginalKind, OriginalSpace, as_original_kind
 from pqstore.index.packing import CodePacking
-from pqstore.index.results import SearchResult
-from pqstore.index.settings import as_index_arguments, packing_of, read_space, record_of
+from pqstore.index.payload_input import PayloadShares, as_payload_batch
+from pqstore.index.recall import RecallReport
+from pqstore.index.records import ScrollPage, refuse_unknown
+from pqstore.index.results import RangeResult, SearchResult
+from pqstore.index.selection import select
+from pqstore.index.settings import as_fields, as_index_arguments, packing_of, read_space, record_of
 from pqstore.index.stats import IndexStats
-from pqstore.index.view import IndexView, SnapshotView, refuse_unknown
+from pqstore.index.view import IndexView, SnapshotView
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Durability, Problem, RepairReport, Store, repair
@@ -29,7 +36,7 @@ from pqstore.storage import Durability, Problem, RepairReport, Store, repair
 __all__ = ["Index"]
 
 
-class Index:
+class Index(AsyncCalls):
     """A persistent index of product-quantized vectors: a directory on disk, searched in place.
 
     Make one with `Index.create`, open one with `Index.open`. Every call that changes it is one transaction: when the
@@ -63,6 +70,9 @@ class Index:
         metric: Metric | None = None,
         durability: Durability = "full",
         bulk: bool = False,
+        *,
+        originals: OriginalKind | None = None,
+        fields: Iterable[str] = (),
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -76,6 +86,10 @@ class Index:
             bulk: Build under a temporary name without waiting for the disk, for a whole corpus at once. `publish`, or
                 the end of a ``with`` block without an exception, makes the index durable and gives it its name;
                 otherwise nothing is left of it.
+            originals: Also keep the vectors themselves, on disk beside the codes, for `rerank=` and `get`: "float32",
+                "float16", or "int8" (256 steps over the range of each vector: whole numbers that span at most 255 are
+                exact). None keeps codes only.
+            fields: Payload fields that get an index, for quick filters; more with `create_field_index`.
 
         Raises:
             NotTrainedError: the quantizer is not trained.
@@ -85,10 +99,24 @@ class Index:
         metric = as_index_arguments(quantizer, id_type, metric, durability)
         if not quantizer.is_trained:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
+        names = as_fields(fields)
+        kind = as_original_kind(originals)
         space = CodeSpace(quantizer, metric)
+        if kind is not None:
+            space.originals = OriginalSpace(kind, space.D)
         settings, arrays = record_of(space)
-        packing = CodePacking(space.layout)
-        return cls(Store.create(path, settings, arrays, packing, id_type=id_type, durability=durability, bulk=bulk))
+        store = Store.create(
+            path,
+            settings,
+            arrays,
+            CodePacking(space.layout),
+            id_type=id_type,
+            durability=durability,
+            row_bytes=0 if space.originals is None else space.originals.row_bytes,
+            bulk=bulk,
+            fields=names,
+        )
+        return cls(store)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
@@ -149,6 +177,17 @@ class Index:
         return self._store.id_type
 
     @property
+    def originals(self) -> OriginalKind | None:
+        """How vectors themselves are kept: "float32", "float16", "int8" or None."""
+        return None if self._space.originals is None else self._space.originals.kind
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Payload fields that have an index."""
+        with self._store.read() as snapshot:
+            return snapshot.catalog.fields
+
+    @property
     def readonly(self) -> bool:
         """Whether it was opened for reading only."""
         return self._store.readonly
@@ -169,7 +208,15 @@ class Index:
 
     # Changing it
 
-    def add(self, vectors: Any, ids: Any = None, on_conflict: str = "error", threads: int | None = None) -> IdArray:
+    def add(
+        self,
+        vectors: Any,
+        ids: Any = None,
+        on_conflict: str = "error",
+        threads: int | None = None,
+        *,
+        payloads: Any = None,
+    ) -> IdArray:
         """Encode vectors and add them, in one transaction.
 
         Args:
@@ -179,6 +226,9 @@ class Index:
             on_conflict: What to do when an id is in the index already: "error" adds nothing at all, "skip" keeps
                 the old vector, "replace" takes the new one.
             threads: Threads to encode with; None means all cores.
+            payloads: A dict or None for each vector: what comes back from `get` and searches, and what filters see.
+                Keys are str; values are maps, lists, str, 64-bit numbers, bool, None, bytes and datetimes with a time
+                zone (which come back in UTC). A replaced vector's payload goes with it.
 
         Returns:
             The ids of the vectors, in their order: int64 (n,), or dtype object holding str.
@@ -188,42 +238,64 @@ class Index:
             InvalidVectorError: NaN, infinity, or a value beyond float32, anywhere.
             InvalidIdError: ids of the wrong type, out of int64, empty or too long.
             DuplicateIdError: an id given twice, or, with on_conflict="error", in the index already.
+            InvalidPayloadError: a payload that cannot be stored; DimensionError when there are not as many as vectors.
             ReadOnlyError: the index was opened with readonly=True.
             StorageFullError: there is no room.
         """
         blocks, rows = blocks_of_vectors(vectors, self._space.D)
         thread_count = resolve_threads(threads)
-        encoded = (self._space.encode(block, thread_count) for block in blocks)
-        return self._append(encoded, rows, ids, on_conflict)
+        encoded = (self._space.prepare(block, thread_count) for block in blocks)
+        return self._append(encoded, rows, ids, on_conflict, payloads)
 
-    def add_codes(self, codes: Any, ids: Any = None, on_conflict: str = "error") -> IdArray:
+    def upsert(self, vectors: Any, ids: Any, *, payloads: Any = None, threads: int | None = None) -> IdArray:
+        """Add vectors, replacing those whose ids are in the index already: `add` with on_conflict="replace".
+
+        A replaced vector's payload is replaced too: without `payloads` it is gone.
+        """
+        if ids is None:
+            raise InvalidIdError("upsert needs ids: with automatic ids there is nothing to replace; use add")
+        return self.add(vectors, ids, "replace", threads, payloads=payloads)
+
+    def add_codes(self, codes: Any, ids: Any = None, on_conflict: str = "error", *, payloads: Any = None) -> IdArray:
         """Add vectors that are encoded already, in one transaction.
 
         Args:
             codes: Integers (n, M), each in 0 .. Ks - 1, as ``index.quantizer.encode`` gives them.
             ids: As for `add`.
             on_conflict: As for `add`.
+            payloads: As for `add`.
 
         Returns:
             As `add`.
 
         Raises:
             DimensionError, InvalidIdError, DuplicateIdError, ReadOnlyError, StorageFullError: as `add`.
-            TypeError, ValueError: codes that are not integers, or not in range.
+            TypeError, ValueError: codes that are not integers, or not in range; or the index stores originals, which
+                codes do not have.
         """
+        if self._space.originals is not None:
+            raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
         blocks, rows = blocks_of_codes(codes, self._space.M, self._space.Ks)
-        return self._append((self._space.to_stored(block) for block in blocks), rows, ids, on_conflict)
+        stored = (RowBlock(self._space.to_stored(block)) for block in blocks)
+        return self._append(stored, rows, ids, on_conflict, payloads)
 
-    def _append(self, blocks: Iterable[npt.NDArray[Any]], rows: int | None, ids: Any, on_conflict: str) -> IdArray:
+    def _append(
+        self, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any
+    ) -> IdArray:
         policy = as_on_conflict(on_conflict)
         id_type = self.id_type
         pairs = pair_blocks(blocks, ids, id_type, rows)
         added = [as_id_batch([], id_type)]
+        shares = PayloadShares(payloads, rows)
         # The first block, most often the only one, is checked and encoded before other writers have to wait.
         first = next(pairs, None)
         if first is not None:
             with self._store.write() as txn:
-                added.extend(append_block(txn, codes, share, id_type, policy) for codes, share in chain([first], pairs))
+                for block, names in chain([first], pairs):
+                    added.append(append_block(txn, block, names, shares.take(len(block)), id_type, policy))
+                shares.finish()
+        else:
+            shares.finish()
         return np.concatenate(added)
 
     def remove(self, ids: Any, missing: str = "error") -> int:
@@ -249,15 +321,120 @@ class Index:
                 refuse_unknown(batch, rows)
             return txn.kill(np.unique(rows[rows >= 0]))
 
+    def delete(self, where: Any = None, *, ids: Any = None) -> int:
+        """Remove the vectors that a filter finds, in one transaction.
+
+        Args:
+            where: As for `search`, and not empty.
+            ids: Only these of them (as `allow` of `search`).
+
+        Returns:
+            How many went.
+
+        Raises:
+            ValueError: neither was given, or the filter is empty, which would remove everything.
+            InvalidFilterError: as `search`.
+        """
+        if where is None and ids is None:
+            raise ValueError("delete needs a filter (where=) or ids")
+        if where is not None and not where:
+            raise ValueError("an empty filter would remove every vector")
+        with self._store.write() as txn:
+            selection = select(txn, self.id_type, where, ids)
+            assert selection is not None
+            return txn.kill(selection.rows())
+
+    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True) -> int:
+        """Change the payloads of vectors by id, in one transaction.
+
+        An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
+
+        Args:
+            ids: One id or several, each once.
+            payloads: One dict for all of them, or a sequence of one for each; None removes the payload.
+            merge: Whether keys that are not named keep their values; otherwise the payload is replaced.
+
+        Returns:
+            How many were changed.
+
+        Raises:
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            InvalidPayloadError, DimensionError: as `add`.
+        """
+        batch = as_id_batch(ids, self.id_type)
+        check_distinct(batch)
+        given = [payloads] * len(batch) if payloads is None or isinstance(payloads, Mapping) else payloads
+        changes = as_payload_batch(given, len(batch))
+        with self._store.write() as txn:
+            update_payloads(txn, batch, changes, merge=merge)
+        return len(batch)
+
+    def create_field_index(self, field: str) -> None:
+        """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
+        transaction. A field that has one already stays as it is.
+
+        Raises:
+            TypeError, ValueError: `field` is no name that a filter could use.
+        """
+        (name,) = as_fields(field)
+        with self._store.write() as txn:
+            txn.declare_field(name)
+
+    def calibrate(
+        self, sample_queries: Any, recall: float = 0.95, k: int = 10, threads: int | None = None
+    ) -> Calibration:
+        """Find how many candidates `rerank="auto"` needs, and keep that with the index.
+
+        Compares with exact search over all originals: some seconds for a million vectors and a hundred queries. Do it
+        again when the index has grown several times over.
+
+        Args:
+            sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
+            recall: Share of the true `k` nearest that a search is to find, above 0, at most 1.
+            k: What searches will ask for; for another k, "auto" takes candidates in proportion.
+
+        Raises:
+            ValueError: the index stores no originals, or is empty.
+        """
+        with self._view() as view:
+            found = view.calibration(sample_queries, recall, k, threads)
+        with self._store.write() as txn:
+            keep_calibration(txn, found)
+        return found
+
     # Asking it
 
-    def search(self, queries: Any, k: int = 10, threads: int | None = None) -> SearchResult:
-        """The k nearest vectors of each query, by asymmetric distance to their codes.
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Any = (),
+        explain: bool = False,
+    ) -> SearchResult:
+        """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
         Args:
             queries: Array-like (D,) for one query, (n, D) for several.
             k: How many to find, at least 1.
             threads: Threads to scan with; None means all cores. Results do not depend on it.
+            rerank: So many of the best by codes, at least k, are scored by their originals, and the k best of them
+                returned with exact distances. "auto" takes what `calibrate` found. Needs stored originals.
+            where: Only vectors whose payload fulfils this filter, as
+                ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
+                $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
+                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+            allow, deny: Only, or all but, these ids: a sequence, or an `IdSet` where many searches have the same. Ids
+                that are not in the index are passed over.
+            include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.
+            explain: Say how the filter was answered: the result is a `SearchHits` with a `plan`.
+
+        Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
         Returns:
             `SearchResult(ids, distances)`, nearest first; equal distances in the order the vectors were added.
@@ -265,11 +442,112 @@ class Index:
 
         Raises:
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.
-            ValueError, TypeError: k below 1, or not an integer.
+            ValueError, TypeError: k below 1, or not an integer; rerank below k, or without stored originals.
+            InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
+            InvalidIdError: `allow` or `deny` are no ids of this index.
             CorruptIndexError: a record that the search needs fails its checksum.
         """
         with self._view() as view:
-            return view.search(queries, k, threads)
+            return view.search(
+                queries,
+                k,
+                threads,
+                rerank=rerank,
+                where=where,
+                allow=allow,
+                deny=deny,
+                include=include,
+                explain=explain,
+            )
+
+    def range_search(
+        self,
+        queries: Any,
+        radius: float,
+        *,
+        limit: int | None = None,
+        threads: int | None = None,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> RangeResult:
+        """All vectors within a radius of each query.
+
+        Args:
+            queries: Array-like (D,) for one query, (n, D) for several.
+            radius: Squared distance for "l2": those at most so far are found. Inner product for "dot" and "cosine":
+                those with at least so much.
+            limit: At most so many a query, the nearest; None: all.
+            rerank: Take so many of the best by codes, and of them those that are within the radius by their originals,
+                with exact distances. "auto" takes what `calibrate` found for a single neighbour.
+            threads, where, allow, deny: As for `search`.
+
+        Returns:
+            `RangeResult(ids, distances)`, nearest first: two arrays for one query, two lists of arrays for several.
+
+        Raises:
+            ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
+        """
+        with self._view() as view:
+            return view.range_search(
+                queries, radius, limit=limit, threads=threads, rerank=rerank, where=where, allow=allow, deny=deny
+            )
+
+    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+        """Vectors by id: a `Record` for one id, a list of them for several.
+
+        Args:
+            ids: One id or a sequence.
+            include: Which of "payload" and "vector" to read. The vector is the original where the index stores
+                them (to the precision they are stored with), else what the code describes.
+            missing: "error", or "ignore", which gives None for ids that are not in the index.
+
+        Raises:
+            UnknownIdError: an id is not in the index, with missing="error".
+        """
+        with self._view() as view:
+            return view.get(ids, include=include, missing=missing)
+
+    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+        """How many vectors a filter finds; arguments as for `search`."""
+        with self._view() as view:
+            return view.count(where, allow=allow, deny=deny)
+
+    def scroll(
+        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+    ) -> ScrollPage:
+        """Records page by page, oldest first.
+
+        Example: ``page = index.scroll(limit=50)``, then ``index.scroll(limit=50, after=page.after)`` until `after` is
+        None. What is added or updated meanwhile comes at the end; take a `snapshot` for pages of one state.
+
+        Args:
+            where: As for `search`; None: all.
+            limit: Records a page.
+            after: The `after` of the page before; None: from the start.
+            include: "payload", "vector", as for `get`.
+        """
+        with self._view() as view:
+            return view.scroll(where, limit=limit, after=after, include=include)
+
+    def recall_report(
+        self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
+    ) -> RecallReport:
+        """Compare searches with exact search over the originals: recall@1/10/100, time, bytes; printed unless `quiet`.
+
+        Args:
+            queries: Array-like (n, D).
+            rerank: Numbers of candidates to try, beside searching by codes alone.
+
+        Raises:
+            ValueError: the index stores no originals, or is empty.
+        """
+        with self._view() as view:
+            report = view.recall_report(queries, rerank, threads)
+        if not quiet:
+            print(report)
+        return report
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """The codes of vectors by id, in the quantizer's labels: (n, M), or (M,) for one id.
@@ -353,6 +631,52 @@ class Index:
             StorageFullError: there is no room.
         """
         self._store.backup(path)
+
+    # To Faiss and back: done by the room above, which is imported when it is asked for
+
+    def to_faiss(self, path: str | os.PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
+        """The index as a Faiss ``IndexIDMap2`` over the same codes; its search returns our ids and distances.
+
+        Args:
+            path: Write an index file there, in blocks of bounded memory and without Faiss; None builds it in memory.
+            mapping: Faiss knows no str ids. Give an empty list: the rows are numbered, and ``mapping[number]`` becomes
+                the id. With `path`, the ids go to ``<path>.ids.jsonl`` in any case.
+
+        Returns:
+            The Faiss index, or None when it was written to `path`.
+
+        Raises:
+            MissingDependencyError: `path` is None and Faiss is not installed (``pip install pqstore[faiss]``).
+            InvalidIdError: str ids, and nowhere to put them.
+            UnsupportedIndexError: more than 65,536 codewords.
+        """
+        from pqstore.interop.faiss import export_index  # noqa: PLC0415
+
+        return export_index(self, path, mapping)
+
+    @staticmethod
+    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None) -> Index:
+        """Make an index at `path` with the codes, ids and metric of a Faiss index.
+
+        Args:
+            path: The directory to make; it appears when the index is whole.
+            source: An ``IndexPQ``, ``IndexPQFastScan``, ``IndexPreTransform`` with a rotation, ``IndexIDMap`` or
+                ``IndexIDMap2`` around them, or the base of an ``IndexRefine``; or the path of such an index file,
+                which is read in blocks and without Faiss.
+            ids: One id a row, instead of those of `source`.
+
+        Returns:
+            The open index.
+
+        Raises:
+            IndexExistsError: something is at `path` already.
+            UnsupportedIndexError: an index of another type.
+            CorpusFileError: the file is damaged.
+            DuplicateIdError: an id occurs twice.
+        """
+        from pqstore.interop.faiss import import_index  # noqa: PLC0415
+
+        return import_index(path, source, ids)
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:

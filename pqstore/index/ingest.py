@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
-import numpy.typing as npt
 
-from pqstore.errors import DimensionError, DuplicateIdError
+from pqstore.errors import DimensionError, DuplicateIdError, InvalidPayloadError
+from pqstore.index.code_space import RowBlock
 from pqstore.index.ids import IdArray, IdType, as_id_batch, automatic_names, check_distinct, is_single_id
+from pqstore.index.payload_input import PayloadBatch
+from pqstore.index.records import refuse_unknown
 from pqstore.storage import WriteTransaction
 
-__all__ = ["OnConflict", "append_block", "as_on_conflict", "pair_blocks"]
+__all__ = ["OnConflict", "append_block", "as_on_conflict", "pair_blocks", "update_payloads"]
 
 OnConflict = Literal["error", "skip", "replace"]
 
@@ -29,9 +31,14 @@ def as_on_conflict(value: str) -> OnConflict:
 
 
 def append_block(
-    txn: WriteTransaction, codes: npt.NDArray[Any], ids: IdArray | None, id_type: IdType, on_conflict: OnConflict
+    txn: WriteTransaction,
+    block: RowBlock,
+    ids: IdArray | None,
+    payloads: PayloadBatch | None,
+    id_type: IdType,
+    on_conflict: OnConflict,
 ) -> IdArray:
-    """Append stored codes (n, M) under `ids` (distinct; None: automatic) and return the ids given to the rows.
+    """Append rows under `ids` (distinct; None: automatic) and return the ids given to the rows.
 
     With "skip" the ids that are in the index already keep their rows; they are in the result all the same, so that
     it always lines up with the input.
@@ -41,9 +48,9 @@ def append_block(
     """
     if ids is None:
         if id_type == "int64":
-            _, given = txn.append(codes)
+            _, given = txn.append(block.codes, None, block.originals, payloads)
             return given
-        ids = automatic_names(len(codes))
+        ids = automatic_names(len(block))
     else:
         rows = txn.rows_of(ids)
         present = rows >= 0
@@ -53,15 +60,18 @@ def append_block(
             elif on_conflict == "replace":
                 txn.kill(rows[present])
             else:
-                txn.append(codes[~present], ids[~present])
+                new = block.of(~present)
+                if payloads is not None:
+                    payloads = [payload for payload, old in zip(payloads, present.tolist(), strict=True) if not old]
+                txn.append(new.codes, ids[~present], new.originals, payloads)
                 return ids
-    txn.append(codes, ids)
+    txn.append(block.codes, ids, block.originals, payloads)
     return ids
 
 
 def pair_blocks(
-    blocks: Iterable[npt.NDArray[Any]], ids: Any, id_type: IdType, rows: int | None
-) -> Iterator[tuple[npt.NDArray[Any], IdArray | None]]:
+    blocks: Iterable[RowBlock], ids: Any, id_type: IdType, rows: int | None
+) -> Iterator[tuple[RowBlock, IdArray | None]]:
     """Blocks of vectors, each with its share of the ids.
 
     `rows` is the number of vectors where it is known beforehand: then the ids are checked as one batch before the
@@ -108,3 +118,24 @@ def _refuse_present(ids: IdArray) -> None:
         f"{len(ids)} ids are in the index already: {shown}{more}; nothing was added. "
         "Pass on_conflict='replace' or 'skip' to decide for all of them"
     )
+
+
+def update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
+    """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
+
+    Raises:
+        UnknownIdError: an id is not in the index.
+    """
+    rows = txn.rows_of(ids)
+    refuse_unknown(ids, rows)
+    payloads = list(changes)
+    for at, payload in enumerate(payloads):
+        if payload is not None and not isinstance(payload, Mapping):
+            raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
+    if merge:
+        old = txn.payloads_of(rows)
+        payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
+    codes = txn.codes_of(rows)
+    originals = txn.originals_of(rows) if txn.shape.identity.row_bytes else None
+    txn.kill(rows)
+    txn.append(codes, ids, originals, payloads)

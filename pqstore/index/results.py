@@ -1,23 +1,79 @@
-"""What a search gives back."""
+"""What searches give back."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SearchResult"]
+__all__ = ["RangeResult", "Record", "SearchHits", "SearchPlan", "SearchResult"]
 
 
 class SearchResult(NamedTuple):
     """Nearest first; unpacks as ``ids, distances = index.search(...)``.
 
     One query of shape (D,) gives arrays of shape (k,), queries of shape (n, D) give (n, k). Where fewer than k rows are
-    live, the rest is id -1 (or None, with str ids) and distance +inf (-inf for "dot" and "cosine").
+    live, or allowed, the rest is id -1 (or None, with str ids) and distance +inf (-inf for "dot" and "cosine").
     """
 
     ids: npt.NDArray[Any]
     """int64, or dtype object holding str."""
     distances: npt.NDArray[np.float32]
     """Squared distances for "l2"; inner products for "dot" and "cosine"."""
+
+
+class SearchHits(SearchResult):
+    """A `SearchResult` with what was asked for by ``include=`` and ``explain=``; it unpacks in the same way."""
+
+    payloads: list[Any] | None = None
+    """With include "payload": one dict or None a hit, in lists shaped as `ids`."""
+    vectors: npt.NDArray[np.float32] | None = None
+    """With include "vector": (k, D) or (n, k, D); the original where it is stored, else as the code describes it. NaN
+    where there is no hit."""
+    plan: SearchPlan | None = None
+    """With explain=True."""
+
+
+class RangeResult(NamedTuple):
+    """Everything within a radius, nearest first; unpacks as ``ids, distances = index.range_search(...)``.
+
+    One query of shape (D,) gives two arrays of some length; queries of shape (n, D) give two lists of n arrays.
+    """
+
+    ids: Any
+    distances: Any
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a search went about its filter."""
+
+    method: str
+    """ "scan": the codes of all rows; "masked scan": those of chunks with an allowed row; "gather": only the codes of
+    allowed rows; "empty": nothing was allowed."""
+    stored_rows: int
+    allowed_rows: int
+    chunks_read: int
+    chunks_skipped: int
+    """Segments, and chunks of the tail, without an allowed row: not read."""
+    indexed_fields: tuple[str, ...]
+    """Fields of the filter that were answered by their index."""
+    scanned_fields: tuple[str, ...]
+    """Fields of the filter for which payloads were read one by one; `create_field_index` makes that quick."""
+    payloads_read: int
+    rerank: int | None
+    """Candidates a query that were scored by their originals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A vector of the index, as `Index.get` gives it."""
+
+    id: Any
+    payload: dict[str, Any] | None
+    vector: npt.NDArray[np.float32] | None
+    """float32 (D,): the original where the index stores them, as precisely as it does; else decoded from the code."""
+    is_original: bool
+    """Whether `vector` is an original."""

@@ -1,78 +1,194 @@
-"""Top-k search over the chunks of a snapshot: tables, scan, rows to ids."""
+"""Top-k search over a snapshot: arguments, tables, scan or gather, exact scores, rows to ids."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.index.calibration import calibrated_rerank
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType
-from pqstore.index.results import SearchResult
+from pqstore.index.rerank import ExactScorer
+from pqstore.index.results import SearchHits, SearchPlan, SearchResult
+from pqstore.index.selection import Selection, select
 from pqstore.kernels import CodeChunk, active, resolve_threads
 from pqstore.quantizer import as_queries
 from pqstore.storage import Snapshot
 
-__all__ = ["search_chunks"]
+__all__ = [
+    "Question",
+    "as_count",
+    "as_include",
+    "as_rerank",
+    "gathers",
+    "nearest_rows",
+    "original_vectors",
+    "rows_to_ids",
+    "search",
+]
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
 # Tables held at a time: bounds the memory of a batch whatever its length.
 _TABLE_BYTES = 32 << 20
+# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/answers_filters.py),
+# above all for a filter that is used again: its codes are kept, up to so many bytes.
+_GATHER_COST = 20
+_GATHER_BYTES = 8 << 20
+_INCLUDABLE = ("payload", "vector")
 
 
-def search_chunks(
-    snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, k: int, threads: int | None
-) -> SearchResult:
-    """Check the arguments, then scan; see `pqstore.Index.search`."""
-    k = _as_k(k)
-    thread_count = resolve_threads(threads)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a search is asked beyond its queries; arguments as of `pqstore.Index.search`."""
+
+    k: Any = 10
+    threads: int | None = None
+    rerank: Any = None
+    where: Any = None
+    allow: Any = None
+    deny: Any = None
+    include: Any = ()
+    explain: bool = False
+
+
+def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, question: Question) -> SearchResult:
+    """Check the arguments, then search; see `pqstore.Index.search`."""
+    k = as_count(question.k, "k")
+    threads = resolve_threads(question.threads)
+    include = as_include(question.include)
     batch, single = as_queries(queries, space.D)
-    distances, rows = _scan_batches(snapshot, space, batch, k, thread_count)
-    ids = _ids_of_rows(snapshot, rows, id_type)
+    rerank = as_rerank(snapshot, space, question.rerank, k)
+    selection = select(snapshot, id_type, question.where, question.allow, question.deny)
+    distances, rows = nearest_rows(snapshot, space, batch, rerank or k, threads, selection)
+    if rerank is not None:
+        assert space.originals is not None
+        distances, rows = ExactScorer(snapshot, space.originals, space.metric, batch).best(rows, k)
+    ids = rows_to_ids(snapshot, rows, id_type)
     if single:
-        return SearchResult(ids[0], distances[0])
-    return SearchResult(ids, distances)
+        ids, distances, rows = ids[0], distances[0], rows[0]
+    if not include and not question.explain:
+        return SearchResult(ids, distances)
+    hits = SearchHits(ids, distances)
+    if "payload" in include:
+        hits.payloads = _payloads(snapshot, rows)
+    if "vector" in include:
+        hits.vectors = _vectors(snapshot, space, rows)
+    if question.explain:
+        hits.plan = _explain(snapshot, space, selection, rerank)
+    return hits
 
 
-def _as_k(k: int) -> int:
+# -- arguments -------------------------------------------------------------------------------------------------------
+
+
+def as_count(value: Any, name: str) -> int:
+    """A whole number of at least 1."""
     try:
-        count = operator.index(k)
+        count = operator.index(value)
     except TypeError as error:
-        raise TypeError(f"k must be an integer, got {type(k).__name__}") from error
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from error
     if count < 1:
-        raise ValueError(f"k must be at least 1, got {count}")
+        raise ValueError(f"{name} must be at least 1, got {count}")
     return count
 
 
-def _scan_batches(snapshot: Snapshot, space: CodeSpace, queries: F32, k: int, threads: int) -> tuple[F32, I64]:
-    """Distances float32 (n, k), in the sign of the metric, and rows int64 (n, k)."""
+def as_rerank(snapshot: Snapshot, space: CodeSpace, rerank: Any, k: int) -> int | None:
+    """How many candidates are scored exactly; None: none."""
+    if rerank is None:
+        return None
+    if space.originals is None:
+        raise ValueError(
+            "rerank needs the original vectors, which this index does not store: create it with originals='float16'"
+        )
+    if isinstance(rerank, str):
+        if rerank != "auto":
+            raise ValueError(f"rerank must be a number, 'auto' or None, got {rerank!r}")
+        return calibrated_rerank(snapshot, k)
+    if isinstance(rerank, bool):
+        raise TypeError("rerank is the number of candidates to score exactly, or 'auto': got a bool")
+    count = as_count(rerank, "rerank")
+    if count < k:
+        raise ValueError(f"rerank must be at least k = {k}, got {count}: the k best come from the reranked ones")
+    return count
+
+
+def as_include(include: Any) -> frozenset[str]:
+    names = (include,) if isinstance(include, str) else include
+    if not isinstance(names, Iterable):
+        raise TypeError(f"include must be a sequence of names, got {type(include).__name__}")
+    chosen = frozenset(names)
+    if not chosen <= set(_INCLUDABLE):
+        raise ValueError(f"include may name {', '.join(_INCLUDABLE)}, got {sorted(map(str, chosen))}")
+    return chosen
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def nearest_rows(
+    snapshot: Snapshot, space: CodeSpace, queries: F32, k: int, threads: int, selection: Selection | None
+) -> tuple[F32, I64]:
+    """The k nearest by codes: distances float32 (n, k), in the sign of the metric, and rows int64 (n, k), padded."""
     padding = np.float32(-np.inf if space.larger_is_nearer else np.inf)
     distances = np.full((len(queries), k), padding, dtype=np.float32)
     rows = np.full((len(queries), k), -1, dtype=np.int64)
     # More than the live rows cannot be found: the scan is not asked to keep room for them.
-    found = min(k, snapshot.live_rows)
-    if found == 0:
+    found = min(k, snapshot.live_rows if selection is None else selection.count)
+    if found == 0 or len(queries) == 0:
         return distances, rows
-    # The same fields, named in the room that each belongs to.
-    chunks = cast(Sequence[CodeChunk], snapshot.chunks())
     table_bytes = 4 * space.M * space.layout.table_size
     step = max(1, _TABLE_BYTES // table_bytes)
+    gathered = None
+    if selection is not None and gathers(snapshot, space, selection):
+        gathered = selection.rows(), selection.codes(snapshot)
+    chunks: Sequence[CodeChunk] = ()
+    if gathered is None:
+        # The same fields, named in the room that each belongs to.
+        chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
     for start in range(0, len(queries), step):
         tables = space.scan_tables(queries[start : start + step])
-        nearest, nearest_rows = active().scan(chunks, space.layout, tables, found, threads)
+        if gathered is None:
+            nearest, nearest_rows_ = active().scan(chunks, space.layout, tables, found, threads)
+        else:
+            nearest, nearest_rows_ = _least_of(tables, *gathered, found, threads)
         if space.larger_is_nearer:
             np.negative(nearest, out=nearest)
         distances[start : start + step, :found] = nearest
-        rows[start : start + step, :found] = nearest_rows
+        rows[start : start + step, :found] = nearest_rows_
     return distances, rows
 
 
-def _ids_of_rows(snapshot: Snapshot, rows: I64, id_type: IdType) -> IdArray:
+def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
+    """Whether so few rows are allowed that their codes are better fetched one by one."""
+    few = selection.count * _GATHER_COST <= snapshot.total_rows
+    return few and selection.count * space.M <= _GATHER_BYTES
+
+
+def _least_of(tables: F32, rows: I64, codes: npt.NDArray[Any], k: int, threads: int) -> tuple[F32, I64]:
+    """The k least of these rows for each table, by (distance, row); there are at least k."""
+    distances = np.empty((len(tables), k), dtype=np.float32)
+    found = np.empty((len(tables), k), dtype=np.int64)
+    for q, table in enumerate(tables):
+        every = active().adist(table, codes, threads)
+        chosen = np.arange(len(every))
+        if k < len(every):
+            chosen = np.flatnonzero(every <= np.partition(every, k - 1)[k - 1])
+        chosen = chosen[np.lexsort((rows[chosen], every[chosen]))][:k]
+        distances[q], found[q] = every[chosen], rows[chosen]
+    return distances, found
+
+
+# -- answers ---------------------------------------------------------------------------------------------------------
+
+
+def rows_to_ids(snapshot: Snapshot, rows: I64, id_type: IdType) -> IdArray:
     """The ids of rows of any shape; -1 becomes the id that stands for none."""
     known = rows >= 0
     if known.all():
@@ -82,3 +198,42 @@ def _ids_of_rows(snapshot: Snapshot, rows: I64, id_type: IdType) -> IdArray:
     )
     ids[known] = snapshot.ids_of(rows[known])
     return ids
+
+
+def original_vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:
+    """Vectors of rows that exist, float32 (n, D): originals where they are stored, else decoded from codes."""
+    if space.originals is not None:
+        return space.originals.decode(snapshot.originals_of(rows))
+    return space.quantizer.decode(space.from_stored(snapshot.codes_of(rows)))
+
+
+def _payloads(snapshot: Snapshot, rows: I64) -> list[Any]:
+    if rows.ndim > 1:
+        return [_payloads(snapshot, part) for part in rows]
+    known = iter(snapshot.payloads_of(rows[rows >= 0]))
+    return [next(known) if row >= 0 else None for row in rows.tolist()]
+
+
+def _vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:
+    vectors = np.full((*rows.shape, space.D), np.nan, dtype=np.float32)
+    vectors[rows >= 0] = original_vectors(snapshot, space, rows[rows >= 0])
+    return vectors
+
+
+def _explain(snapshot: Snapshot, space: CodeSpace, selection: Selection | None, rerank: int | None) -> SearchPlan:
+    chunks = len(snapshot.chunks())
+    if selection is None:
+        return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, chunks, 0, (), (), 0, rerank)
+    method = "gather" if gathers(snapshot, space, selection) else "masked scan"
+    read = len(selection.masks)
+    return SearchPlan(
+        method=method if selection.count else "empty",
+        stored_rows=snapshot.total_rows,
+        allowed_rows=selection.count,
+        chunks_read=read,
+        chunks_skipped=chunks - read,
+        indexed_fields=selection.indexed,
+        scanned_fields=selection.scanned,
+        payloads_read=selection.payloads_read,
+        rerank=rerank,
+    )

@@ -9,13 +9,15 @@ import numpy as np
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.originals import OriginalSpace
 from pqstore.index.packing import CodePacking
 from pqstore.kernels import CodeLayout
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Store
 
-__all__ = ["as_index_arguments", "packing_of", "read_space", "record_of"]
+__all__ = ["as_fields", "as_index_arguments", "packing_of", "read_space", "record_of"]
 
+MAX_FIELD_BYTES = 1024
 METRICS = ("l2", "dot", "cosine")
 
 
@@ -39,10 +41,27 @@ def as_index_arguments(quantizer: Quantizer, id_type: str, metric: Metric | None
     return metric
 
 
+def as_fields(fields: Any) -> tuple[str, ...]:
+    """Names of payload fields to index, without repetition.
+
+    Raises:
+        TypeError, ValueError: no names, or one that a filter could not name.
+    """
+    names = (fields,) if isinstance(fields, str) else tuple(fields)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"fields are names (str), got {type(name).__name__}")
+        if not name or name.startswith("$") or len(name.encode(errors="replace")) > MAX_FIELD_BYTES:
+            raise ValueError(f"a field has 1 to {MAX_FIELD_BYTES} bytes and does not begin with '$', got {name[:80]!r}")
+    return tuple(dict.fromkeys(names))
+
+
 def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Settings and arrays from which `read_space` makes the same code space again."""
     quantizer_settings, arrays = space.quantizer.state()
-    settings = {"metric": space.metric, "quantizer": quantizer_settings}
+    settings: dict[str, Any] = {"metric": space.metric, "quantizer": quantizer_settings}
+    if space.originals is not None:
+        settings["originals"] = space.originals.kind
     if space.labels is not None:
         arrays = {**arrays, "labels": space.labels}
     return settings, arrays
@@ -69,7 +88,15 @@ def read_space(store: Store) -> CodeSpace:
         raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
     if packing_of(settings).layout.kind == "block8":
         _check_labels(labels, quantizer, store)
-    return CodeSpace(quantizer, settings["metric"], labels)
+    space = CodeSpace(quantizer, settings["metric"], labels)
+    if settings.get("originals") is not None:
+        space.originals = OriginalSpace(settings["originals"], space.D)
+        if space.originals.row_bytes != store.row_bytes:
+            raise CorruptIndexError(
+                f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
+                f"but {space.originals.kind} of D = {space.D} takes {space.originals.row_bytes}"
+            )
+    return space
 
 
 def _check_labels(labels: np.ndarray[Any, Any] | None, quantizer: Quantizer, store: Store) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import UnknownIdError
+from pqstore.index.calibration import Calibration
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdArray, IdType, as_id_batch, is_single_id
-from pqstore.index.results import SearchResult
-from pqstore.index.search import search_chunks
+from pqstore.index.ranges import range_search
+from pqstore.index.recall import RecallReport, measure_calibration, recall_report
+from pqstore.index.records import ScrollPage, get_records, refuse_unknown, scroll
+from pqstore.index.results import RangeResult, SearchResult
+from pqstore.index.search import Question, search
+from pqstore.index.selection import select
 from pqstore.storage import Snapshot
 
 __all__ = ["IndexView", "SnapshotView"]
@@ -48,9 +52,61 @@ class IndexView:
         for block in self._snapshot.iter_ids():
             yield from block.tolist()
 
-    def search(self, queries: Any, k: int = 10, threads: int | None = None) -> SearchResult:
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Any = (),
+        explain: bool = False,
+    ) -> SearchResult:
         """As `Index.search`, in this state."""
-        return search_chunks(self._snapshot, self._space, self._id_type, queries, k, threads)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        return search(self._snapshot, self._space, self._id_type, queries, question)
+
+    def range_search(
+        self,
+        queries: Any,
+        radius: float,
+        *,
+        limit: int | None = None,
+        threads: int | None = None,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> RangeResult:
+        """As `Index.range_search`, in this state."""
+        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        return range_search(self._snapshot, self._space, self._id_type, queries, radius, limit, question)
+
+    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+        """As `Index.get`, in this state."""
+        return get_records(self._snapshot, self._space, self._id_type, ids, include, missing)
+
+    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+        """As `Index.count`, in this state."""
+        selection = select(self._snapshot, self._id_type, where, allow, deny)
+        return len(self) if selection is None else selection.count
+
+    def scroll(
+        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+    ) -> ScrollPage:
+        """As `Index.scroll`, in this state."""
+        return scroll(self._snapshot, self._space, where, limit, after, include)
+
+    def calibration(self, queries: Any, recall: float, k: int, threads: int | None) -> Calibration:
+        """What `Index.calibrate` would find, in this state."""
+        return measure_calibration(self._snapshot, self._space, queries, recall, k, threads)
+
+    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+        """As `Index.recall_report`, in this state."""
+        return recall_report(self._snapshot, self._space, self._id_type, queries, rerank, threads)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""
@@ -82,6 +138,10 @@ class SnapshotView(IndexView):
     While it is open, the disk space of rows removed since cannot be reused.
     """
 
+    def __init__(self, snapshot: Snapshot, space: CodeSpace, id_type: IdType) -> None:
+        super().__init__(snapshot, space, id_type)
+        snapshot.pin_originals()
+
     def close(self) -> None:
         """Let go of the state; closing twice is allowed."""
         self._snapshot.close()
@@ -93,12 +153,3 @@ class SnapshotView(IndexView):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def refuse_unknown(ids: IdArray, rows: npt.NDArray[np.int64]) -> None:
-    """Raise `UnknownIdError` when a row is -1, naming the ids it stands for."""
-    unknown = ids[rows < 0]
-    if len(unknown):
-        shown = ", ".join(repr(value) for value in unknown[:5].tolist())
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise UnknownIdError(f"{len(unknown)} of {len(ids)} ids are not in the index: {shown}{more}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pqstore.errors import InvalidQuantizerError
 from pqstore.quantizer import OPQ, PQ
@@ -67,26 +68,69 @@ class _OPQRecord:
     kind = "OPQ"
 
 
-def _array(type_: Any, shape: Any, typecode: Any) -> Any:
+# numpy.ndarray and the types of codes, as a pickle names them: arguments, nothing to call.
+_NAME_ONLY = object()
+
+
+class _DTypeRecord:
+    """A pickled dtype of numbers. NumPy's own can be brought out of order by a crafted state."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = True) -> None:
+        del align, copy
+        if not isinstance(code, str) or code not in _NUMBER_CODES:
+            raise InvalidQuantizerError(f"the pickle holds an array of {code!r}, not of numbers")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 2 or state[1] not in ("<", ">", "|", "="):
+            raise InvalidQuantizerError("the pickle describes a dtype in a way that NumPy does not")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+_NUMBER_CODES = [f"{kind}{size}" for kind in "iuf" for size in (1, 2, 4, 8)]
+_NUMBER_CODES.remove("f1")
+
+
+class _ArrayRecord:
+    """A pickled array."""
+
+    array: npt.NDArray[Any]
+
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise InvalidQuantizerError("the pickle describes an array in a way that NumPy does not")
+        _, shape, dtype, fortran, data = state
+        self.fill(data, dtype, shape, "F" if fortran else "C")
+
+    def fill(self, data: Any, dtype: Any, shape: Any, order: Any) -> None:
+        whole = isinstance(shape, tuple) and all(isinstance(size, int) and size >= 0 for size in shape)
+        if not whole or not isinstance(dtype, _DTypeRecord) or order not in ("C", "F"):
+            raise InvalidQuantizerError("the pickle describes an array in a way that NumPy does not")
+        if not isinstance(data, (bytes, bytearray, pickle.PickleBuffer)):
+            raise InvalidQuantizerError(f"the pickle holds an array of {type(data).__name__}, not of numbers")
+        # A size that does not fit the shape is an error of reshape: nothing is allocated by what the shape says.
+        self.array = np.frombuffer(memoryview(data), dtype=dtype.dtype).reshape(shape, order=order)
+
+
+def _array(type_: Any, shape: Any, typecode: Any) -> _ArrayRecord:
     """The empty array that every pickled array begins with; its state comes later."""
-    if type_ is not np.ndarray or shape != (0,) or typecode not in (b"b", "b"):
+    if type_ is not _NAME_ONLY or shape != (0,) or typecode not in (b"b", "b"):
         raise InvalidQuantizerError("the pickle makes an array in a way that NumPy does not")
-    return np.ndarray((0,), dtype=np.int8)
+    return _ArrayRecord()
+
+
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> _ArrayRecord:
+    """An array of a pickle of protocol 5."""
+    record = _ArrayRecord()
+    record.fill(buffer, dtype, shape, order)
+    return record
 
 
 def _scalar(dtype: Any, data: Any = None) -> Any:
-    """A NumPy scalar, of numbers only."""
-    if not isinstance(dtype, np.dtype) or dtype.kind not in "iufb" or not isinstance(data, (bytes, str)):
+    """A NumPy number, as a number of Python."""
+    if not isinstance(dtype, _DTypeRecord) or not isinstance(data, bytes):
         raise InvalidQuantizerError("the pickle holds a scalar that is no number")
-    raw = data.encode("latin1") if isinstance(data, str) else data
-    return np.frombuffer(raw, dtype=dtype, count=1)[0]
-
-
-def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any) -> Any:
-    """An array of a pickle of protocol 5."""
-    if not isinstance(dtype, np.dtype) or dtype.hasobject or order not in ("C", "F"):
-        raise InvalidQuantizerError("the pickle makes an array in a way that NumPy does not")
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order=order)
+    return np.frombuffer(data, dtype=dtype.dtype, count=1)[0].item()
 
 
 def _encode(text: Any, encoding: Any) -> bytes:
@@ -102,9 +146,9 @@ class _Restricted(pickle.Unpickler):
     _ADMITTED = {  # noqa: RUF012 # constant
         ("nanopq.pq", "PQ"): _PQRecord,
         ("nanopq.opq", "OPQ"): _OPQRecord,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        **{("numpy", name): getattr(np, name) for name in ("uint8", "uint16", "uint32")},
+        ("numpy", "ndarray"): _NAME_ONLY,
+        ("numpy", "dtype"): _DTypeRecord,
+        **{("numpy", name): _NAME_ONLY for name in ("uint8", "uint16", "uint32")},
         **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
         **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
         **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
@@ -128,6 +172,10 @@ def _blank(cls: Any, base: Any, state: Any) -> Any:
     return cls()
 
 
+def _plain(value: Any) -> Any:
+    return getattr(value, "array", None) if isinstance(value, _ArrayRecord) else value
+
+
 def _from_attributes(kind: str, attributes: dict[str, Any]) -> PQ | OPQ:
     inner = attributes if kind == "PQ" else getattr(attributes.get("pq"), "__dict__", None)
     if inner is None or not {"M", "Ks", "codewords"} <= inner.keys():
@@ -138,9 +186,9 @@ def _from_attributes(kind: str, attributes: dict[str, Any]) -> PQ | OPQ:
         made.verbose = inner.get("verbose", False) is True
         # Copies: theirs may be changed later. float64 codewords, from older versions, are rounded.
         if inner["codewords"] is not None:
-            made.codewords = np.array(inner["codewords"])
+            made.codewords = np.array(_plain(inner["codewords"]))
         if isinstance(made, OPQ) and attributes.get("R") is not None:
-            made.R = attributes["R"]
+            made.R = _plain(attributes["R"])
     except (ValueError, TypeError) as error:
         raise InvalidQuantizerError(f"the {kind} of nanopq contradicts itself: {error}") from error
     return made

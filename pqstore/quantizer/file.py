@@ -93,7 +93,7 @@ def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...] | None, 
             npy_version = npy.read_magic(stream)
             header = npy.read_array_header_1_0 if npy_version == (1, 0) else npy.read_array_header_2_0
             found, fortran, dtype = header(stream)
-        except ValueError as error:
+        except Exception as error:  # NumPy's parser raises nearly anything over damaged bytes
             raise InvalidQuantizerError(f"{name!r} has a damaged header: {error}") from error
         size = info.file_size - stream.tell()
         expected = shape if shape is not None else (size,)

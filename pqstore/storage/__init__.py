@@ -3,7 +3,10 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
+from pqstore.storage.attached import RowUnit
 from pqstore.storage.cache import StoredChunk
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.field_column import Bound, FieldColumn, kind_of
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.problem import Problem
 from pqstore.storage.repair import RepairReport, repair
@@ -13,14 +16,19 @@ from pqstore.storage.store import Durability, Store
 from pqstore.storage.transaction import WriteTransaction
 
 __all__ = [
+    "Bound",
+    "Catalog",
     "Durability",
+    "FieldColumn",
     "Problem",
     "RepairReport",
     "RowPacking",
+    "RowUnit",
     "Snapshot",
     "Store",
     "StoreStats",
     "StoredChunk",
     "WriteTransaction",
+    "kind_of",
     "repair",
 ]

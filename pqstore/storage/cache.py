@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
 from pqstore.storage.bitmap import count_set
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.field_column import FieldColumn
 from pqstore.storage.idmap.runs import Get, RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdCodec, IdColumn
@@ -55,6 +57,9 @@ class Committed:
     tail_ids: dict[int, IdColumn] = field(default_factory=dict)
     tail_codes: dict[int, U8] = field(default_factory=dict)
     last_chunk_keys: KeyIndex | None = None
+    catalog: Catalog | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What the index room has worked out of this state."""
 
 
 def read_codes(get: Get, segment: int, size: int, rows: int) -> U8:
@@ -122,6 +127,8 @@ class ViewCache:
         self.tail_codes: dict[int, U8] = {}
         self.tail_ids: dict[int, IdColumn] = {}
         self.runs: dict[int, RunReader] = {}
+        self.fields: dict[tuple[int, int], FieldColumn] = {}  # by segment and field
+        self.tail_fields: dict[tuple[int, int, int], FieldColumn] = {}  # by chunk, its rows, and field
         self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
 
     def put(self, committed: Committed) -> None:
@@ -144,8 +151,11 @@ class ViewCache:
                 del views[segment]
         for segment in [n for n in self.bitmaps if n not in table.entries and n != state.open_segment]:
             del self.bitmaps[segment]
+        for key in [key for key in self.fields if key[0] not in table.entries]:
+            del self.fields[key]
         self.tail_codes.clear()
         self.tail_ids.clear()
+        self.tail_fields.clear()
 
     def forget_runs(self, runs: tuple[RunInfo, ...]) -> None:
         """Drop runs that are merged away."""

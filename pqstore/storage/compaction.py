@@ -7,11 +7,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import lmdb
+
 from pqstore.storage import generations, layout
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.failures import storage_errors
+from pqstore.storage.originals import copy_originals
 from pqstore.storage.points import reach
-from pqstore.storage.state import State
+from pqstore.storage.state import Identity, State
 
 if TYPE_CHECKING:
     from pqstore.storage.environment import Environment
@@ -28,11 +31,11 @@ def compact(store: Store, shared: SharedIndex, timeout: float | None) -> None:
     """See `Store.compact`."""
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.rewrite_dead(_SEGMENTS_PER_COMMIT)
     done = False
     while not done:
-        with store.write(timeout) as txn:
+        with store.write_for_maintenance(timeout) as txn:
             done = txn.merge_all(_ENTRIES_PER_COMMIT)
     with shared.exclusive(timeout) as environment, storage_errors(store.path):
         _next_generation(shared.path, shared.generation, environment)
@@ -45,7 +48,7 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     temporary = generations.temporary_beside(target)
     temporary.mkdir()
     try:
-        _copy(environment, temporary)
+        _copy(environment, temporary, link=True)
         reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
@@ -62,15 +65,35 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     generations.remove_leftovers(index, generation + 1)
 
 
-def _copy(environment: Environment, directory: Path) -> None:
-    """A compacted copy of the newest commit, on the disk when this returns."""
+def _copy(environment: Environment, directory: Path, *, link: bool = False) -> None:
+    """A compacted copy of the newest commit, on the disk when this returns. With `link` files that no longer change may
+    be shared with the original."""
     environment.copy_compacted(directory)
+    sizes = _originals_that_count(directory)
+    copy_originals(environment.path, directory, sizes, link=link)
     descriptor = os.open(directory / DATA_FILE, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     generations.sync_directory(directory)
+
+
+def _originals_that_count(directory: Path) -> dict[int, int]:
+    """Bytes of each file of originals that a copied data file speaks of."""
+    with lmdb.open(str(directory), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+        meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
+        with copied.begin(buffers=True) as txn:
+            identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=meta))
+            if identity.row_bytes == 0:
+                return {}
+            state = State.unpack(txn.get(layout.STATE_KEY, db=meta))
+            segments = txn.cursor(db=table).iternext(values=False)
+            rows = {int.from_bytes(key, "big"): identity.segment_rows for key in segments}
+    if state.tail_rows:
+        rows[state.open_segment] = state.tail_rows
+    stride = identity.row_bytes + layout.ORIGINALS_CRC_BYTES
+    return {segment: count * stride for segment, count in rows.items()}
 
 
 def backup(store: Store, target: Path) -> None:

@@ -15,6 +15,7 @@ from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, che
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.generations import generation_path
 from pqstore.storage.layout import DATABASES
+from pqstore.storage.originals import OriginalFiles
 
 __all__ = ["Environment"]
 
@@ -36,6 +37,7 @@ class Environment:
         self.metasync = metasync
         self.sync = sync
         self.cache = ViewCache()
+        self.originals = OriginalFiles(generation)
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
         with storage_errors(generation.parent):
             if not create:
@@ -150,6 +152,7 @@ class Environment:
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
         self.cache.clear()
+        self.originals.clear()
         self._lmdb.close()
 
 

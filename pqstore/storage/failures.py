@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, ReadOnlyError, StorageFullError
 
-__all__ = ["storage_errors", "translate"]
+__all__ = ["file_errors", "storage_errors", "translate"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -62,3 +64,21 @@ class storage_errors:  # noqa: N801 - reads as the statement that it is
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, lmdb.Error):
             raise translate(error, self._path) from error
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors with a file of ours inside the block into pqstore's."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, PQStoreError):
+            raise
+        if error.errno in _FULL:
+            raise StorageFullError(
+                f"{path}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
+                "nothing of this call is stored"
+            ) from error
+        if error.errno in _REFUSED:
+            raise ReadOnlyError(f"{path}: nothing can be written there ({error})") from error
+        raise PQStoreError(f"{path}: {error}") from error

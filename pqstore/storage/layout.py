@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,11 +17,15 @@ from pqstore.kernels.checksum import crc32
 
 __all__ = [
     "ARRAY",
+    "CATALOG",
+    "CATALOG_KEY",
     "CODES",
     "COLUMN_CODES",
     "COLUMN_IDS",
     "DATABASES",
     "FEATURES",
+    "FIELD",
+    "FIELD_TAIL",
     "FORMAT_VERSION",
     "HEADER_BYTES",
     "I64",
@@ -32,6 +37,8 @@ __all__ = [
     "IDS_STRINGS",
     "KIND_NAMES",
     "MAGIC",
+    "ORIGINALS_CRC_BYTES",
+    "OWN_PAGES",
     "ROWIDS",
     "ROWS_U32",
     "ROWS_U64",
@@ -52,8 +59,12 @@ __all__ = [
     "array_name",
     "key1",
     "key2",
+    "open_payload",
     "open_record",
+    "originals_name",
+    "originals_segment",
     "pack_array",
+    "pack_payload",
     "pack_record",
     "pack_segment",
     "peek",
@@ -61,6 +72,7 @@ __all__ = [
     "tail_kind",
     "unpack_array",
     "unpack_segment",
+    "unpack_segments",
 ]
 
 U8 = npt.NDArray[np.uint8]
@@ -89,6 +101,9 @@ TAIL_CODES: Final = 9
 TAIL_IDS: Final = 10
 RUN_DIRECTORY: Final = 11
 RUN_CHUNK: Final = 12
+CATALOG: Final = 13
+FIELD: Final = 14
+FIELD_TAIL: Final = 15
 
 KIND_NAMES: Final = {
     IDENTITY: "identity",
@@ -103,13 +118,30 @@ KIND_NAMES: Final = {
     TAIL_IDS: "tail ids",
     RUN_DIRECTORY: "run directory",
     RUN_CHUNK: "run chunk",
+    CATALOG: "catalog",
+    FIELD: "field column",
+    FIELD_TAIL: "tail field column",
 }
 
 # Named databases; later columns come as further names
-DATABASES: Final = ("meta", "quantizer", "segments", "codes", "rowids", "tombstones", "tail", "runs", "runchunks")
+DATABASES: Final = (
+    "meta",
+    "quantizer",
+    "segments",
+    "codes",
+    "rowids",
+    "tombstones",
+    "tail",
+    "runs",
+    "runchunks",
+    "payloads",
+    "fields",
+    "tailfields",
+)
 IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
 STAGED_KEY: Final = b"staged"
+CATALOG_KEY: Final = b"catalog"
 COLUMN_CODES: Final = 0
 COLUMN_IDS: Final = 1
 
@@ -147,18 +179,26 @@ def tail_kind(column: int) -> int:
     return TAIL_CODES if column == COLUMN_CODES else TAIL_IDS
 
 
+# How messages name records; those not listed belong to a segment, key 0
+_NAMES: Final = {
+    IDENTITY: "{name}",
+    STATE: "{name}",
+    STAGED: "{name}",
+    ARRAY: "{name}",
+    CATALOG: "{name}",
+    TAIL_CODES: "{name} of chunk {key_1}",
+    TAIL_IDS: "{name} of chunk {key_1}",
+    RUN_CHUNK: "{name} {key_1} of run {key_0}",
+    RUN_DIRECTORY: "directory of run {key_0}",
+    FIELD: "{name} {key_1} of segment {key_0}",
+    FIELD_TAIL: "{name} {key_1} of chunk {key_0}",
+}
+
+
 def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
     """How messages name a record."""
     name = KIND_NAMES.get(kind, f"kind {kind}")
-    if kind in (IDENTITY, STATE, STAGED, ARRAY):
-        return name
-    if kind in (TAIL_CODES, TAIL_IDS):
-        return f"{name} of chunk {key_1}"
-    if kind == RUN_CHUNK:
-        return f"{name} {key_1} of run {key_0}"
-    if kind == RUN_DIRECTORY:
-        return f"directory of run {key_0}"
-    return f"{name} of segment {key_0}"
+    return _NAMES.get(kind, "{name} of segment {key_0}").format(name=name, key_0=key_0, key_1=key_1)
 
 
 def pack_record(
@@ -233,6 +273,24 @@ def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
     return record.entries, dead, stamp
 
 
+def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tuple[int, int, int, int]]:
+    """(segment, rows, dead, stamp) of many entries, given by key and value; there may be thousands of them."""
+    size, unpack, checksum_at = HEADER_BYTES + _SEGMENT.size, _HEADER.unpack_from, _CRC_OFFSET
+    expected = (MAGIC, FORMAT_VERSION, SEGMENT, 0)
+    for key, value in items:
+        (segment,) = _KEY1.unpack(key)
+        raw = bytes(value)
+        header = unpack(raw) if len(raw) == size else ()
+        if (
+            header[:5] == (*expected, segment)
+            and header[7] == _SEGMENT.size
+            and header[9] == crc32(raw[HEADER_BYTES:], crc32(raw[:checksum_at]))
+        ):
+            yield (segment, header[6], *_SEGMENT.unpack_from(raw, HEADER_BYTES))
+        else:
+            yield (segment, *unpack_segment(value, segment))  # says what is wrong with it
+
+
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all
 
 
@@ -271,3 +329,38 @@ def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
     if stored_name != name:
         raise CorruptIndexError(f"array {name!r}: the record holds {stored_name!r}")
     return array
+
+
+# Payloads: too many and too small for the long header. A CRC-32 (u32) of msgpack bytes, begun with the row number's low
+# 32 bits in place of 0, and these bytes.
+
+
+def pack_payload(row: int, content: bytes) -> bytes:
+    """The value of the payload of a row."""
+    return crc32(content, row & 0xFFFFFFFF).to_bytes(4, "little") + content
+
+
+def open_payload(value: memoryview, row: int) -> memoryview:
+    """The msgpack bytes of a payload, which lie in `value`."""
+    content = value[4:]
+    if len(value) < 5 or int.from_bytes(value[:4], "little") != crc32(content, row & 0xFFFFFFFF):
+        raise CorruptIndexError(f"payload of row {row}: the checksum does not match its bytes")
+    return content
+
+
+# Files of originals: named by segment; each row is followed by its CRC-32.
+ORIGINALS_CRC_BYTES: Final = 4
+
+# Values of at least this size have pages of their own, which LMDB neither moves nor changes
+OWN_PAGES: Final = 4096
+
+
+def originals_name(segment: int) -> str:
+    """The file of a segment's originals."""
+    return f"segment-{segment:08d}"
+
+
+def originals_segment(name: str) -> int | None:
+    """The segment that a file belongs to; None for other names."""
+    number = name.removeprefix("segment-")
+    return int(number) if number != name and number.isdecimal() and originals_name(int(number)) == name else None

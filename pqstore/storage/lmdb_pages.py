@@ -19,6 +19,7 @@ _META = struct.Struct("=16x I I 16x I 36x Q 40x Q Q Q")
 _PAGE = struct.Struct("=Q H H H H")  # number, padding, flags, end of node pointers, start of nodes
 _NODE_HEADER = 8  # four u16: size or page (low, high), flags or page (highest), key bytes
 _HEADER = _PAGE.size
+_FIELDS = np.arange(4)[:, None]
 _BRANCH, _LEAF = 1, 2
 _BIG, _SUBTREE = 1, 2
 _NO_PAGE = 2**64 - 1
@@ -96,18 +97,18 @@ def _follow(  # noqa: PLR0911 - a list of checks
     if (
         len(pointers) == 0
         or pointers.min() < upper
-        or np.any(pointers + _NODE_HEADER > len(page))
-        or np.any(pointers % 2)
+        or pointers.max() + _NODE_HEADER > len(page)
+        or (pointers & 1).any()
     ):
         return f"page {number} has nodes outside of it"
-    low, high, flags, key_size = (words[pointers // 2 + field].astype(np.int64) for field in range(4))
+    low, high, flags, key_size = words[(pointers >> 1) + _FIELDS].astype(np.int64)
     values = pointers + _NODE_HEADER + key_size
-    if kind == _BRANCH:
-        waiting += (low | high << 16 | flags << 32).tolist()
-        return None if np.all(values <= len(page)) else f"page {number} has keys that run out of it"
     sizes = low | high << 16
+    if kind == _BRANCH:
+        waiting += (sizes | flags << 32).tolist()
+        return None if values.max() <= len(page) else f"page {number} has keys that run out of it"
     big = flags == _BIG
-    if np.any(flags & ~(_BIG | _SUBTREE)) or np.any(values + np.where(big, 8, sizes) > len(page)):
+    if (flags & ~(_BIG | _SUBTREE)).any() or (values + np.where(big, 8, sizes)).max() > len(page):
         return f"page {number} has values that run out of it"
     for at, length in zip(values[big].tolist(), sizes[big].tolist(), strict=True):
         first = int.from_bytes(page[at : at + 8], sys.byteorder)

@@ -14,6 +14,8 @@ POINTS = (
     "segment rewritten",
     "merge step done",
     "merge finished",
+    "originals written",
+    "originals synced",
     "before commit",
     "after commit",
     "generation copied",

@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import generations, layout
 from pqstore.storage.bitmap import live_positions
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.data_file import DATA_FILE, structure_problems
 from pqstore.storage.idmap.runs import chunk_of
 from pqstore.storage.ids import IdCodec, IdColumn
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.packing import RowPacking
+from pqstore.storage.salvage import AttachmentSalvage
 from pqstore.storage.state import Identity, State
 from pqstore.storage.store import Store
 
@@ -68,7 +71,7 @@ def repair(
         with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             records, arrays, identity = _scan(content)
             try:
-                _rebuild(records, arrays, identity, packing_of, report)
+                _rebuild(records, arrays, identity, packing_of, report, _attached(directory, identity, records, report))
             finally:
                 records.clear()  # views of the map
         return report
@@ -76,7 +79,9 @@ def repair(
         databases = {name: env.open_db(name.encode(), create=False) for name in layout.DATABASES}
         with env.begin(buffers=True) as txn:
             records, arrays, identity = _collect(txn, databases, report)
-            _rebuild(records, arrays, identity, packing_of, report)
+            payload = partial(txn.get, db=databases["payloads"])
+            attached = _attached(directory, identity, records, report, payload)
+            _rebuild(records, arrays, identity, packing_of, report, attached)
             records.clear()
     return report
 
@@ -93,6 +98,13 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         records[layout.STATE, 0, 0] = layout.open_record(txn.get(layout.STATE_KEY, db=databases["meta"]), layout.STATE)
     except CorruptIndexError as error:
         report.losses.append(f"{error}; worked out from the other records")
+    catalog = txn.get(layout.CATALOG_KEY, db=databases["meta"])
+    if catalog is not None:
+        try:
+            records[layout.CATALOG, 0, 0] = layout.open_record(catalog, layout.CATALOG)
+        except CorruptIndexError as error:
+            report.losses.append(str(error))
+            records[layout.CATALOG, 0, 0] = layout.Record(-1, -1, memoryview(b""))
     kinds = {
         "segments": layout.SEGMENT,
         "codes": layout.CODES,
@@ -152,6 +164,21 @@ def _age(kind: int, record: layout.Record | None) -> int:
     return record.entries
 
 
+def _attached(
+    directory: Path,
+    identity: Identity,
+    records: Records,
+    report: RepairReport,
+    payload: Callable[[bytes], memoryview | None] | None = None,
+) -> AttachmentSalvage:
+    """Originals and payloads, as far as they can be read."""
+    record = records.get((layout.CATALOG, 0, 0))
+    catalog: Catalog | None = Catalog()
+    if record is not None:
+        catalog = None if record.entries < 0 else Catalog.from_record(record)
+    return AttachmentSalvage(directory, identity, catalog, payload, report)
+
+
 # -- a new index of them ---------------------------------------------------------------------------------------------
 
 
@@ -161,6 +188,7 @@ def _rebuild(
     identity: Identity,
     packing_of: Callable[[Mapping[str, Any]], RowPacking],
     report: RepairReport,
+    attached: AttachmentSalvage,
 ) -> None:
     packing = packing_of(identity.settings)
     store = Store.create(
@@ -172,10 +200,12 @@ def _rebuild(
         "relaxed" if identity.durability == "relaxed" else "full",
         bulk=True,
         segment_rows=identity.segment_rows,
+        row_bytes=identity.row_bytes,
+        fields=attached.catalog.fields,
     )
     with store:
         salvage = _Salvage(records, identity, packing, report)
-        for codes, ids in salvage.pieces():
+        for codes, ids, rows in salvage.pieces():
             # Of two live rows with one id the later one is right: it was appended when the id was free.
             with store.write() as txn:
                 given = ids.user().copy()
@@ -183,9 +213,15 @@ def _rebuild(
                     np.unique(given[::-1], return_index=True) if len(given) else (None, np.empty(0, dtype=np.int64))
                 )
                 keep = np.sort(len(given) - 1 - last)
+                sound, originals, payloads = attached.of(rows[keep])
+                keep = keep[sound]
                 earlier = txn.rows_of(given[keep])
                 txn.kill(earlier[earlier >= 0])
-                txn.append(codes[keep], given[keep])
+                txn.append(codes[keep], given[keep], originals, payloads)
+        if attached.catalog.notes:
+            with store.write() as txn:
+                for name, note in attached.catalog.notes.items():
+                    txn.set_note(name, note)
         with store.read() as snapshot:
             report.rows_salvaged = snapshot.live_rows
         store.publish()
@@ -209,8 +245,8 @@ class _Salvage:
             return None
         return State.from_record(record)
 
-    def pieces(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn]]:
-        """(codes, ids) of live rows."""
+    def pieces(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
+        """(codes, ids, row numbers) of live rows."""
         sealed = {key[1] for key in self._records if key[0] in (layout.SEGMENT, layout.CODES)}
         if self._state is not None:
             sealed = {segment for segment in sealed if segment < self._state.open_segment}
@@ -222,7 +258,7 @@ class _Salvage:
             yield from self._segment(segment)
         yield from self._tail()
 
-    def _segment(self, segment: int) -> Iterator[tuple[npt.NDArray[Any], IdColumn]]:
+    def _segment(self, segment: int) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
         rows = self._segment_rows
         codes = self._codes((layout.CODES, segment, 0), rows)
         live = live_positions(self._tombstones(segment), rows)
@@ -235,9 +271,9 @@ class _Salvage:
         if ids is None:
             self._lose(len(live), f"ids of segment {segment} are damaged or missing")
             return
-        yield self._packing.gather(codes, live), ids.take(live) if len(ids) == rows else ids
+        yield self._packing.gather(codes, live), ids.take(live) if len(ids) == rows else ids, live + segment * rows
 
-    def _tail(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn]]:
+    def _tail(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
         chunks = sorted({key[2] for key in self._records if key[0] in (layout.TAIL_CODES, layout.TAIL_IDS)})
         per_segment = self._segment_rows // self._chunk_rows
         if self._state is not None:
@@ -260,7 +296,7 @@ class _Salvage:
                 continue
             dead = self._tombstones(segment)
             live = live_positions(None if dead is None else dead[at // 8 : (at + self._chunk_rows) // 8], rows)
-            yield self._packing.gather(codes, live), ids.take(live)
+            yield self._packing.gather(codes, live), ids.take(live), live + chunk * self._chunk_rows
 
     def _lose(self, rows: int, why: str) -> None:
         self._report.rows_lost += rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -35,12 +34,10 @@ class SegmentTable:
         self.total_dead = sum(entry.dead for entry in entries.values())
 
     @classmethod
-    def read(cls, items: Iterable[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
+    def read(cls, items: list[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
         """The table from the stored entries, in key order."""
         entries: dict[int, SegmentEntry] = {}
-        for key, value in items:
-            segment = int.from_bytes(key, "big")
-            rows, dead, changed = layout.unpack_segment(value, segment)
+        for segment, rows, dead, changed in layout.unpack_segments(items):
             if rows != segment_rows or dead > rows:
                 raise CorruptIndexError(
                     f"entry of segment {segment}: {dead} of {rows} rows dead, {segment_rows} expected"

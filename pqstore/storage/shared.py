@@ -60,9 +60,9 @@ class Lease:
     __slots__ = ("_pid", "_shared", "_writer")
 
     def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
-        self._shared: SharedIndex | None = shared
         self._writer = writer
         self._pid = os.getpid()
+        self._shared: SharedIndex | None = shared
 
     def end(self) -> None:
         """LMDB's transaction is over; called again it does nothing."""
@@ -76,7 +76,8 @@ class Lease:
                 self._writer.release()
 
     def __del__(self) -> None:
-        self.end()
+        if getattr(self, "_shared", None) is not None:  # the interrupt may have come within __init__
+            self.end()
 
 
 class SharedIndex:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError, ForkedIndexError, IndexClosedError
 from pqstore.storage import cache as records
 from pqstore.storage import layout
+from pqstore.storage.attached import AttachedReads
 from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
@@ -52,7 +53,7 @@ class Shape:
         self.full_size = packing.packed_size(identity.segment_rows)
 
 
-class Snapshot:
+class Snapshot(AttachedReads):
     """Reads of one state. Several threads may use one snapshot. Nothing that a method returns points into the file,
     except the codes of `chunks()`, which must not be used after the snapshot is closed."""
 
@@ -165,6 +166,11 @@ class Snapshot:
     def table(self) -> SegmentTable:
         """The sealed segments (for this room)."""
         return self._committed.table
+
+    @property
+    def shape(self) -> Shape:
+        """How rows are divided (for this room)."""
+        return self._shape
 
     @property
     def environment(self) -> Environment:

@@ -9,6 +9,7 @@ import msgpack
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
+from pqstore.storage.state import Identity, State
 
 if TYPE_CHECKING:
     from pqstore.storage.environment import Environment
@@ -42,9 +43,19 @@ def clear_staged(environment: Environment) -> None:
         for segment in segments:
             for name in ("codes", "rowids"):
                 txn.delete(layout.key1(segment), db=databases[name])
+            with txn.cursor(db=databases["fields"]) as cursor:
+                while cursor.set_range(layout.key2(segment, 0)) and bytes(cursor.key())[:8] == layout.key1(segment):
+                    cursor.delete()
         for run in runs:
             with txn.cursor(db=databases["runchunks"]) as cursor:
                 while cursor.set_range(layout.key2(run, 0)) and bytes(cursor.key())[:8] == layout.key1(run):
                     cursor.delete()
             txn.delete(layout.key1(run), db=databases["runs"])
+        # Payloads are staged with their rows: none of a row that is stored lies beyond the last row.
+        state = State.unpack(txn.get(layout.STATE_KEY, db=databases["meta"]))
+        identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=databases["meta"]))
+        next_row = state.open_segment * identity.segment_rows + state.tail_rows
+        with txn.cursor(db=databases["payloads"]) as cursor:
+            while cursor.set_range(layout.key1(next_row)):
+                cursor.delete()
         txn.delete(layout.STAGED_KEY, db=databases["meta"])

@@ -31,6 +31,8 @@ class Identity:
     settings: Mapping[str, Any]
     arrays: tuple[str, ...]
     features: tuple[str, ...] = ()
+    row_bytes: int = 0
+    """Bytes of the original of a row, without its checksum; 0: originals are not stored."""
 
     def pack(self) -> bytes:
         return layout.pack_record(layout.IDENTITY, 0, 0, 0, [msgpack.packb(asdict(self), use_bin_type=True)])
@@ -51,8 +53,13 @@ class Identity:
             or not 0 < chunk_rows <= segment_rows <= 65_536
             or segment_rows % chunk_rows
             or chunk_rows % 32
+            or type(identity.row_bytes) is not int
+            or not 0 <= identity.row_bytes < 2**32
         ):
-            raise CorruptIndexError(f"identity: {segment_rows} rows a segment and {chunk_rows} a chunk cannot be")
+            raise CorruptIndexError(
+                f"identity: {segment_rows} rows a segment, {chunk_rows} a chunk and {identity.row_bytes} bytes a row "
+                "cannot be"
+            )
         return identity
 
 

@@ -26,6 +26,8 @@ class StoreStats:
     """Bytes of pages that hold records of this state."""
     free_bytes: int
     """Bytes of the file that later commits can fill; `compact()` gives them back."""
+    originals_bytes: int
+    """Bytes of the files of originals, beside `file_bytes`."""
     readers: int
     """Open snapshots of all processes."""
     oldest_reader_lag: int

@@ -6,21 +6,24 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
 from pqstore.storage import generations, layout
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.compaction import backup, compact
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.ids import IdType
+from pqstore.storage.maintenance import MaintenanceTransaction, maintain
+from pqstore.storage.originals import originals_bytes
 from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.points import reach
 from pqstore.storage.problem import Problem
@@ -34,6 +37,7 @@ from pqstore.storage.verify import verify
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
+Transaction = TypeVar("Transaction", bound=WriteTransaction)
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -79,12 +83,15 @@ class Store:
         *,
         bulk: bool = False,
         segment_rows: int | None = None,
+        row_bytes: int = 0,
+        fields: Sequence[str] = (),
     ) -> Store:
         """Make a new index and open it.
 
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
-        `close()` without it throws it away. Raises `IndexExistsError`.
+        `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
+        have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
         target = Path(path).absolute()
         generations.check_vacant(target)
@@ -101,11 +108,12 @@ class Store:
             created=time.time(),
             settings=dict(settings),
             arrays=tuple(arrays),
+            row_bytes=row_bytes,
         )
         temporary = generations.temporary_beside(target)
         try:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays)
+                _write_first_generation(temporary, identity, arrays, fields)
             reach("index created under a temporary name")
             if not bulk:
                 _move_into_place(temporary, target)
@@ -202,6 +210,11 @@ class Store:
         return self._shape.identity.uuid
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of the original that every row comes with; 0: none."""
+        return self._shape.identity.row_bytes
+
+    @property
     def segment_rows(self) -> int:
         """Rows of a sealed segment."""
         return self._shape.segment_rows
@@ -230,13 +243,20 @@ class Store:
 
         Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
         """
+        return self._begin_write(WriteTransaction, timeout, after_commit=maintain)
+
+    def write_for_maintenance(self, timeout: float | None = None) -> MaintenanceTransaction:
+        """A transaction that moves rows and merges runs (for this room)."""
+        return self._begin_write(MaintenanceTransaction, timeout)
+
+    def _begin_write(self, kind: type[Transaction], timeout: float | None, **options: Any) -> Transaction:
         shared = self._open_share()
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         environment, txn, lease = shared.begin_write(timeout)
         try:
             with storage_errors(self.path):
-                return WriteTransaction(self._shape, environment, txn, lease, flush=self.durability == "full")
+                return kind(self._shape, environment, txn, lease, flush=self.durability == "full", **options)
         except BaseException:
             txn.abort()
             lease.end()
@@ -296,12 +316,15 @@ class Store:
                 format_version=layout.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,
+                originals_bytes=originals_bytes(environment.path),
                 generation=self._open_share().generation,
                 commits=state.commit,
             )
 
 
-def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+def _write_first_generation(
+    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str]
+) -> None:
     """The records of an empty index, durable."""
     path = generations.generation_path(index, 1)
     path.mkdir(parents=True)
@@ -311,6 +334,8 @@ def _write_first_generation(index: Path, identity: Identity, arrays: Mapping[str
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
             txn.put(layout.STATE_KEY, State().pack(), db=meta)
+            if fields:
+                txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import IndexClosedError, InvalidIdError, StorageFullError
+from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
-from pqstore.storage.bitmap import live_positions, with_bits
+from pqstore.storage.attachments import Attachments
+from pqstore.storage.bitmap import with_bits
 from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
+from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
-from pqstore.storage.idmap.merge import delete_run, plan_merge, step, write_run
-from pqstore.storage.idmap.ranges import trimmed, with_range
+from pqstore.storage.idmap.merge import write_run
+from pqstore.storage.idmap.ranges import with_range
+from pqstore.storage.idmap.recent import RecentKeys
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
@@ -26,17 +30,15 @@ from pqstore.storage.segments import SegmentEntry, SegmentTable
 from pqstore.storage.shared import Lease
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.staging import clear_staged, pack_staged
-from pqstore.storage.state import MergeJob, Range, RunInfo, State
+from pqstore.storage.state import Range, RunInfo, State
 
 __all__ = ["WriteTransaction"]
 
 _MAX_ID = 2**63 - 1
-_REWRITE_ABOVE = 0.3  # share of dead rows
 _RUN_ENTRIES = 1 << 21  # sealed rows whose ids wait in memory until they are written as a run
 _STAGE_BYTES = 64 << 20
 _MERGE_PER_ROW = 6  # entries merged for each row appended: more than a row is merged in its life (once a tier)
-_MERGE_STEP = 2 * layout.RUN_CHUNK_ENTRIES
-_MERGE_AT_ONCE = 8 * layout.RUN_CHUNK_ENTRIES
+_MERGE_SAVED = 32 * layout.RUN_CHUNK_ENTRIES  # what rows before may have left over
 _REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
 _REWRITE_PER_COMMIT = 512
 
@@ -44,10 +46,20 @@ _REWRITE_PER_COMMIT = 512
 class WriteTransaction(Snapshot):
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
-    def __init__(self, shape: Shape, environment: Environment, txn: Any, lease: Lease, *, flush: bool) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        environment: Environment,
+        txn: Any,
+        lease: Lease,
+        *,
+        flush: bool,
+        after_commit: Callable[[WriteTransaction], None] | None = None,
+    ) -> None:
         super().__init__(shape, environment, txn, lease)
         # Another handle of this process may have opened the file with less durability than this one promises.
-        self._flush = flush and environment.sync and not environment.metasync
+        self.flush = flush
+        self._flushes = flush and environment.sync and not environment.metasync
         self._base = self._committed.state
         self._current = self._base
         self._changed: dict[int, SegmentEntry | None] = {}
@@ -56,14 +68,15 @@ class WriteTransaction(Snapshot):
         self._tail: dict[int, tuple[U8, IdColumn]] = {}
         self._dropped_tail: range = range(0)
         self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
-        self._waiting_keys = _Recent()
-        self._tail_recent: _Recent | None = None
+        self._waiting_keys = RecentKeys()
+        self._tail_recent: RecentKeys | None = None
         self._private_runs: dict[int, RunReader] = {}
         self._deletions: list[tuple[str, bytes]] = []
         self._written = 0
         self._staged = False
         self._touched = 0
-        self._maintains = False
+        self._attachments: Attachments | None = None
+        self._after_commit = after_commit
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -78,8 +91,8 @@ class WriteTransaction(Snapshot):
         try:
             if kind is None:
                 self._commit()
-                if not self._maintains:
-                    self._maintain()
+                if self._after_commit is not None:
+                    self._after_commit(self)
         finally:
             self.close()
 
@@ -89,6 +102,8 @@ class WriteTransaction(Snapshot):
         if lease is None:
             return
         try:
+            if self._attachments is not None:
+                self._attachments.close()
             self._txn.abort()
             if self._staged:
                 with storage_errors(self._environment.path.parent):
@@ -104,6 +119,18 @@ class WriteTransaction(Snapshot):
     @property
     def state(self) -> State:
         return self._current
+
+    @property
+    def attachments(self) -> Attachments:
+        """What the rows of this transaction bring with them (for this room)."""
+        if self._attachments is None:
+            self._attachments = Attachments(self, super().catalog)
+        return self._attachments
+
+    @property
+    def catalog(self) -> Catalog:
+        """Names, fields and notes, with this transaction's changes."""
+        return super().catalog if self._attachments is None else self._attachments.catalog
 
     @property
     def table(self) -> SegmentTable:
@@ -171,7 +198,7 @@ class WriteTransaction(Snapshot):
 
     # -- changes -------------------------------------------------------------------------------------------------
 
-    def _put(self, database: str, key: bytes, value: bytes) -> None:
+    def _put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
         self._txn.put(key, value, db=self._environment.databases[database])
         self._written += len(value)
 
@@ -179,8 +206,40 @@ class WriteTransaction(Snapshot):
         # Not before the last commit: what is staged on the way must leave the index as it is.
         self._deletions.append((database, key))
 
-    def append(self, codes: npt.NDArray[Any], ids: Any = None) -> Any:
+    @property
+    def base(self) -> State:
+        """The committed state that this transaction changes (for this room)."""
+        return self._base
+
+    def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
+        """Write a record (for this room)."""
+        self._put(database, key, value)
+
+    def delete(self, database: str, key: bytes) -> None:
+        """Delete a record, if it is there (for this room)."""
+        self._delete(database, key)
+
+    def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
+        """Put ascending keys that are beyond all keys of a database."""
+        with self._txn.cursor(db=self._environment.databases[database]) as cursor:
+            cursor.putmulti(items, append=True)
+        self._written += sum([len(value) for _, value in items])
+
+    def has_any(self, database: str) -> bool:
+        """Whether a database has records."""
+        return bool(self._txn.stat(self._environment.databases[database])["entries"])
+
+    def append(
+        self,
+        codes: npt.NDArray[Any],
+        ids: Any = None,
+        originals: U8 | None = None,
+        payloads: Sequence[Any] | None = None,
+    ) -> Any:
         """Add rows with codes (n, M) and ids that no live row has.
+
+        `originals`, uint8 (n, row_bytes), must be given exactly when the index stores them. `payloads` are maps, or
+        None for rows without one.
 
         Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
         Raises `InvalidIdError` when int64 has no automatic id left.
@@ -207,6 +266,8 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
+            if originals is not None or payloads is not None or self._has_fields:
+                self.attachments.append(first_row, count, originals, payloads)
         self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
@@ -232,7 +293,33 @@ class WriteTransaction(Snapshot):
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
         self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
+        if self._has_payloads:
+            self.attachments.kill(wanted)
         return len(wanted)
+
+    def declare_field(self, name: str) -> None:
+        """Give a payload field an index; the first change of a transaction."""
+        self._check_writable()
+        assert self._current is self._base, "fields are declared before anything else"
+        with storage_errors(self._environment.path.parent):
+            self.attachments.declare(name)
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a small thing beside the index (None: forget it)."""
+        self._check_writable()
+        self.attachments.set_note(key, value)
+
+    @property
+    def _has_fields(self) -> bool:
+        return bool(self.catalog.fields)
+
+    @property
+    def _has_attachments(self) -> bool:
+        return bool(self._shape.identity.row_bytes) or self._has_fields or self._has_payloads
+
+    @property
+    def _has_payloads(self) -> bool:
+        return self._attachments is not None or self.has_any("payloads")
 
     def _check_writable(self) -> None:
         if self._lease is None:
@@ -245,7 +332,7 @@ class WriteTransaction(Snapshot):
         """Append rows: to the tail, and whole segments as they fill."""
         at = 0
         if self._tail_recent is None:
-            self._tail_recent = _Recent(follows_base=self._base.tail_rows > 0)
+            self._tail_recent = RecentKeys(follows_base=self._base.tail_rows > 0)
         while at < len(codes):
             room = self._shape.segment_rows - self._current.tail_rows
             taken = min(room, len(codes) - at)
@@ -302,6 +389,13 @@ class WriteTransaction(Snapshot):
         self._map_ids(column, segment * rows)
         reach("segment sealed")
 
+    def _leave_tail(self, span: range) -> None:
+        """The chunks of the tail are wanted no more."""
+        if self.state.open_segment == self._base.open_segment:
+            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
+        self._tail.clear()
+        self._tail_recent = RecentKeys()
+
     # -- the id map ----------------------------------------------------------------------------------------------
 
     def _map_ids(self, ids: IdColumn, first_row: int) -> None:
@@ -329,158 +423,17 @@ class WriteTransaction(Snapshot):
         self._current = self._current._replace(next_run=run + 1, runs=(*self._current.runs, info))
         reach("run written")
         self._waiting.clear()
-        self._waiting_keys = _Recent()
-
-    def _merge_due(self) -> MergeJob | None:
-        """The merge to go on with, or to begin, when enough rows have been added for it."""
-        if self.state.merge_allowance < _MERGE_STEP:
-            return None
-        return self.state.merge or plan_merge(self.state.runs, self.state.next_run, self.live_rows)
-
-    def _merge(self, job: MergeJob) -> None:
-        """A piece of a merge: enough of them for what rows have earned, but not much at once."""
-        allowance = self.state.merge_allowance
-        if self.state.merge is None:
-            self._current = self.state._replace(next_run=self.state.next_run + 1)
-        spent = self._merge_step(job, min(allowance, max(_MERGE_AT_ONCE, allowance // 8)))
-        self._current = self.state._replace(merge_allowance=max(0, allowance - spent))
-
-    def merge_all(self, budget: int) -> bool:
-        """Merge about so many entries towards a single run; True when there is one."""
-        self._check_writable()
-        with storage_errors(self._environment.path.parent):
-            while budget > 0:
-                job, runs = self.state.merge, self.state.runs
-                if job is None:
-                    if len(runs) <= 1 and not any(info.entries > self.live_rows for info in runs):
-                        return True
-                    job = MergeJob(self.state.next_run, tuple(i.run for i in runs), (0,) * len(runs), 0)
-                    self._current = self.state._replace(next_run=self.state.next_run + 1, merge=job)
-                budget -= max(1, self._merge_step(job, budget))
-        return False
-
-    def _merge_step(self, job: MergeJob, budget: int) -> int:
-        """Go on with a merge, and put its output in the place of its inputs when it is done."""
-        infos = {info.run: info for info in self._current.runs}
-        inputs = [self._run(infos[run]) for run in job.inputs]
-        job, spent, done = step(job, inputs, budget, self.are_live, self._get, self._put)
-        if not done:
-            self._current = self._current._replace(merge=job)
-            reach("merge step done")
-            return spent
-        for reader in inputs:
-            delete_run(reader, self._delete)
-            self._private_runs.pop(reader.run, None)
-        runs = tuple(info for info in self._current.runs if info.run not in job.inputs)
-        if job.entries:
-            runs = (*runs, RunInfo(job.output, job.entries))
-        self._current = self._current._replace(merge=None, runs=runs)
-        reach("merge finished")
-        return spent
-
-    # -- dead rows -----------------------------------------------------------------------------------------------
-
-    def _rewrite_due(self) -> list[int]:
-        """Segments to rewrite now: the worst, when enough rows have been added and removed for it."""
-        rows, allowance = self._shape.segment_rows, self.state.rewrite_allowance
-        due: list[int] = []
-        for dead, segment in self.table.mostly_dead(int(_REWRITE_ABOVE * rows)):
-            if dead < rows and allowance < rows:
-                break
-            allowance -= rows - dead
-            due.append(segment)
-        return due[: max(1, len(due) // 8)]
-
-    def _rewrite(self, segments: list[int]) -> None:
-        """Give the space of segments with many dead rows back."""
-        allowance = self.state.rewrite_allowance
-        for segment in segments:
-            allowance -= self._shape.segment_rows - self.table.entries[segment].dead
-            self.rewrite_segment(segment)
-        self._current = self.state._replace(rewrite_allowance=max(0, allowance))
+        self._waiting_keys = RecentKeys()
 
     def _earn(self) -> None:
         """Rows added and removed allow that much maintenance; what is left from before does not pile up."""
         state = self.state
         self._current = state._replace(
-            merge_allowance=min(state.merge_allowance, 4 * _MERGE_AT_ONCE) + _MERGE_PER_ROW * self._touched,
+            merge_allowance=min(state.merge_allowance, _MERGE_SAVED) + _MERGE_PER_ROW * self._touched,
             rewrite_allowance=min(state.rewrite_allowance, self._shape.segment_rows)
             + _REWRITE_PER_ROW * self._touched
             + _REWRITE_PER_COMMIT,
         )
-
-    def _maintain(self) -> None:
-        """Rewriting and merging that is due, in transactions of their own.
-
-        What one of them frees a later one can fill, which keeps the file small, and the caller's rows are in already.
-        """
-        latest: WriteTransaction = self
-        while latest._merge_due() is not None or latest._rewrite_due():
-            with storage_errors(self._environment.path.parent):
-                txn = self._environment.begin(write=True)
-            latest = WriteTransaction(self._shape, self._environment, txn, _NoLease(), flush=self._flush)
-            latest._maintains = True
-            try:
-                with latest:
-                    segments, job = latest._rewrite_due(), latest._merge_due()
-                    with storage_errors(self._environment.path.parent):
-                        if segments:
-                            latest._rewrite(segments)
-                        elif job is not None:
-                            latest._merge(job)
-            except StorageFullError:
-                # The caller's rows are in; giving space back needs space first, and a later commit tries again.
-                return
-
-    def rewrite_segment(self, segment: int) -> None:
-        """Append the live rows of a sealed segment again, and drop it."""
-        live = live_positions(self._bitmap(segment), self._shape.segment_rows)
-        if len(live):
-            codes = self._shape.packing.gather(self._codes(segment), live)
-            self._store(codes, self._ids(segment).take(live))
-        for database in ("codes", "rowids", "tombstones"):
-            self._delete(database, layout.key1(segment))
-        self._bitmaps.pop(segment, None)
-        self._change_segment(segment, None)
-        ranges = trimmed(self._current.ranges, self._shape.segment_rows, lambda s: s in self._changed_or_there())
-        self._current = self._current._replace(ranges=ranges)
-        reach("segment rewritten")
-
-    def rewrite_dead(self, segments: int) -> bool:
-        """Rewrite up to so many segments with dead rows, the tail at last; True when none is left."""
-        self._check_writable()
-        with storage_errors(self._environment.path.parent):
-            with_dead = [segment for segment, entry in self.table.entries.items() if entry.dead]
-            for segment in with_dead[:segments]:
-                self.rewrite_segment(segment)
-            if len(with_dead) > segments:
-                return False
-            if self.state.tail_dead:
-                self._rewrite_tail()
-            return True
-
-    def _rewrite_tail(self) -> None:
-        """Begin the open segment again under the next number, with the live rows only."""
-        state, rows = self.state, self._shape.segment_rows
-        segment, span = state.open_segment, self._tail_span()
-        live = live_positions(self._bitmap(segment), state.tail_rows) + segment * rows
-        codes = self.codes_of(live)
-        ids = self._shape.codec.column(self.ids_of(live))
-        self._leave_tail(span)
-        self._delete("tombstones", layout.key1(segment))
-        self._bitmaps.pop(segment, None)
-        self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
-        self._store(codes, ids)
-
-    def _leave_tail(self, span: range) -> None:
-        """The chunks of the tail are wanted no more."""
-        if self.state.open_segment == self._base.open_segment:
-            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
-        self._tail.clear()
-        self._tail_recent = _Recent()
-
-    def _changed_or_there(self) -> set[int]:
-        return {*self.table.entries, self._current.open_segment}
 
     # -- commit --------------------------------------------------------------------------------------------------
 
@@ -499,21 +452,27 @@ class WriteTransaction(Snapshot):
         reach("transaction staged")
 
     def _commit(self) -> None:
-        if self._current is self._base and not self._bitmaps:
+        noted = self._attachments is not None and self._attachments.changed
+        if self._current is self._base and not self._bitmaps and not noted:
             return
         with storage_errors(self._environment.path.parent):
             self._write_run()
-            if not self._maintains:
-                self._earn()
+            self._earn()
+            if self._attachments is not None:
+                self._attachments.write_changes()
             self._write_changes()
+            if self._attachments is not None:
+                self._attachments.sync()
             reach("before commit")
             number = int(self._txn.id())
             self._txn.commit()
             reach("after commit")
             self._staged = False
-            if self._flush:
+            if self._flushes:
                 self._environment.flush()
             self._remember(number)
+            if self._attachments is not None:
+                self._attachments.committed()
 
     def _remember(self, number: int) -> None:
         """Spare the next transaction of this process the reading of what this one has just written."""
@@ -559,42 +518,3 @@ class WriteTransaction(Snapshot):
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
         self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
         self._put("meta", layout.STATE_KEY, self._current.pack())
-
-
-class _NoLease(Lease):
-    """Of a transaction inside another's lease."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        self._shared = None
-        self._writer = None
-
-
-class _Recent:
-    """Keys of rows appended in this transaction; sorted only when somebody looks for one."""
-
-    __slots__ = ("_indexes", "_new", "follows_base")
-
-    def __init__(self, *, follows_base: bool = False) -> None:
-        self.follows_base = follows_base  # the rows that the tail had before are still to be put first
-        self._indexes: list[KeyIndex] = []
-        self._new: list[tuple[IdColumn, int]] = []
-
-    def put_first(self, indexes: list[KeyIndex]) -> None:
-        """Take the keys of the rows before these."""
-        self._indexes = [*indexes, *self._indexes]
-        self.follows_base = False
-
-    def add(self, ids: IdColumn, first_row: int) -> None:
-        self._new.append((ids, first_row))
-
-    def sorted(self) -> list[KeyIndex]:
-        """All keys, in few sorted pieces."""
-        for column, first_row in self._new:
-            self._indexes.append(KeyIndex(column.keys(), contiguous(first_row, len(column))))
-            while len(self._indexes) > 1 and len(self._indexes[-2]) <= 2 * len(self._indexes[-1]):
-                last = self._indexes.pop()
-                self._indexes[-1] = self._indexes[-1].with_entries(last.keys, last.rows)
-        self._new.clear()
-        return self._indexes

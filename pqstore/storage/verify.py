@@ -19,6 +19,7 @@ from pqstore.storage.problem import Problem
 from pqstore.storage.snapshot import Shape, Snapshot
 from pqstore.storage.staging import unpack_staged
 from pqstore.storage.state import RunInfo
+from pqstore.storage.verify_attachments import ATTACHMENT_INVARIANTS, attachment_problems
 
 __all__ = ["INVARIANTS", "verify"]
 
@@ -39,6 +40,7 @@ INVARIANTS: Final = {
     14: "next_id is larger than every int64 id ever given and not negative.",
     15: "A merge names runs that exist, positions within them, and an output of full chunks.",
     16: "No stamp is later than the last commit.",
+    **ATTACHMENT_INVARIANTS,
 }
 
 _SAMPLE = 64
@@ -70,6 +72,7 @@ class _Verification:
         yield from self._runs()
         yield from self._owners()
         yield from self._lookups()
+        yield from attachment_problems(self._snapshot, self._shape, deep=self._deep)
 
     def _identity(self) -> Iterator[Problem]:
         for name in self._shape.identity.arrays:

@@ -17,6 +17,7 @@ import pytest
 
 from pqstore.storage import Store
 from pqstore.storage.points import POINTS, observe
+from tests.unit.storage.attached import attached
 
 from .workload import PACKING, Rows, apply, changes, check, contents, create, make_everything_happen_often
 
@@ -105,7 +106,9 @@ def test_killed_at_a_named_point(tmp_path: Path, point: str) -> None:
         with Store.open(path, lambda _: PACKING) as store:
             before = store.stats().live_rows
             with store.write() as txn:
-                txn.append(np.zeros((1, 8), dtype=np.uint8), txn.next_id + np.arange(1) if txn.next_id < 2**63 else [5])
+                codes = np.zeros((1, 8), dtype=np.uint8)
+                ids = txn.next_id + np.arange(1) if txn.next_id < 2**63 else [5]
+                txn.append(codes, ids, **attached(codes))
             store.compact()
             assert store.verify(deep=True) == []
             assert store.stats().live_rows == before + 1
@@ -153,7 +156,7 @@ def test_interrupted_at_random(tmp_path: Path) -> None:
             try:
                 signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(0.00005, 0.004)))
                 with store.write(timeout=5) as txn:
-                    txn.append(codes, ids)
+                    txn.append(codes, ids, **attached(codes))
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1

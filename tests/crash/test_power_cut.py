@@ -2,7 +2,7 @@
 
 A writer runs with a preloaded library that logs its writes and syncs. The log is cut at a random point, the data file
 is rebuilt as a disk may have left it, and the index must open, be sound, and hold every acknowledged change.
-PQSTORE_POWER_CUTS sets the number of cuts (60 for each durability if not set).
+PQSTORE_POWER_CUTS sets the number of cuts (40 for each durability if not set).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pqstore.storage.generations import generation_path
 
 from .workload import PACKING, Rows, changes, contents, create
 
-CUTS = int(os.environ.get("PQSTORE_POWER_CUTS", "60"))
+CUTS = int(os.environ.get("PQSTORE_POWER_CUTS", "40"))
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 WRITE, DURABLE_WRITE, SYNC, MARK = 1, 2, 3, 4
 PAGE = 4096
@@ -126,10 +126,9 @@ def test_power_cuts(library: Path, tmp_path: Path, durability: str) -> None:
         with Store.open(path, lambda _: PACKING) as store:
             assert store.verify(deep=True) == []
             with store.read() as snapshot:
-                held = expected.index(contents(snapshot))
-        if durability == "full":
-            assert acknowledged <= held <= acknowledged + 1
-        else:  # the last commit may be lost, whole
-            assert acknowledged - 1 <= held <= acknowledged + 1
-        in_doubt += held != acknowledged
+                held = contents(snapshot)
+        # The change under way may be there or not; "relaxed" may have lost the last commit, whole.
+        lowest = acknowledged if durability == "full" else max(0, acknowledged - 1)
+        assert held in expected[lowest : acknowledged + 2]
+        in_doubt += held != expected[acknowledged]
     print(f"{in_doubt} of {CUTS} cuts left the index at another change than the last acknowledged one")

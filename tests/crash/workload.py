@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytest
 
-from pqstore.storage import Store
+from pqstore.storage import Store, maintenance
 from pqstore.storage import transaction as transaction_module
 from pqstore.storage.idmap import merge
+from tests.unit.storage.attached import FIELDS, attached, check_attached, row_bytes
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
@@ -57,7 +58,7 @@ def apply(store: Store, change: Change) -> None:
         if change.action in ("remove", "replace"):
             txn.kill(txn.rows_of(change.ids))
         if change.action in ("add", "replace"):
-            txn.append(change.codes, change.ids)
+            txn.append(change.codes, change.ids, **attached(change.codes))
 
 
 def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,13 +67,16 @@ def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
     monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
-    monkeypatch.setattr(transaction_module, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
     monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
+    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
     monkeypatch.setattr(merge, "_SMALLEST", 1024)
 
 
 def create(path: Path, **options: Any) -> Store:
-    return Store.create(path, {}, {"codewords": np.arange(4.0)}, PACKING, segment_rows=1024, **options)
+    options = {"segment_rows": 1024, "row_bytes": row_bytes(8), "fields": FIELDS, **options}
+    return Store.create(path, {}, {"codewords": np.arange(4.0)}, PACKING, **options)
 
 
 def check(path: Path, expected: Rows) -> None:
@@ -84,7 +88,9 @@ def check(path: Path, expected: Rows) -> None:
 
 
 def contents(snapshot: Any) -> Rows:
-    """id -> code of every live row."""
+    """id -> code of every live row; what rows bring with them is checked on the way."""
     ids = np.concatenate([np.empty(0, dtype=np.int64), *snapshot.iter_ids()])
-    codes = snapshot.codes_of(snapshot.rows_of(ids))
+    rows = snapshot.rows_of(ids)
+    codes = snapshot.codes_of(rows)
+    check_attached(snapshot, rows)
     return {identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.storage import Store
+from tests.unit.storage.attached import FIELDS, attached, row_bytes
 from tests.unit.storage.row_packing import RowPacking
 
 DIRECTORY = Path(__file__).with_name("golden")
@@ -40,13 +41,15 @@ def contents(id_type: str) -> dict[Any, bytes]:
 
 
 def write(path: Path, id_type: str) -> None:
-    store = Store.create(path, SETTINGS, ARRAYS, PACKING, id_type, segment_rows=1024)  # type: ignore[arg-type]
+    store = Store.create(
+        path, SETTINGS, ARRAYS, PACKING, id_type, segment_rows=1024, row_bytes=row_bytes(4), fields=FIELDS
+    )  # type: ignore[arg-type]
     order = numbers()
     for start in range(0, len(order), 900):
         part = order[start : start + 900]
         codes = np.frombuffer(b"".join(code_of(number) for number in part), dtype=np.uint8).reshape(-1, 4)
         with store.write() as txn:
-            txn.append(codes, [name(number, id_type) for number in part])
+            txn.append(codes, [name(number, id_type) for number in part], **attached(codes))
     with store.write() as txn:
         txn.kill(txn.rows_of([name(number, id_type) for number in order if number % 9 == 4]))
     store.close()
@@ -60,7 +63,7 @@ def main() -> None:
             write(path, id_type)
             with tarfile.open(DIRECTORY / f"format-1-{id_type}.tar.xz", "w:xz") as archive:
                 for entry in sorted(path.rglob("*")):
-                    if entry.name == "data.mdb":
+                    if entry.name == "data.mdb" or entry.parent.name == "originals":
                         archive.add(entry, entry.relative_to(scratch))
 
 

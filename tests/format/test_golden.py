@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Snapshot, Store
+from tests.unit.storage.attached import attached, check_attached
 
 from . import golden
 
@@ -30,7 +31,9 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
 
 def rows_in(snapshot: Snapshot) -> dict[object, bytes]:
     ids = [identifier for block in snapshot.iter_ids() for identifier in block.tolist()]
-    codes = snapshot.codes_of(snapshot.rows_of(ids))
+    rows = snapshot.rows_of(ids)
+    codes = snapshot.codes_of(rows)
+    check_attached(snapshot, rows)
     return {identifier: code.tobytes() for identifier, code in zip(ids, codes, strict=True)}
 
 
@@ -55,7 +58,8 @@ def test_format_1(index: tuple[Path, str]) -> None:
         new = [golden.name(number, id_type) for number in range(10_000, 13_000)]
         gone = list(expected)[::3]
         with store.write() as txn:
-            txn.append(np.full((3000, 4), 9, dtype=np.uint8), new)
+            codes = np.full((3000, 4), 9, dtype=np.uint8)
+            txn.append(codes, new, **attached(codes))
             txn.kill(txn.rows_of(gone))
         for identifier in gone:
             del expected[identifier]

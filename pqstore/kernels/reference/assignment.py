@@ -27,7 +27,8 @@ def encode(vectors: F32, codewords: F32) -> I64:
     codes = np.empty((len(vectors), M), dtype=np.int64)
     step = max(1, _BLOCK_SCORES // Ks)
     for m in range(M):
-        half_norms = (np.einsum("kd,kd->k", codewords[m], codewords[m], dtype=np.float64) / 2).astype(np.float32)
+        with np.errstate(over="ignore"):  # an infinite norm makes every codeword a candidate
+            half_norms = (np.einsum("kd,kd->k", codewords[m], codewords[m], dtype=np.float64) / 2).astype(np.float32)
         for start in range(0, len(vectors), step):
             block = np.ascontiguousarray(vectors[start : start + step, m * Ds : (m + 1) * Ds])
             codes[start : start + step, m] = _nearest(block, codewords[m], half_norms)

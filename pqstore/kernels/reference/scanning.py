@@ -40,7 +40,8 @@ def scan(chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int) -
                 codes, positions = codes[alive], positions[alive]
             kept = min(found, k)
             for q, table in enumerate(tables):
-                distances = np.concatenate((best_distances[q, :kept], adist(table, codes)))
+                # fmin: a sum that is not a number, from infinities of both signs, counts as infinitely far.
+                distances = np.concatenate((best_distances[q, :kept], np.fmin(adist(table, codes), np.float32(np.inf))))
                 candidates = np.concatenate((best_rows[q, :kept], chunk.first_row + positions))
                 order = _least(distances, candidates, k)
                 best_distances[q, : len(order)] = distances[order]

@@ -47,9 +47,10 @@ def adist(dtable: F32, codes: npt.NDArray[Any]) -> F32:
     if codes.dtype.itemsize > 1 or Ks < 256:
         # One more entry for every code that has no codeword: read from no other place, whatever the code says.
         dtable = np.concatenate((dtable, np.full((len(dtable), 1), np.inf, dtype=np.float32)), axis=1)
+    last = min(dtable.shape[1] - 1, np.iinfo(codes.dtype).max)
     with np.errstate(over="ignore", invalid="ignore"):
         for start in range(0, n, _BLOCK_ROWS):
-            block = np.minimum(codes[start : start + _BLOCK_ROWS].T, dtable.shape[1] - 1)
+            block = np.minimum(codes[start : start + _BLOCK_ROWS].T, last)
             distances[start : start + _BLOCK_ROWS] = _ordered_sum(dtable, block)
     return distances
 

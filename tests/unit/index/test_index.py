@@ -246,3 +246,22 @@ def test_bulk_building_shows_the_index_only_when_it_is_whole(tmp_path: Path, sif
         assert index.search(base[3], k=1).ids.tolist() == [3]
     with pqstore.Index.open(path) as index:
         assert len(index) == len(base)
+
+
+def test_to_faiss_and_back(index: pqstore.Index, tmp_path: Path, queries) -> None:
+    pytest.importorskip("faiss")
+    index.remove(np.arange(0, 10_000, 7))
+    distances, ids = index.to_faiss().search(queries.astype(np.float32), 10)
+    found = index.search(queries, k=10)
+    np.testing.assert_allclose(distances, found.distances, rtol=1e-5)
+    assert np.mean(ids == found.ids) > 0.99, "but for the order of equal distances"
+    index.to_faiss(tmp_path / "index.faiss")
+    with pqstore.Index.from_faiss(tmp_path / "back", tmp_path / "index.faiss") as back:
+        assert list(back) == list(index)
+        np.testing.assert_array_equal(back.codes(list(back)), index.codes(list(index)))
+        np.testing.assert_array_equal(back.search(queries, k=10).ids, found.ids)
+
+
+def test_every_public_error_is_at_the_top() -> None:
+    assert set(pqstore.errors.__all__) <= set(pqstore.__all__)
+    assert all(hasattr(pqstore, name) for name in pqstore.__all__)

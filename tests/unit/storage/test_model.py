@@ -43,7 +43,7 @@ def test_rows_added_one_by_one(create: Callable[..., Store], reopen: Callable[..
     # 300 bytes a row make tail chunks of 256 rows, so a segment is sealed out of several
     packing = RowPacking(width)
     model = Model("int64", width, np.random.default_rng(5))
-    store = create(packing=packing)
+    store = create(packing=packing, bulk=True)  # without waiting for the disk
     for _ in range(1100):
         model.add(store, 1)
     model.check(store)
@@ -57,8 +57,8 @@ def test_colliding_hashes_of_strings_are_told_apart(
 ) -> None:
     monkeypatch.setattr(HashKey, "bits", 6)  # 64 keys for thousands of ids
     model = Model("str", 8, np.random.default_rng(6))
-    store = create(id_type="str")
-    for count in (3000, 1, 700, 2000):
+    store = create(id_type="str", bulk=True)
+    for count in (2000, 1, 700):
         model.add(store, count)
         model.remove(store, 300)
         model.replace(store, 300)

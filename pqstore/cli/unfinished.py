@@ -1,0 +1,189 @@
+"""A build on its way: the directory INDEX.building, which becomes INDEX at the end, and what it says of itself.
+
+It holds `build.json` (source and settings, written once), `lock`, and `index`: an ordinary index, there from the
+moment the quantizer is trained, filled in committed blocks. How many rows are done is what that index says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from glob import glob
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pqstore.errors import (
+    CorpusFileError,
+    DimensionError,
+    DuplicateIdError,
+    IndexExistsError,
+    IndexLockedError,
+    IndexNotFoundError,
+    InvalidIdError,
+    InvalidVectorError,
+    PQStoreError,
+)
+
+__all__ = ["UnfinishedBuild", "identity_of"]
+
+# After these the same command would only fail again; after any other, a build goes on where it stopped.
+_BAD_INPUT = (CorpusFileError, DimensionError, DuplicateIdError, InvalidIdError, InvalidVectorError)
+
+# Files of a source that are named one by one in the record.
+_NAMED_FILES = 100
+
+
+class UnfinishedBuild:
+    """The directory of one build, locked while it is open; a context manager.
+
+    Raises:
+        IndexExistsError: there is something at the target.
+        PQStoreError: the directory holds a build of another source, or with other settings.
+        IndexLockedError: another process is building there.
+    """
+
+    def __init__(self, target: str, record: Mapping[str, Any], restart: bool = False) -> None:
+        self.target = Path(target).absolute()
+        self.directory = self.target.with_name(f"{self.target.name}.building")
+        self.path = self.directory / "index"
+        self._record = json.loads(json.dumps(record))
+        self._restart = restart
+        self._lock: int | None = None
+
+    def __enter__(self) -> UnfinishedBuild:
+        if not self.target.parent.is_dir():
+            raise IndexNotFoundError(f"cannot create {self.target}: there is no directory {self.target.parent}")
+        if not self.directory.exists():
+            self._check_vacant()
+        self.directory.mkdir(exist_ok=True)
+        self._lock = _take_lock(self.directory)
+        try:
+            self._check_vacant()
+            self._begin()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Before the quantizer is trained there is nothing that would be worth keeping.
+        useless = error is not None and (isinstance(error, _BAD_INPUT) or not self.is_trained)
+        self._unlock()
+        if useless:
+            shutil.rmtree(self.directory)
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the index is there already, and with it the quantizer."""
+        return self.path.is_dir()
+
+    def finish(self) -> None:
+        """Give the index, closed and durable, its name, and remove the directory."""
+        self.path.rename(self.target)
+        descriptor = os.open(self.target.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._unlock()
+        shutil.rmtree(self.directory)
+
+    def _check_vacant(self) -> None:
+        if not self.target.exists() or (self.target.is_dir() and not any(self.target.iterdir())):
+            return
+        if self._lock is not None and not self.is_trained:
+            # A build was killed when it had given the index its name, before it could clean up.
+            shutil.rmtree(self.directory, ignore_errors=True)
+        raise IndexExistsError(f"{self.target} exists already: choose another path, or use pqstore add")
+
+    def _begin(self) -> None:
+        file = self.directory / "build.json"
+        if self._restart and self.path.exists():
+            shutil.rmtree(self.path)
+        if self._restart or not file.exists():
+            temporary = file.with_suffix(".new")
+            with temporary.open("w", encoding="utf-8") as stream:
+                json.dump(self._record, stream, indent=1)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+            return
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise PQStoreError(f"{file} is damaged ({error}): build again with --restart") from error
+        difference = _difference(found, self._record)
+        if difference:
+            raise PQStoreError(
+                f"{self.directory} holds an unfinished build with another {difference}: "
+                "give the same command to go on with it, or --restart to begin anew"
+            )
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def identity_of(spec: str, rows: int, D: int, dtype: str) -> dict[str, Any]:
+    """What tells one source from another: shape, and names, sizes and times of its files (none for a stream)."""
+    files = [
+        [str(path.absolute()), found.st_size, found.st_mtime_ns] for path in _files_of(spec) for found in (path.stat(),)
+    ]
+    if len(files) > _NAMED_FILES:
+        import hashlib
+
+        files = [[len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]]
+    return {"name": spec, "rows": rows, "D": D, "dtype": dtype, "files": files}
+
+
+def _files_of(spec: str) -> list[Path]:
+    path = Path(spec)
+    if spec == "-":
+        return []
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.is_file())
+    if path.exists():
+        return [path]
+    named = [Path(name) for name in sorted(glob(spec, recursive=True))]  # noqa: PTH207 # the pattern may be absolute
+    # FILE:NAME, an array inside a file
+    return named or [Path(spec.rpartition(":")[0])]
+
+
+def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
+    """The first thing in which two records differ, in words; "" when they are the same."""
+    if not isinstance(found, dict):
+        return "record"
+    for name in sorted({*found, *wanted}):
+        old, new = found.get(name), wanted.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            return f"{name}: {_difference(old, new)}"
+        if name == "files":
+            return "state of its files (names, sizes or times)"
+        return f"{name} ({old}, not {new})"
+    return ""
+
+
+def _take_lock(directory: Path) -> int:
+    """A descriptor whose lock ends with the process."""
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise IndexLockedError(f"another process is building in {directory}") from error
+    return descriptor

@@ -1,0 +1,47 @@
+"""What a filter means: the evaluator over one payload. Columns of fields must give the same."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
+from pqstore.storage import kind_of
+
+__all__ = ["matches"]
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+
+
+def matches(condition: Condition, payload: Mapping[str, Any] | None) -> bool:
+    """Whether a payload (None: there is none) fulfils a condition. Values of different kinds are never equal, and
+    neither is before the other; ints and floats are one kind, bool is another."""
+    if isinstance(condition, All):
+        return all(matches(inner, payload) for inner in condition.conditions)
+    if isinstance(condition, AnyOf):
+        return any(matches(inner, payload) for inner in condition.conditions)
+    if isinstance(condition, Not):
+        return not matches(condition.condition, payload)
+    return payload is not None and condition.field in payload and _holds(condition, payload[condition.field])
+
+
+def _holds(condition: OneOf | Contains | Between | Exists, value: Any) -> bool:
+    """Whether a value that is there fulfils a condition on its field."""
+    if isinstance(condition, OneOf):
+        return any(_equal(value, wanted) for wanted in condition.values)
+    if isinstance(condition, Contains):
+        return isinstance(value, list) and any(_equal(member, w) for member in value for w in condition.values)
+    if isinstance(condition, Between):
+        return kind_of(value) == kind_of(condition.value) and _COMPARE[condition.operator](value, condition.value)
+    return True  # Exists
+
+
+def _equal(value: Any, wanted: Any) -> bool:
+    kind = kind_of(value)
+    return kind is not None and kind == kind_of(wanted) and bool(value == wanted)

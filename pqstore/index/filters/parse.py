@@ -1,0 +1,143 @@
+"""A filter as callers write it -> a tree: every mistake is found here and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pqstore.errors import InvalidFilterError
+from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
+from pqstore.storage import kind_of
+
+__all__ = ["parse"]
+
+_DEPTH = 64
+_ORDERED = ("number", "str", "bytes", "datetime")
+
+
+def parse(where: Any) -> Condition:
+    """The tree of a filter: ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{...}, {...}]}``.
+
+    Raises:
+        InvalidFilterError: an unknown operator, an operand that the operator cannot take, or no map at all.
+    """
+    return _parse_map(where, 0)
+
+
+def _parse_map(where: Any, depth: int) -> Condition:
+    if not isinstance(where, Mapping):
+        raise InvalidFilterError(f"a filter is a dict such as {{'lang': 'de'}}, got {type(where).__name__}")
+    if depth > _DEPTH:
+        raise InvalidFilterError(f"the filter is nested deeper than {_DEPTH} levels")
+    conditions: list[Condition] = []
+    for key, value in where.items():
+        if not isinstance(key, str):
+            raise InvalidFilterError(f"the filter has the key {key!r} ({type(key).__name__}): fields are str")
+        if key in ("$and", "$or"):
+            conditions.append(_parse_list(key, value, depth))
+        elif key == "$not":
+            conditions.append(Not(_parse_map(value, depth + 1)))
+        elif key.startswith("$"):
+            raise InvalidFilterError(
+                f"unknown operator {key!r}: where a field is expected there may be $and, $or, $not"
+            )
+        else:
+            conditions.append(_parse_field(key, value, depth))
+    return conditions[0] if len(conditions) == 1 else All(tuple(conditions))
+
+
+def _parse_list(operator: str, value: Any, depth: int) -> Condition:
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InvalidFilterError(f"{operator} takes a list of at least one filter, got {value!r}")
+    inner = tuple(_parse_map(entry, depth + 1) for entry in value)
+    return All(inner) if operator == "$and" else AnyOf(inner)
+
+
+def _parse_field(field: str, value: Any, depth: int) -> Condition:
+    if not isinstance(value, Mapping):
+        return OneOf(field, (_scalar(field, "$eq", value),))
+    if not value:
+        raise InvalidFilterError(f"field {field!r} has no operator: {{}} says nothing")
+    conditions = tuple(_parse_operator(field, operator, operand, depth) for operator, operand in value.items())
+    return conditions[0] if len(conditions) == 1 else All(conditions)
+
+
+def _parse_operator(field: str, operator: Any, operand: Any, depth: int) -> Condition:
+    if operator == "$not":
+        if not isinstance(operand, Mapping):
+            raise InvalidFilterError(f"field {field!r}: $not takes operators, as in {{'$not': {{'$eq': 1}}}}")
+        return Not(_parse_field(field, operand, depth + 1))
+    make = _OPERATORS.get(operator)
+    if make is None:
+        known = ", ".join([*_OPERATORS, "$not"])
+        raise InvalidFilterError(f"field {field!r}: unknown operator {operator!r}; there are {known}")
+    return make(field, operator, operand)
+
+
+def _eq(field: str, operator: str, operand: Any) -> Condition:
+    return OneOf(field, (_scalar(field, operator, operand),))
+
+
+def _in(field: str, operator: str, operand: Any) -> Condition:
+    return OneOf(field, _scalars(field, operator, operand))
+
+
+def _between(field: str, operator: str, operand: Any) -> Condition:
+    value = _scalar(field, operator, operand)
+    if kind_of(value) not in _ORDERED:
+        raise InvalidFilterError(
+            f"field {field!r}: {operator} compares numbers, str, bytes or datetimes, not {type(value).__name__}"
+        )
+    return Between(field, operator, value)
+
+
+def _exists(field: str, operator: str, operand: Any) -> Condition:
+    if not isinstance(operand, bool):
+        raise InvalidFilterError(f"field {field!r}: {operator} takes True or False, got {operand!r}")
+    return Exists(field) if operand else Not(Exists(field))
+
+
+def _contains(field: str, operator: str, operand: Any) -> Condition:
+    several = isinstance(operand, (list, tuple))
+    values = _scalars(field, operator, operand) if several else (_scalar(field, operator, operand),)
+    return All(tuple(Contains(field, (value,)) for value in values)) if several else Contains(field, values)
+
+
+_OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
+    "$eq": _eq,
+    "$ne": lambda field, operator, operand: Not(_eq(field, operator, operand)),
+    "$in": _in,
+    "$nin": lambda field, operator, operand: Not(_in(field, operator, operand)),
+    "$gt": _between,
+    "$gte": _between,
+    "$lt": _between,
+    "$lte": _between,
+    "$exists": _exists,
+    "$contains": _contains,
+}
+
+
+def _scalars(field: str, operator: str, operand: Any) -> tuple[Any, ...]:
+    if isinstance(operand, np.ndarray):
+        operand = operand.tolist()
+    if not isinstance(operand, (list, tuple, set, frozenset)):
+        raise InvalidFilterError(f"field {field!r}: {operator} takes a list, got {type(operand).__name__}")
+    return tuple(_scalar(field, operator, value) for value in operand)
+
+
+def _scalar(field: str, operator: str, value: Any) -> Any:
+    """A value that can be compared; datetimes have a time zone."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    try:
+        kind = kind_of(value)
+    except (TypeError, UnicodeEncodeError) as error:  # a datetime without a time zone, a str that is not Unicode
+        raise InvalidFilterError(f"field {field!r}: {operator} cannot compare with {value!r}: {error}") from error
+    if kind is None:
+        raise InvalidFilterError(
+            f"field {field!r}: {operator} compares with str, numbers, bool, None, bytes or datetimes, got {value!r} "
+            f"({type(value).__name__}); for members of a list there is $contains"
+        )
+    return value

@@ -1,0 +1,216 @@
+"""Reads of what hangs on rows: originals, payloads, columns of fields."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import layout
+from pqstore.storage.bitmap import live_positions
+from pqstore.storage.cache import Committed, ViewCache
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.environment import Environment
+from pqstore.storage.field_column import FieldColumn
+from pqstore.storage.ids import IdType
+from pqstore.storage.layout import I64, U8
+from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.state import State
+
+if TYPE_CHECKING:
+    from pqstore.storage.snapshot import Shape
+
+__all__ = ["AttachedReads", "RowUnit"]
+
+_PAGE_ITEMS = 1024  # payloads read at a time
+
+
+class RowUnit(NamedTuple):
+    """Rows that lie together: those of a sealed segment, or of a chunk of the tail. In step with `chunks()`."""
+
+    first_row: int
+    rows: int
+    dead: U8 | None
+    place: tuple[int, bool]
+    """Segment and True, or chunk and False."""
+
+
+class AttachedReads:
+    """For `Snapshot`, which provides these."""
+
+    _shape: Shape
+    _environment: Environment
+    _cache: ViewCache
+    _committed: Committed
+    _lock: threading.Lock
+    _txn: Any
+
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> State: ...
+
+        def _check(self) -> None: ...
+
+        def get(self, database: str, key: bytes) -> memoryview | None: ...
+
+        def chunks(self) -> Sequence[Any]: ...
+
+    @property
+    def id_type(self) -> IdType:
+        """ "int64" or "str"."""
+        return self._shape.identity.id_type
+
+    @property
+    def segment_rows(self) -> int:
+        """Rows of a sealed segment."""
+        return self._shape.segment_rows
+
+    def live_rows_from(self, start: int, count: int) -> I64:
+        """Up to `count` live rows from row `start` on, ascending."""
+        found = [np.empty(0, dtype=np.int64)]
+        for unit in self.units():
+            if unit.first_row + unit.rows <= start or count <= 0:
+                continue
+            rows = live_positions(unit.dead, unit.rows) + unit.first_row
+            found.append(rows[rows >= start][:count])
+            count -= len(found[-1])
+        return np.concatenate(found)
+
+    # -- originals -----------------------------------------------------------------------------------------------
+
+    def originals_of(self, rows: npt.ArrayLike) -> U8:
+        """The originals of rows that exist, uint8 (n, row_bytes). Raises `CorruptIndexError` naming a damaged row."""
+        self._check()
+        wanted = np.asarray(rows, dtype=np.int64)
+        identity = self._shape.identity
+        return self._environment.originals.gather(wanted, identity.row_bytes, identity.segment_rows)
+
+    def pin_originals(self) -> None:
+        """Take hold of all files of originals, so that they can be read after others remove them."""
+        if self._shape.identity.row_bytes == 0:
+            return
+        rows = self._shape.segment_rows
+        counts = {unit.first_row // rows: unit.first_row % rows + unit.rows for unit in self.units()}
+        self._environment.originals.pin(counts, self._shape.identity.row_bytes)
+
+    # -- payloads --------------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Names, fields and notes."""
+        known = self._committed.catalog
+        if known is None:
+            known = Catalog.unpack(self.get("meta", layout.CATALOG_KEY))
+            self._committed.catalog = known
+        return known
+
+    @property
+    def memo(self) -> dict[Any, Any]:
+        """What the index room has worked out of this committed state; shared by all snapshots of it."""
+        return self._committed.memo
+
+    def payloads_of(self, rows: npt.ArrayLike) -> list[dict[str, Any] | None]:
+        """The payloads of rows that exist; None for a row without one."""
+        self._check()
+        names = self.catalog.names
+        found: list[dict[str, Any] | None] = []
+        for row in np.asarray(rows, dtype=np.int64).tolist():
+            value = self.get("payloads", layout.key1(row))
+            found.append(None if value is None else unpack_payload(value, row, names))
+        return found
+
+    def payload_items(
+        self, start: int, stop: int, names: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
+        names = tuple(self.catalog.names if names is None else names)
+        for row, value in self.payload_values(start, stop):
+            yield row, unpack_payload(value, row, names)
+
+    def payload_values(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
+        """(row, value) of rows from `start` up to `stop`."""
+        while start < stop:
+            page: list[tuple[int, memoryview]] = []
+            with self._lock:
+                self._check()
+                cursor = self._txn.cursor(db=self._environment.databases["payloads"])
+                if cursor.set_range(layout.key1(start)):
+                    for key, value in cursor:
+                        row = int.from_bytes(key, "big")
+                        if row >= stop or len(page) == _PAGE_ITEMS:
+                            break
+                        page.append((row, value))
+            yield from page
+            if len(page) < _PAGE_ITEMS:
+                return
+            start = page[-1][0] + 1
+
+    def payload_contents(self, rows: I64) -> list[tuple[int, bytes]]:
+        """(row, msgpack bytes) of those of the rows that have a payload, in the order of `rows`."""
+        found = []
+        for row in rows.tolist():
+            value = self.get("payloads", layout.key1(row))
+            if value is not None:
+                found.append((row, bytes(layout.open_payload(value, row))))
+        return found
+
+    # -- columns of fields -----------------------------------------------------------------------------------------
+
+    def units(self) -> list[RowUnit]:
+        """All rows that are stored, in the pieces that columns cover; one for each of `chunks()`."""
+        rows, size = self._shape.segment_rows, self._shape.chunk_rows
+        first_open = self.state.open_segment * rows
+        return [
+            RowUnit(
+                chunk.first_row,
+                chunk.rows,
+                chunk.dead,
+                (chunk.first_row // rows, True) if chunk.first_row < first_open else (chunk.first_row // size, False),
+            )
+            for chunk in self.chunks()
+        ]
+
+    def column(self, unit: RowUnit, number: int) -> FieldColumn:
+        """The column of a declared field over a unit of a committed state."""
+        place, sealed = unit.place
+        if sealed:
+            column = self._cache.fields.get((place, number))
+            if column is None:
+                column = self._cache.fields[place, number] = self.read_column(place, number)
+            return column
+        key = (place, unit.rows, number)
+        column = self._cache.tail_fields.get(key)
+        if column is None:
+            column = self.stored_tail_column(place, number)
+            if column is None or column.rows != unit.rows:
+                name = layout.record_name(layout.FIELD_TAIL, place, number)
+                raise CorruptIndexError(f"{name}: {column and column.rows} rows, not {unit.rows}")
+            self._cache.tail_fields[key] = column
+        return column
+
+    def read_column(self, segment: int, number: int) -> FieldColumn:
+        """The column of a sealed segment, checked."""
+        value = self.get("fields", layout.key2(segment, number))
+        record = layout.open_record(value, layout.FIELD, segment, number)
+        name = layout.record_name(layout.FIELD, segment, number)
+        if record.entries != self._shape.segment_rows:
+            raise CorruptIndexError(f"{name}: of {record.entries} rows, not {self._shape.segment_rows}")
+        # Small values share pages with others and may be moved by a commit; large ones stay where they are.
+        content = record.payload if len(record.payload) >= layout.OWN_PAGES else memoryview(bytes(record.payload))
+        return FieldColumn(content, record.entries, name)
+
+    def stored_tail_column(self, chunk: int, number: int) -> FieldColumn | None:
+        """The column of a tail chunk, checked and copied; None when there is none."""
+        value = self.get("tailfields", layout.key2(chunk, number))
+        if value is None:
+            return None
+        record = layout.open_record(value, layout.FIELD_TAIL, chunk, number)
+        name = layout.record_name(layout.FIELD_TAIL, chunk, number)
+        if record.entries > self._shape.chunk_rows:
+            raise CorruptIndexError(f"{name}: of {record.entries} rows, {self._shape.chunk_rows} at most")
+        return FieldColumn(memoryview(bytes(record.payload)), record.entries, name)

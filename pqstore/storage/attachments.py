@@ -1,0 +1,309 @@
+"""What a transaction writes beside codes and ids: originals, payloads, columns of fields. Hung onto the rows' life.
+
+Rows never change: a new payload is a new row. So nothing here is edited; it is written with a row, moves with a row
+that is rewritten, and goes with the row or its segment. Payloads of new rows go to LMDB at once, so that a long
+transaction does not hold them; everything else waits in memory for the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pqstore.storage import layout
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.field_column import FieldEntries
+from pqstore.storage.layout import I64, U8
+from pqstore.storage.originals import OriginalWriter, remove_originals, stored_segments
+from pqstore.storage.payloads import PayloadPacker
+from pqstore.storage.points import reach
+
+if TYPE_CHECKING:
+    from pqstore.storage.transaction import WriteTransaction
+
+__all__ = ["Attachments"]
+
+
+class Attachments:
+    """The attachments of one write transaction."""
+
+    def __init__(self, txn: WriteTransaction, catalog: Catalog) -> None:
+        self._txn = txn
+        self._shape = txn.shape
+        self._catalog = self._base_catalog = catalog
+        self._packer: PayloadPacker | None = None
+        self._originals: OriginalWriter | None = None
+        self._killed: list[I64] = []
+        self._gone_segments: list[int] = []
+        self._gone_chunks: list[int] = []
+        self._columns: dict[tuple[int, int], FieldEntries] = {}  # by chunk of the open segment, and field
+        self._sealed: dict[tuple[int, int], FieldEntries] = {}  # by segment sealed here, and field; until written
+        self._open = txn.base.open_segment
+
+    @property
+    def catalog(self) -> Catalog:
+        """As this transaction leaves it."""
+        return self._catalog
+
+    @property
+    def changed(self) -> bool:
+        return self._catalog != self._base_catalog
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep, or with None forget, a small thing."""
+        notes = {name: entry for name, entry in self._catalog.notes.items() if name != key}
+        if value is not None:
+            notes[key] = value
+        self._catalog = replace(self._catalog, notes=notes)
+
+    # -- rows come ---------------------------------------------------------------------------------------------------
+
+    def append(self, first_row: int, count: int, originals: U8 | None, payloads: Sequence[Any] | None) -> None:
+        """Rows `first_row ..` were appended; called with them in place."""
+        if self._shape.identity.row_bytes:
+            assert originals is not None, "this index stores originals"
+            assert originals.shape == (count, self._shape.identity.row_bytes), "one original a row"
+            self._writer().write(first_row, originals)
+        if payloads is not None:
+            assert len(payloads) == count, "one payload a row"
+            self._put_payloads(first_row, payloads)
+            for number, name in enumerate(self._catalog.fields):
+                self._enter(first_row, number, name, payloads)
+        self._flush_sealed()
+
+    def _writer(self) -> OriginalWriter:
+        if self._originals is None:
+            generation = self._txn.environment.path
+            self._originals = OriginalWriter(generation, self._shape.identity.row_bytes, self._shape.segment_rows)
+        return self._originals
+
+    def _put_payloads(self, first_row: int, payloads: Sequence[Any]) -> None:
+        if self._packer is None:
+            self._packer = PayloadPacker(self._catalog.names)
+        pack = self._packer.pack
+        self._put_contents(
+            (first_row + at, pack(payload, at)) for at, payload in enumerate(payloads) if payload is not None
+        )
+        if len(self._packer.names) > len(self._catalog.names):
+            self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+
+    def _put_contents(self, contents: Any) -> None:
+        """(row, msgpack bytes), ascending and beyond all rows that have a payload."""
+        key, value = layout.key1, layout.pack_payload
+        self._txn.put_last("payloads", [(key(row), value(row, content)) for row, content in contents])
+
+    def _enter(self, first_row: int, number: int, name: str, payloads: Sequence[Any]) -> None:
+        """Enter one field of the payloads of new rows."""
+        size = self._shape.chunk_rows
+        at = 0
+        while at < len(payloads):
+            chunk, before = divmod(first_row + at, size)
+            part = payloads[at : at + size - before]
+            found = [(before + i, p[name]) for i, p in enumerate(part) if p is not None and name in p]
+            entries, shift = self._entries_at(chunk, number)
+            if len(found) == len(part):
+                entries.add_many([value for _, value in found], range(shift + before, shift + before + len(part)))
+            else:
+                for position, value in found:
+                    entries.add(shift + position, value)
+            at += len(part)
+
+    def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
+        """Where entries of a chunk go, and what to add to positions in the chunk."""
+        per_segment = self._shape.segment_rows // self._shape.chunk_rows
+        segment = chunk // per_segment
+        if segment < self._txn.state.open_segment:
+            return self._sealed_entries(segment, number), chunk % per_segment * self._shape.chunk_rows
+        entries = self._columns.get((chunk, number))
+        if entries is None:
+            entries = self._columns[chunk, number] = self._stored_entries(chunk, number)
+        return entries, 0
+
+    def _stored_entries(self, chunk: int, number: int) -> FieldEntries:
+        """What the tail holds of a chunk already."""
+        entries = FieldEntries()
+        column = self._txn.stored_tail_column(chunk, number)
+        if column is not None:
+            column.entries(entries, np.arange(column.rows, dtype=np.int64))
+        return entries
+
+    def _sealed_entries(self, segment: int, number: int) -> FieldEntries:
+        """Entries of a segment that this transaction has sealed, those of its rows in the tail before included."""
+        entries = self._sealed.get((segment, number))
+        if entries is None:
+            entries = self._sealed[segment, number] = FieldEntries()
+            size = self._shape.chunk_rows
+            first = segment * self._shape.segment_rows // size
+            for chunk in range(first, first + self._shape.segment_rows // size):
+                part = self._columns.pop((chunk, number), None) or self._stored_entries(chunk, number)
+                shift = (chunk - first) * size
+                entries.extend(part, shift)
+        return entries
+
+    def _flush_sealed(self) -> None:
+        """Write the columns of segments that are full."""
+        now = self._txn.state.open_segment
+        fields = range(len(self._catalog.fields))
+        if now > self._open and fields:
+            for segment in range(self._open, now):
+                if segment not in self._txn.table.entries:
+                    continue  # the open segment was begun again under another number
+                for number in fields:
+                    content = self._sealed_entries(segment, number).pack(self._shape.segment_rows)
+                    self.put_column(segment, number, content)
+            if self._base_segment_sealed():
+                self._drop_tail_columns()
+        self._sealed.clear()
+        self._open = now
+
+    def _base_segment_sealed(self) -> bool:
+        return self._open == self._txn.base.open_segment
+
+    def _drop_tail_columns(self) -> None:
+        base, size = self._txn.base, self._shape.chunk_rows
+        first = base.open_segment * self._shape.segment_rows // size
+        self._gone_chunks = list(range(first, first + -(-base.tail_rows // size)))
+
+    def put_column(self, segment: int, number: int, content: bytes) -> None:
+        """Write the column of a sealed segment."""
+        record = layout.pack_record(layout.FIELD, segment, number, self._shape.segment_rows, [content])
+        self._txn.put("fields", layout.key2(segment, number), record)
+
+    # -- rows go, and move ---------------------------------------------------------------------------------------------
+
+    def kill(self, rows: I64) -> None:
+        """Rows died: their payloads go with the commit."""
+        self._killed.append(rows)
+
+    def moving(self, segment: int, live: I64) -> Callable[[int], None]:
+        """The rows at positions `live` of a segment, sealed or open, are about to be appended again, and the segment to
+        go; call the result with the first new row."""
+        rows = segment * self._shape.segment_rows + live
+        originals = self._txn.originals_of(rows) if self._shape.identity.row_bytes else None
+        columns = [self._live_entries(segment, number, live) for number in range(len(self._catalog.fields))]
+        contents = self._txn.payload_contents(rows)
+
+        def moved(first_new: int) -> None:
+            if originals is not None and len(live):
+                self._writer().write(first_new, originals)
+            new_of = {int(row): first_new + at for at, row in enumerate(rows.tolist())}
+            self._put_contents((new_of[row], content) for row, content in contents)
+            self._killed.append(np.array([row for row, _ in contents], dtype=np.int64))
+            for number, entries in enumerate(columns):
+                self._enter_again(entries, number, live, first_new)
+            self._flush_sealed()
+
+        return moved
+
+    def _live_entries(self, segment: int, number: int, live: I64) -> FieldEntries:
+        """What a field's column says of the rows at positions `live` of a segment."""
+        entries = FieldEntries()
+        if segment != self._txn.state.open_segment:
+            keep = np.full(self._shape.segment_rows, -1, dtype=np.int64)
+            keep[live] = live
+            self._txn.read_column(segment, number).entries(entries, keep)
+            return entries
+        size, alive = self._shape.chunk_rows, set(live.tolist())
+        first = segment * self._shape.segment_rows // size
+        for chunk in range(first, first + -(-self._txn.state.tail_rows // size)):
+            part = self._columns.get((chunk, number)) or self._stored_entries(chunk, number)
+            entries.extend(part, (chunk - first) * size, alive)
+        return entries
+
+    def _enter_again(self, entries: FieldEntries, number: int, live: I64, first_new: int) -> None:
+        """Enter what is known of moved rows, chunk by chunk of their new places."""
+        size = self._shape.chunk_rows
+        for tag, (keys, positions) in entries.groups.items():
+            new_rows = first_new + np.searchsorted(live, np.array(positions, dtype=np.int64))
+            for key, row in zip(keys, new_rows.tolist(), strict=True):
+                into, shift = self._entries_at(row // size, number)
+                into.enter(tag, key, row % size + shift)
+
+    def drop(self, segment: int) -> None:
+        """A segment is gone."""
+        self._gone_segments.append(segment)
+
+    # -- fields ------------------------------------------------------------------------------------------------------
+
+    def declare(self, name: str) -> None:
+        """Give a field an index, over all rows that are stored; first of all changes of a transaction."""
+        if name in self._catalog.fields:
+            return
+        number = len(self._catalog.fields)
+        names = self._catalog.names
+        rows = self._shape.segment_rows
+        for segment in self._txn.table.entries:
+            entries = FieldEntries()
+            for row, payload in self._txn.payload_items(segment * rows, (segment + 1) * rows, names):
+                if name in payload:
+                    entries.add(row - segment * rows, payload[name])
+            self.put_column(segment, number, entries.pack(rows))
+        size, state = self._shape.chunk_rows, self._txn.state
+        first = state.open_segment * rows
+        for start in range(first, first + state.tail_rows, size):
+            self._columns[start // size, number] = entries = FieldEntries()
+            for row, payload in self._txn.payload_items(start, min(start + size, first + state.tail_rows), names):
+                if name in payload:
+                    entries.add(row - start, payload[name])
+        self._catalog = replace(self._catalog, fields=(*self._catalog.fields, name))
+
+    # -- commit ------------------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Originals on the disk: before the commit that makes their rows count."""
+        if self._originals is not None:
+            reach("originals written")
+            self._originals.sync()
+            reach("originals synced")
+
+    def write_changes(self) -> None:
+        """Everything that was held in memory."""
+        if self._killed and self._txn.has_any("payloads"):
+            for row in np.concatenate(self._killed).tolist():
+                self._txn.delete("payloads", layout.key1(row))
+        numbers = range(len(self._catalog.fields))
+        for segment in self._gone_segments:
+            for number in numbers:
+                self._txn.delete("fields", layout.key2(segment, number))
+        for chunk in self._gone_chunks:
+            for number in numbers:
+                self._txn.delete("tailfields", layout.key2(chunk, number))
+        state, base, size = self._txn.state, self._txn.base, self._shape.chunk_rows
+        first = state.open_segment * self._shape.segment_rows
+        # Chunks that were full before have their columns, but for those of a new field.
+        grown = base.tail_rows if state.open_segment == base.open_segment else 0
+        for at in range(0, state.tail_rows, size):
+            chunk, rows = (first + at) // size, min(size, state.tail_rows - at)
+            for number in numbers:
+                entries = self._columns.get((chunk, number))
+                if entries is None:
+                    if at + size <= grown or grown == state.tail_rows:
+                        continue
+                    entries = self._stored_entries(chunk, number)
+                record = layout.pack_record(layout.FIELD_TAIL, chunk, number, rows, [entries.pack(rows)])
+                self._txn.put("tailfields", layout.key2(chunk, number), record)
+        if self.changed:
+            self._txn.put("meta", layout.CATALOG_KEY, self._catalog.pack())
+
+    def committed(self) -> None:
+        """Remove files of segments that no state knows that anyone may still be reading."""
+        if not self._shape.identity.row_bytes:
+            return
+        environment = self._txn.environment
+        dropped = self._gone_segments or environment.originals.leftovers
+        there = stored_segments(environment.path) if dropped else []
+        gone = [n for n in there if n < self._txn.state.open_segment and n not in self._txn.table.entries]
+        # A snapshot of an earlier commit reads them still; the next writer looks again.
+        environment.originals.leftovers = bool(gone) and environment.reader_lag()[0] > 0
+        if gone and not environment.originals.leftovers:
+            remove_originals(environment.path, gone)
+            for segment in gone:
+                environment.originals.forget(segment)
+
+    def close(self) -> None:
+        """The transaction has ended, one way or the other."""
+        if self._originals is not None:
+            self._originals.close()

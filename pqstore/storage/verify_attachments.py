@@ -1,0 +1,127 @@
+"""The invariants of docs/format.md that are about payloads, columns of fields and originals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import layout
+from pqstore.storage.attached import RowUnit
+from pqstore.storage.bitmap import live_positions
+from pqstore.storage.catalog import Catalog
+from pqstore.storage.field_column import FieldColumn, FieldEntries
+from pqstore.storage.layout import I64
+from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.problem import Problem
+from pqstore.storage.snapshot import Shape, Snapshot
+
+__all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
+
+ATTACHMENT_INVARIANTS: Final = {
+    17: "The catalog names every number that payloads use, and no name or field twice.",
+    18: "A payload's checksum holds over its row and its bytes, and they are a msgpack map.",
+    19: "Every payload below the next row belongs to a live row.",
+    20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
+    21: "A column says of every live row what its payload says.",
+    22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
+}
+
+_SAMPLE = 64
+
+
+def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
+    """The problems found. `deep` reads every original, instead of some of each segment, and compares (21)."""
+    try:
+        catalog = snapshot.catalog
+    except CorruptIndexError as error:
+        yield Problem(2, "catalog", str(error))
+        return
+    for names in (catalog.names, catalog.fields):
+        if len(set(names)) < len(names):
+            yield Problem(17, "catalog", "a name is there twice")
+    yield from _payloads(snapshot, catalog)
+    yield from _columns(snapshot, shape, catalog, deep=deep)
+    if shape.identity.row_bytes:
+        yield from _originals(snapshot, shape, deep=deep)
+
+
+def _live(unit: RowUnit) -> I64:
+    return live_positions(unit.dead, unit.rows) + unit.first_row
+
+
+def _units(snapshot: Snapshot) -> list[RowUnit]:
+    """The units; none where codes or tombstones cannot be read, which is reported with them."""
+    try:
+        return snapshot.units()
+    except CorruptIndexError:
+        return []
+
+
+def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
+    state, rows_a_segment = snapshot.state, snapshot.segment_rows
+    next_row = state.open_segment * rows_a_segment + state.tail_rows
+    for row, value in snapshot.payload_values(0, next_row):
+        name = f"payload of row {row}"
+        try:
+            unpack_payload(value, row, catalog.names)
+        except CorruptIndexError as error:
+            yield Problem(18, name, str(error))
+        try:
+            if not snapshot.are_live(np.array([row]))[0]:
+                yield Problem(19, name, "the row is dead")
+        except CorruptIndexError:
+            continue  # tombstones that cannot be read are reported with their segment
+
+
+def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
+    for unit in _units(snapshot):
+        for number, name in enumerate(catalog.fields):
+            place, sealed = unit.place
+            record = layout.record_name(layout.FIELD if sealed else layout.FIELD_TAIL, place, number)
+            try:
+                column = snapshot.read_column(place, number) if sealed else snapshot.stored_tail_column(place, number)
+                if column is None or column.rows != unit.rows:
+                    yield Problem(20, record, f"of {column and column.rows} rows, not {unit.rows}")
+                elif deep:
+                    yield from _compare(snapshot, unit, column, name, record)
+            except CorruptIndexError as error:
+                yield Problem(20, record, str(error))
+    state = snapshot.state
+    first = state.open_segment * shape.segment_rows // shape.chunk_rows
+    chunks = range(first, first + -(-state.tail_rows // shape.chunk_rows))
+    staged = snapshot.get("meta", layout.STAGED_KEY) is not None
+    for database in ("fields", "tailfields"):
+        for raw in snapshot.keys(database):
+            place, number = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+            owned = place in snapshot.table.entries if database == "fields" else place in chunks
+            if not (owned and number < len(catalog.fields)) and not (staged and place >= state.open_segment):
+                yield Problem(20, f"{database} ({place}, {number})", "belongs to nothing")
+
+
+def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, record: str) -> Iterator[Problem]:
+    """Invariant 21 for the rows of a unit."""
+    told, found = FieldEntries(), FieldEntries()
+    live = _live(unit)
+    new_position = np.full(unit.rows, -1, dtype=np.int64)
+    new_position[live - unit.first_row] = live - unit.first_row
+    column.entries(told, new_position)
+    for row, payload in zip(live.tolist(), snapshot.payloads_of(live), strict=True):
+        if payload is not None and name in payload:
+            found.add(row - unit.first_row, payload[name])
+    told_set, found_set = told.as_set(), found.as_set()
+    if told_set != found_set:
+        _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
+        yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
+
+
+def _originals(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
+    rng = np.random.default_rng(snapshot.state.commit)
+    for unit in _units(snapshot):
+        rows = _live(unit)
+        if not deep and len(rows) > _SAMPLE:
+            rows = np.union1d(rng.choice(rows, _SAMPLE, replace=False), rows[-1:])
+        for problem in snapshot.environment.originals.problems(rows, shape.identity.row_bytes, shape.segment_rows):
+            yield Problem(22, f"originals of segment {unit.first_row // shape.segment_rows}", problem)

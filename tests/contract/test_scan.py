@@ -1,0 +1,188 @@
+"""Scans equal the reference: the same rows, the same distances to the bit."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+
+from pqstore.kernels import CodeChunk, CodeLayout, Kernels, reference
+from tests.contract.cases import assert_same_scan, chunks, codes, exact, tables, unaligned
+
+KINDS = {"block8": 256, "block4": 16, "rows16": 300, "rows32": 65_537}
+WIDTHS = [*range(1, 131)]
+# Batches take different paths by their size: one, few, up to 8, 16, 32 queries at a time, and several groups.
+BATCHES = (1, 3, 7, 12, 33, 50)
+
+
+def batches(kind: str) -> tuple[int, ...]:
+    """Fewer queries where one table takes megabytes, and all batches take one path."""
+    return (1, 3) if kind == "rows32" else BATCHES
+
+
+@pytest.mark.parametrize("M", WIDTHS)
+def test_every_width(kernels: Kernels, rng: np.random.Generator, M: int) -> None:
+    for kind in ("block8", "block4", "rows16"):
+        layout = CodeLayout(M, KINDS[kind])
+        pieces = chunks(rng, layout, (0, 1, 31, 32, 33, 163))
+        for n in (1, int(rng.choice(BATCHES[1:-1])) if kind == "block8" else 5):
+            assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), int(rng.integers(1, 40)))
+
+
+@pytest.mark.parametrize("M", [1, 2, 5, 16, 31, 48, 96])
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+def test_enough_rows_for_the_bounds_to_work(kernels: Kernels, rng: np.random.Generator, kind: str, M: int) -> None:
+    layout = CodeLayout(M, KINDS[kind])
+    pieces = chunks(rng, layout, (5000, 77, 4096, 3001))
+    for n, k in ((1, 1), (1, 10), (1, 100), (3, 10), (7, 10), (12, 100), (33, 10)):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_k(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    layout = CodeLayout(1 if kind == "rows32" else 3, KINDS[kind])
+    pieces = chunks(rng, layout, (33, 12))
+    for k in range(1, 45 + 6):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, 1 + k % (2 if kind == "rows32" else 9)), k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33])
+def test_one_chunk_of_few_rows(kernels: Kernels, rng: np.random.Generator, kind: str, rows: int) -> None:
+    layout = CodeLayout(4, KINDS[kind])
+    for n in batches(kind):
+        assert_same_scan(kernels, chunks(rng, layout, (rows,)), layout, tables(rng, layout, n), 5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_chunks_and_no_queries(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    layout = CodeLayout(4, KINDS[kind])
+    assert_same_scan(kernels, (), layout, tables(rng, layout, 2), 3)
+    assert_same_scan(kernels, chunks(rng, layout, (40,)), layout, tables(rng, layout, 0), 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_distances_equal(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    layout = CodeLayout(9, KINDS[kind])
+    pieces = chunks(rng, layout, (3000, 100, 2000))
+    for value in (0.0, 0.1, -7.5):
+        for n in (1, 12):
+            same = np.full((n, layout.M, layout.table_size), value, dtype=np.float32)
+            for k in (1, 100):
+                # Ties go to the lowest row, wherever its chunk comes in the list.
+                assert_same_scan(kernels, pieces[::-1], layout, same, k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan, 3e38, 1e-42])
+def test_extreme_entries(kernels: Kernels, rng: np.random.Generator, kind: str, special: float) -> None:
+    layout = CodeLayout(2 if kind == "rows32" else 10, KINDS[kind])
+    pieces = chunks(rng, layout, (2500, 33))
+    for share in (0.02, 0.5, 1.0):
+        for n in (1, 3 if kind == "rows32" else 9):
+            scanned = tables(rng, layout, n)
+            scanned[rng.random(scanned.shape) < share] = special
+            assert_same_scan(kernels, pieces, layout, scanned, 20)
+
+
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_scale_and_cancellation(
+    kernels: Kernels, rng: np.random.Generator, kind: str, scale: float, offset: float
+) -> None:
+    # Entries of either sign, as for "dot", and distances that differ by little more than rounding.
+    layout = CodeLayout(24, KINDS[kind])
+    pieces = chunks(rng, layout, (6000,))
+    for n in (1, 12):
+        scanned = ((tables(rng, layout, n) - 0.4) * scale + offset * scale).astype(np.float32)
+        assert_same_scan(kernels, pieces, layout, scanned, 10)
+        assert_same_scan(kernels, pieces, layout, -scanned, 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dead", [0.5, 0.999, 1.0])
+def test_dead_rows(kernels: Kernels, rng: np.random.Generator, kind: str, dead: float) -> None:
+    layout = CodeLayout(1 if kind == "rows32" else 6, KINDS[kind])
+    pieces = tuple(chunk for chunk in chunks(rng, layout, (1, 4001, 1, 95, 1, 33), dead) if chunk.dead is not None)
+    assert len(pieces) == 3
+    for n in (1, 3 if kind == "rows32" else 12):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_come_sorted_by_distance(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    # The limit stays high to the end, or falls with every row.
+    layout = CodeLayout(8, KINDS[kind])
+    rows = codes(rng, layout, 3000)
+    scanned = tables(rng, layout, 1)
+    order = np.argsort(reference.adist(scanned[0], rows), kind="stable")
+    for ordered in (rows[order], rows[order[::-1]]):
+        pieces = (CodeChunk(layout.pack(ordered), len(ordered), 0),)
+        for n in (1, 8):
+            assert_same_scan(kernels, pieces, layout, np.repeat(scanned, n, axis=0), 10)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unaligned_codes(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    layout = CodeLayout(7, KINDS[kind])
+    pieces = tuple(
+        CodeChunk(
+            unaligned(chunk.packed), chunk.rows, chunk.first_row, None if chunk.dead is None else unaligned(chunk.dead)
+        )
+        for chunk in chunks(rng, layout, (700, 4099))
+    )
+    for n in batches(kind):
+        assert_same_scan(kernels, pieces, layout, unaligned(tables(rng, layout, n)), 10)
+
+
+@pytest.mark.parametrize(("kind", "M"), [("block8", 5), ("block8", 6), ("block4", 5), ("block4", 6)])
+def test_padding_is_never_looked_at(kernels: Kernels, rng: np.random.Generator, kind: str, M: int) -> None:
+    # A damaged file could hold anything in the rows and the sub-space that pad blocks.
+    layout = CodeLayout(M, KINDS[kind])
+    rows = 1000 * 32 + 7
+    whole = codes(rng, CodeLayout(M + M % 2, KINDS[kind]), rows + 25)
+    packed = exact(CodeLayout(M + M % 2, KINDS[kind]).pack(whole))
+    assert len(packed) == layout.packed_size(rows)
+    for n in (1, 12):
+        assert_same_scan(kernels, (CodeChunk(packed, rows, 0),), layout, tables(rng, layout, n), 10)
+
+
+@pytest.mark.parametrize(("Ks", "largest"), [(300, 65_535), (65_536, 65_535), (65_537, 2**32 - 1)])
+def test_damaged_labels_stay_inside_the_tables(
+    kernels: Kernels, rng: np.random.Generator, Ks: int, largest: int
+) -> None:
+    layout = CodeLayout(3, Ks)
+    damaged = codes(rng, layout, 200)
+    damaged[rng.random(damaged.shape) < 0.2] = largest
+    damaged[5] = Ks - 1
+    pieces = (CodeChunk(exact(layout.pack(damaged)), 200, 0),)
+    assert_same_scan(kernels, pieces, layout, exact(tables(rng, layout, 2)), 205)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_results_do_not_depend_on_threads(kernels: Kernels, rng: np.random.Generator, kind: str, n: int) -> None:
+    layout = CodeLayout(2 if kind == "rows32" else 16, KINDS[kind])
+    # Enough rows that a scan is worth several threads, few enough for the reference.
+    pieces = chunks(rng, layout, (20_000, 16_384, 9_999) if n == 1 else (6000, 1024, 2047))
+    scanned = tables(rng, layout, n)
+    scanned = np.round(scanned, 1)  # many ties, which threads meet in different orders
+    for threads in (1, 2, 3, 8):
+        assert_same_scan(kernels, pieces, layout, scanned, 25, threads)
+
+
+def test_threads_after_fork(kernels: Kernels, rng: np.random.Generator) -> None:
+    layout = CodeLayout(16, 256)
+    pieces = chunks(rng, layout, (40_000, 40_000))
+    scanned = tables(rng, layout, 1)
+    before = kernels.scan(pieces, layout, scanned, 10, threads=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork beside threads is just what is tested
+        child = os.fork()
+    if child == 0:
+        after = kernels.scan(pieces, layout, scanned, 10, threads=2)
+        os._exit(0 if np.array_equal(before[1], after[1]) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -1,0 +1,191 @@
+"""Damaged payloads, columns and files of originals: a named error, verify finds it, repair keeps the rest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import Store, layout, repair
+from pqstore.storage.generations import generation_path
+from pqstore.storage.originals import originals_directory
+from tests.unit.storage.attached import FIELDS, attached, check_attached, row_bytes
+from tests.unit.storage.row_packing import RowPacking
+
+PACKING = RowPacking(8)
+STRIDE = row_bytes(8) + layout.ORIGINALS_CRC_BYTES
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "index.pqs"
+    codes = np.random.default_rng(1).integers(0, 256, (2500, 8), dtype=np.uint8)
+    options = {"segment_rows": 1024, "row_bytes": row_bytes(8), "fields": FIELDS}
+    with Store.create(path, {"M": 8}, {"codewords": np.arange(4.0)}, PACKING, **options) as store:
+        with store.write() as txn:
+            txn.append(codes, np.arange(2500), **attached(codes))
+        with store.write() as txn:
+            txn.kill(np.arange(0, 2500, 9))
+            txn.set_note("calibration", {"k": 10})
+    return path
+
+
+@pytest.fixture
+def index(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound, tmp_path / "index.pqs"))
+
+
+def everything(path: Path) -> None:
+    with Store.open(path, lambda _: PACKING) as store, store.read() as snapshot:
+        check_attached(snapshot, np.setdiff1d(np.arange(2500), np.arange(0, 2500, 9)))
+
+
+def broken(path: Path) -> set[int]:
+    with Store.open(path, lambda _: PACKING) as store:
+        return {problem.invariant for problem in store.verify(deep=True)}
+
+
+def originals(path: Path, segment: int) -> Path:
+    return originals_directory(generation_path(path, 1)) / layout.originals_name(segment)
+
+
+def change(path: Path, database: str, key: bytes, edit: Callable[[bytes], bytes | None]) -> None:
+    with lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26) as env:
+        handle = env.open_db(database.encode(), create=False)
+        with env.begin(write=True) as txn:
+            new = edit(bytes(txn.get(key, db=handle)))
+            assert txn.delete(key, db=handle) if new is None else txn.put(key, new, db=handle)
+
+
+def flipped(value: bytes, bit: int) -> bytes:
+    return value[: bit // 8] + bytes([value[bit // 8] ^ 1 << bit % 8]) + value[bit // 8 + 1 :]
+
+
+def test_sound(index: Path) -> None:
+    everything(index)
+    assert broken(index) == set()
+
+
+@pytest.mark.parametrize("row", [1, 700, 2047, 2499])
+def test_every_bit_of_an_original_counts(index: Path, tmp_path: Path, row: int) -> None:
+    file = originals(index, row // 1024)
+    content = file.read_bytes()
+    at = row % 1024 * STRIDE
+    for bit in (0, 37, 8 * row_bytes(8) - 1, 8 * row_bytes(8), 8 * STRIDE - 1):
+        file.write_bytes(content[:at] + flipped(content[at : at + STRIDE], bit) + content[at + STRIDE :])
+        with pytest.raises(CorruptIndexError, match=f"original of row {row}:"):
+            everything(index)
+        assert broken(index) == {22}
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert report.rows_lost == 1
+    assert f"original of row {row}" in report.losses[0]
+    with Store.open(tmp_path / "repaired", lambda _: PACKING) as store, store.read() as snapshot:
+        rows = snapshot.rows_of(np.arange(2500))
+        assert rows[row] == -1
+        check_attached(snapshot, rows[rows >= 0])
+        assert snapshot.catalog.notes == {"calibration": {"k": 10}}
+        assert store.verify(deep=True) == []
+
+
+def test_an_original_in_the_place_of_another(index: Path) -> None:
+    file = originals(index, 0)
+    content = file.read_bytes()
+    file.write_bytes(content[STRIDE : 2 * STRIDE] * 2 + content[2 * STRIDE :])
+    # row 0 is dead: its place is as good as any
+    assert broken(index) == set()
+    file.write_bytes(content[: 4 * STRIDE] + content[5 * STRIDE : 6 * STRIDE] + content[5 * STRIDE :])
+    with pytest.raises(CorruptIndexError, match="original of row 4:"):
+        everything(index)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100 * STRIDE, 1024 * STRIDE - 1, None])
+def test_short_and_missing_files(index: Path, tmp_path: Path, size: int | None) -> None:
+    file = originals(index, 1)
+    if size is None:
+        file.unlink()
+    else:
+        os.truncate(file, size)
+    with pytest.raises(CorruptIndexError, match="originals of segment 1"):
+        everything(index)
+    assert broken(index) == {22}
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    rows = np.setdiff1d(np.arange(1024, 2048), np.arange(0, 2500, 9))
+    kept = (size or 0) // STRIDE
+    assert report.rows_lost == np.count_nonzero(rows >= 1024 + kept)
+
+
+def test_bytes_beyond_the_last_row_mean_nothing(index: Path) -> None:
+    with originals(index, 2).open("ab") as file:
+        file.write(b"left by a writer that died" * 100)
+    everything(index)
+    assert broken(index) == set()
+    with Store.open(index, lambda _: PACKING) as store:
+        codes = np.full((40, 8), 3, dtype=np.uint8)
+        with store.write() as txn:
+            rows = txn.append(codes, np.arange(9000, 9040), **attached(codes))
+        with store.read() as snapshot:
+            check_attached(snapshot, rows)
+        assert store.verify(deep=True) == []
+
+
+def test_payloads(index: Path, tmp_path: Path) -> None:
+    key = next(stored_keys(index, "payloads"))
+    row = int.from_bytes(key, "big")
+    for bit in (0, 31, 32, 50):
+        change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
+        with pytest.raises(CorruptIndexError, match=f"payload of row {row}:"):
+            everything(index)
+        assert 18 in broken(index)
+        report = repair(index, tmp_path / f"repaired-{bit}", lambda _: PACKING)
+        assert report.rows_lost == 0
+        assert any(f"payload of row {row}" in loss for loss in report.losses)
+        change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
+    change(index, "payloads", key, lambda value: None)
+    assert broken(index) == {21}  # the columns remember
+
+
+def test_a_payload_of_a_dead_row(index: Path) -> None:
+    with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
+        payloads = env.open_db(b"payloads", create=False)
+        with env.begin(write=True, db=payloads) as txn:
+            txn.put(layout.key1(9), layout.pack_payload(9, b"\x80"))
+    assert broken(index) == {19}
+
+
+def stored_keys(path: Path, database: str) -> Iterator[bytes]:
+    with lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26, readonly=True) as env:
+        handle = env.open_db(database.encode(), create=False)
+        with env.begin(db=handle) as txn:
+            yield from [bytes(key) for key, _ in txn.cursor()]
+
+
+@pytest.mark.parametrize("database", ["fields", "tailfields"])
+def test_columns(index: Path, database: str) -> None:
+    for key in stored_keys(index, database):
+        name = "segment" if database == "fields" else "chunk"
+        for bit in (0, 8 * 20, 8 * layout.HEADER_BYTES + 40):
+            change(index, database, key, lambda value, bit=bit: flipped(value, bit))
+            assert broken(index) == {20}
+            if int.from_bytes(key[8:], "big") == FIELDS.index("parity"):
+                with pytest.raises(CorruptIndexError, match=f"field column 1 of {name}"):
+                    everything(index)
+            change(index, database, key, lambda value, bit=bit: flipped(value, bit))
+        everything(index)
+    change(index, database, key, lambda value: None)
+    assert broken(index) == {20}
+
+
+def test_catalog(index: Path, tmp_path: Path) -> None:
+    change(index, "meta", layout.CATALOG_KEY, lambda value: flipped(value, 8 * 60))
+    with pytest.raises(CorruptIndexError, match="catalog"):
+        everything(index)
+    assert 2 in broken(index)
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert any("payloads" in loss for loss in report.losses)
+    assert report.rows_lost == 0
