@@ -77,7 +77,9 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 def test_every_block_runs(page: Path, reader: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for needed in NEEDS.findall(page.read_text(encoding="utf-8")):
         for library in needed.split():
-            pytest.importorskip(library, reason=f"{name_of(page)} shows {library}")
+            module = pytest.importorskip(library, reason=f"{name_of(page)} shows {library}")
+            if library == "faiss":
+                module.omp_set_num_threads(1)  # its threads wait by spinning: minutes where others use the cores too
     names: dict[str, object] = {"__name__": "page"}
     for block in blocks_of(page):
         if block.language == "python" and block.title:
