@@ -25,6 +25,14 @@ inline float least_of(__m256 v) {
     return _mm256_cvtss_f32(v);
 }
 
+inline double sum_of(__m256 v) {
+    alignas(32) float lanes[8];
+    _mm256_store_ps(lanes, v);
+    double sum = 0;
+    for (float lane : lanes) sum += lane;
+    return sum;
+}
+
 // bytes[i] = floor(min(values[i] * scale, 255)), for values >= 0; NaN gives 255. `count` is a multiple of 32.
 inline void quantize_down(const float* values, int64_t count, float scale, uint8_t* bytes) {
     const __m256 factor = _mm256_set1_ps(scale), most = _mm256_set1_ps(255.0f);
@@ -47,6 +55,15 @@ inline void widen_add(__m256i a, __m256i b, __m256i& even, __m256i& odd) {
     const __m256i x = _mm256_permute2x128_si256(a, b, 0x20), y = _mm256_permute2x128_si256(a, b, 0x31);
     even = _mm256_add_epi16(even, _mm256_add_epi16(_mm256_and_si256(x, low_bytes), _mm256_and_si256(y, low_bytes)));
     odd = _mm256_add_epi16(odd, _mm256_add_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8)));
+}
+
+// Where the sum of a lane lies when the even sums are stored before the odd ones, and back.
+inline int sum_position(int lane) { return (lane >> 1) + (lane & 1) * 16; }
+inline int lane_of_sum(int position) { return position < 16 ? 2 * position : 2 * (position - 16) + 1; }
+
+inline void store_sums(uint16_t* sums, __m256i even, __m256i odd) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), even);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 16), odd);
 }
 
 // The lanes of a block whose u16 sum is not above the limit (compared as signed: sums stay below 32,768).

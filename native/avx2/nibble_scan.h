@@ -14,18 +14,17 @@
 namespace pqstore {
 namespace {
 
-// For each of kQueries queries, the lanes of a block whose bound is not above the limit. `tables` holds pairs * 32 bytes a
-// query.
+// For each of kQueries queries, the bounds of a block: even vectors and odd ones. `tables` holds pairs * 32 bytes a query.
 template <int kQueries>
-inline void bound_nibble_block(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                               __m256i limit, uint32_t within[kQueries]) {
+inline void sum_nibble_block(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
+                             __m256i even[kQueries], __m256i odd[kQueries]) {
     const __m256i low_nibbles = _mm256_set1_epi8(15);
-    __m256i even[kQueries], odd[kQueries];
     for (int q = 0; q < kQueries; ++q) even[q] = odd[q] = _mm256_setzero_si256();
     int64_t pair = 0;
     for (int64_t s = 0; s < sections.count; ++s) {
         __m256i first_half[kQueries], second_half[kQueries];
         for (int q = 0; q < kQueries; ++q) first_half[q] = second_half[q] = _mm256_setzero_si256();
+#pragma GCC unroll 4
         for (const int64_t end = sections.ends[s]; pair < end; ++pair) {
             const __m256i codes = load_unaligned(block + 32 * pair);
             const __m256i first_codes = _mm256_and_si256(codes, low_nibbles);
@@ -38,7 +37,6 @@ inline void bound_nibble_block(const uint8_t* block, const uint8_t* tables, int6
         }
         for (int q = 0; q < kQueries; ++q) widen_add(first_half[q], second_half[q], even[q], odd[q]);
     }
-    for (int q = 0; q < kQueries; ++q) within[q] = lanes_within(even[q], odd[q], limit);
 }
 
 class NibbleScanner {
@@ -93,7 +91,7 @@ class NibbleScanner {
         Query& state = queries_[q];
         const int64_t M = request_.layout.M;
         state.table = request_.tables + query * M * 16;
-        double base = 0, magnitudes = 0;
+        double base = 0, magnitudes = 0, mean = 0;
         std::fill(state.entries.data() + M * 16, state.entries.data() + pairs_ * 32, 0.0f);
         for (int64_t m = 0; m < M; ++m) {
             const float* table = state.table + m * 16;
@@ -104,14 +102,33 @@ class NibbleScanner {
             _mm256_store_ps(state.entries.data() + m * 16, _mm256_sub_ps(low, _mm256_set1_ps(least)));
             _mm256_store_ps(state.entries.data() + m * 16 + 8, _mm256_sub_ps(high, _mm256_set1_ps(least)));
             base += least;
+            mean += sum_of(_mm256_add_ps(low, high)) / 16;
             magnitudes += std::fabs(static_cast<double>(least));
         }
         state.scale.prepare(base, magnitudes, M, sections_.capacity() / kSaturation);
         state.best.reset(capacity_);
         state.best.lower_limit(result.limit());
-        const Block4Terms terms(request_.layout, state.table);
-        state.best.lower_limit(first_limit(request_, terms, first_block, end_block, capacity_, sample_));
+        state.best.lower_limit(sampled_limit(q, static_cast<float>(mean), first_block, end_block));
         rescale(q);
+    }
+
+    // From bounds in units that suit the mean distance: the rows that matter are well below it.
+    float sampled_limit(int64_t q, float mean, int64_t first_block, int64_t end_block) {
+        Query& state = queries_[q];
+        const Block4Terms terms(request_.layout, state.table);
+        if (!state.scale.usable() || !(mean < kInfinity))
+            return first_limit(request_, terms, first_block, end_block, capacity_, sample_);
+        uint8_t* bytes = bytes_.data() + q * pairs_ * 32;
+        state.scale.set_limit(mean);
+        quantize_down(state.entries.data(), pairs_ * 32, state.scale.scale(), bytes);
+        return first_limit_by_bounds(
+            request_, terms, first_block, end_block, capacity_, sample_, sample_sums_,
+            [&](const uint8_t* codes, uint16_t* sums) {
+                __m256i even[1], odd[1];
+                sum_nibble_block<1>(codes, bytes, pairs_, sections_, even, odd);
+                store_sums(sums, even[0], odd[0]);
+            },
+            lane_of_sum);
     }
 
     // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero: no row
@@ -135,9 +152,10 @@ class NibbleScanner {
         for (int64_t block = begin; block < end; ++block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
             if (kQueries == 1) prefetch(codes, kPrefetchBytes, block_bytes);
+            __m256i even[kQueries], odd[kQueries];
+            sum_nibble_block<kQueries>(codes, tables, pairs_, sections_, even, odd);
             uint32_t within[kQueries], any = 0;
-            bound_nibble_block<kQueries>(codes, tables, pairs_, sections_, limit, within);
-            for (int q = 0; q < kQueries; ++q) any |= within[q];
+            for (int q = 0; q < kQueries; ++q) any |= within[q] = lanes_within(even[q], odd[q], limit);
             if (any == 0) continue;
             const uint32_t live = live_lanes(chunk, block);
             for (int q = 0; q < kQueries; ++q)
@@ -163,6 +181,7 @@ class NibbleScanner {
     Buffer<uint8_t> bytes_;
     Query queries_[kGroup];
     TopK sample_;
+    Buffer<uint16_t> sample_sums_;
 };
 
 }  // namespace

@@ -56,13 +56,10 @@ inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const S
     }
     const uint32_t within = lanes_within(even, odd, limit);
     if (within) {
-        _mm256_store_si256(reinterpret_cast<__m256i*>(sums), even);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(sums + 16), odd);
+        store_sums(sums, even, odd);
     }
     return within;
 }
-
-inline int sum_position(int lane) { return (lane >> 1) + (lane & 1) * 16; }
 
 // One query's tables, arranged for a bound of 6 or 7 bits. Float; PrefixBytes holds them scaled.
 class PrefixTables {
@@ -72,7 +69,7 @@ class PrefixTables {
         pairs_ = (M + 1) / 2;
         minima_.resize(static_cast<size_t>(pairs_ * pair_table_bytes(bits)));
         excesses_.resize(static_cast<size_t>(2 * pairs_ * 256));
-        base_ = magnitudes_ = 0;
+        base_ = magnitudes_ = mean_ = 0;
         for (int64_t m = 0; m < M; ++m) prepare_subspace(tables + m * 256, m);
         if (M % 2) clear_padding(M);
     }
@@ -84,6 +81,8 @@ class PrefixTables {
     const float* excesses() const { return excesses_.data(); }
     int64_t excesses_count() const { return 2 * pairs_ * 256; }
 
+    // The mean distance of a row whose codes are all equally likely.
+    double mean() const { return mean_; }
     double base() const { return base_; }
     double magnitudes() const { return magnitudes_; }
     int bits() const { return bits_; }
@@ -94,14 +93,16 @@ class PrefixTables {
         const int prefixes = 1 << (bits_ - 4), rows = 16 / prefixes;
         float* minima = minima_.data() + m / 2 * pair_table_bytes(bits_) + m % 2 * 16;
         float* excesses = excesses_.data() + m * 256;
-        __m256 least = _mm256_set1_ps(kInfinity);
+        __m256 least = _mm256_set1_ps(kInfinity), total = _mm256_setzero_ps();
         for (int prefix = 0; prefix < prefixes; ++prefix) {
             // The new value comes first: _mm256_min_ps returns its second operand if one is NaN.
             __m256 low = _mm256_set1_ps(kInfinity), high = low;
             const float* group = table + prefix * rows * 16;
             for (int row = 0; row < rows; ++row) {
-                low = _mm256_min_ps(_mm256_loadu_ps(group + 16 * row), low);
-                high = _mm256_min_ps(_mm256_loadu_ps(group + 16 * row + 8), high);
+                const __m256 low_row = _mm256_loadu_ps(group + 16 * row), high_row = _mm256_loadu_ps(group + 16 * row + 8);
+                low = _mm256_min_ps(low_row, low);
+                high = _mm256_min_ps(high_row, high);
+                total = _mm256_add_ps(total, _mm256_add_ps(low_row, high_row));
             }
             float* group_excesses = excesses + prefix * rows * 16;
             for (int row = 0; row < rows; ++row) {
@@ -119,6 +120,7 @@ class PrefixTables {
                 _mm256_store_ps(values, _mm256_sub_ps(_mm256_load_ps(values), _mm256_set1_ps(entry)));
             }
         base_ += entry;
+        mean_ += sum_of(total) / 256;
         magnitudes_ += std::fabs(static_cast<double>(entry));
     }
 
@@ -132,7 +134,7 @@ class PrefixTables {
     int bits_ = 0;
     int64_t pairs_ = 0;
     Buffer<float> minima_, excesses_;
-    double base_ = 0, magnitudes_ = 0;
+    double base_ = 0, magnitudes_ = 0, mean_ = 0;
 };
 
 }  // namespace

@@ -23,8 +23,9 @@ class PrefixScanner {
         const Block8Terms terms(layout, request_.tables + query * layout.M * 256);
         best_.reset(capacity_);
         best_.lower_limit(result->limit());
-        best_.lower_limit(first_limit(request_, terms, first_block, end_block, capacity_, sample_));
         prepare(terms, 6);
+        best_.lower_limit(sampled_limit(terms, first_block, end_block));
+        rescale();
         visit_span(request_, first_block, end_block, [&](const Piece& piece) {
             // Between stretches: what other threads have found, and whether the bound discards enough.
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
@@ -32,7 +33,10 @@ class PrefixScanner {
                 best_.lower_limit(result->limit());
                 survivors_ = 0;
                 scan_stretch(terms, *piece.chunk, begin, end);
-                if (tables_.bits() == 6 && survivors_ > kManySurvivors * (end - begin)) prepare(terms, 7);
+                if (tables_.bits() == 6 && survivors_ > kManySurvivors * (end - begin)) {
+                    prepare(terms, 7);
+                    rescale();
+                }
                 if (best_.full()) result->lower_limit(best_.limit());
             }
         });
@@ -53,7 +57,18 @@ class PrefixScanner {
         minima_.resize(static_cast<size_t>(tables_.minima_count()));
         excesses_.resize(static_cast<size_t>(tables_.excesses_count()));
         excess_scale_ = 0;
-        rescale();
+    }
+
+    // From bounds in units that suit the mean distance: the rows that matter are well below it.
+    float sampled_limit(const Block8Terms& terms, int64_t first_block, int64_t end_block) {
+        const auto mean = static_cast<float>(tables_.mean());
+        if (!scale_.usable() || !(mean < kInfinity)) return first_limit(request_, terms, first_block, end_block, capacity_, sample_);
+        scale_.set_limit(mean);
+        quantize_down(tables_.minima(), tables_.minima_count(), scale_.scale(), minima_.data());
+        const __m256i no_limit = _mm256_set1_epi16(32767);
+        return first_limit_by_bounds(
+            request_, terms, first_block, end_block, capacity_, sample_, sample_sums_,
+            [&](const uint8_t* codes, uint16_t* sums) { bound_block<6>(codes, minima_.data(), sections_, no_limit, sums); }, lane_of_sum);
     }
 
     // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero: no row
@@ -130,6 +145,7 @@ class PrefixScanner {
     float excess_scale_ = 0, excess_ratio_ = 1;
     int64_t survivors_ = 0;  // of the bound, in this stretch
     TopK best_, sample_;
+    Buffer<uint16_t> sample_sums_;
 };
 
 }  // namespace
