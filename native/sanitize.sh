@@ -17,7 +17,9 @@ cp -R "$root/pqstore" "$site/"
 rm -f "$site"/pqstore/kernels/_native*.so
 cmake --install "$build" --prefix "$site" >/dev/null
 cd "$site"
-runtime=$(${CXX:-c++} -print-file-name=libasan.so)
+compiler=${CXX:-c++}
+# The C++ runtime too, or the address sanitizer does not find what throws exceptions.
+runtime="$("$compiler" -print-file-name=libasan.so) $("$compiler" -print-file-name=libstdc++.so)"
 # Python itself leaks on purpose; odr checks would see the static nanobind twice.
 LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0:allocator_may_return_null=1 \
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PQSTORE_REQUIRE_NATIVE=1 \
