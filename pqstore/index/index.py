@@ -43,7 +43,7 @@ class Index(AsyncCalls):
     call returns, the change is on the disk; when it raises, nothing was changed. Many processes and threads may read
     while one writes. An index pickles as its path.
 
-    Example:
+    Examples:
         >>> import numpy as np, pqstore, tempfile
         >>> vectors = np.random.default_rng(0).random((1000, 16), dtype=np.float32)
         >>> pq = pqstore.PQ(M=4, Ks=16, verbose=False).fit(vectors)

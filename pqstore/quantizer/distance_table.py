@@ -63,7 +63,7 @@ class DistanceTable:
             DimensionError: `codes` is not of shape (n, M).
             InvalidCodeError: a code is not in 0..Ks-1.
 
-        Example:
+        Examples:
             >>> DistanceTable(np.array([[0, 1], [4, 9]], dtype=np.float32)).adist([[0, 1], [1, 0]])
             array([9., 5.], dtype=float32)
         """

@@ -43,7 +43,7 @@ class OPQ(Quantizer):
     Raises:
         ValueError: M, Ks or metric is out of its range.
 
-    Example:
+    Examples:
         >>> vectors = np.random.default_rng(0).random((1000, 12), dtype=np.float32)
         >>> opq = OPQ(M=4, Ks=16, verbose=False).fit(vectors, pq_iter=5, rotation_iter=3)
         >>> opq.R.shape, opq.encode(vectors).shape

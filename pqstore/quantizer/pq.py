@@ -41,7 +41,7 @@ class PQ(Quantizer):
     Raises:
         ValueError: M, Ks or metric is out of its range.
 
-    Example:
+    Examples:
         >>> vectors = np.random.default_rng(0).random((1000, 12), dtype=np.float32)
         >>> pq = PQ(M=4, Ks=16, verbose=False).fit(vectors, iter=5)
         >>> codes = pq.encode(vectors)

@@ -43,7 +43,7 @@ def as_vectors(x: VectorsLike, D: int | None = None, what: str = "vectors") -> F
         DimensionError: `x` is not 2-D, or its rows do not have D values.
         InvalidVectorError: a value is NaN, infinite or beyond float32, or `x` is not made of real numbers.
 
-    Example:
+    Examples:
         >>> as_vectors([[1, 2], [3, 4]], D=2).dtype
         dtype('float32')
     """

@@ -41,7 +41,7 @@ def open_corpus(spec: str | PathLike[str]) -> Corpus:
         MissingDependencyError: the format needs a library that is not installed.
         FileNotFoundError: there is no such file.
 
-    Example:
+    Examples:
         >>> import tempfile, numpy as np
         >>> path = tempfile.mkdtemp() + "/x.npy"
         >>> np.save(path, np.zeros((3, 2), dtype=np.float32))
