@@ -147,7 +147,7 @@ def test_add_with_payloads(files: Path) -> None:
         (["add", "my-index", "more.npy", "--payloads", "list.jsonl"], "list.jsonl: line 50"),
         (["add", "my-index", "more.npy", "--payloads", "torn.jsonl"], "torn.jsonl: line 2"),
         (["build", "more.npy", "other", "--M", "8", "--Ks", "16", "--payloads", "torn.jsonl"], "torn.jsonl: line 2"),
-        (["build", "more.npy", "other", "--M", "8", "--Ks", "16", "--payloads", "large.jsonl"], "64-bit"),
+        (["build", "more.npy", "other", "--M", "8", "--Ks", "16", "--payloads", "large.jsonl"], "64 bits"),
         (["build", "more.npy", "other", "--M", "8", "--originals", "float8"], "float8"),
         (["recall", "my-index", "vectors.npy", "--rerank", "5"], "rerank"),
     ],
