@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import sys
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -69,8 +70,16 @@ def tree_problem(file: BinaryIO, meta: Meta, size: int) -> str | None:
     It is what keeps LMDB from reading outside the file or outside a page. The records are checked elsewhere, and
     there are few pages of trees: about one for every hundred records, and records are large.
     """
-    waiting = [root for root in (meta.free_root, meta.main_root) if root != _NO_PAGE]
     seen: set[int] = set()
+    # Keys of free pages are integers in the machine's order; all others are ordered as bytes.
+    return _tree_problem(file, meta, size, meta.free_root, seen, ordered=False) or _tree_problem(
+        file, meta, size, meta.main_root, seen, ordered=True
+    )
+
+
+def _tree_problem(file: BinaryIO, meta: Meta, size: int, root: int, seen: set[int], *, ordered: bool) -> str | None:
+    """Follow one tree, and those that it names."""
+    waiting = [root] if root != _NO_PAGE else []
     while waiting:
         number = waiting.pop()
         if number in seen:
@@ -79,10 +88,24 @@ def tree_problem(file: BinaryIO, meta: Meta, size: int) -> str | None:
         if number < 2 or (number + 1) * meta.page_size > size:
             return f"page {number} is missing"
         file.seek(number * meta.page_size)
-        problem = _follow(file.read(meta.page_size), number, meta, size, waiting)
+        page = file.read(meta.page_size)
+        problem = _follow(page, number, meta, size, waiting)
         if problem:
             return problem
+        if ordered and not _in_order(page):
+            return f"page {number} has keys out of order"
     return None
+
+
+def _in_order(page: bytes) -> bool:
+    """Whether the keys of a sound page ascend: a search for a key passes over one that stands in the wrong place."""
+    _, _, kind, lower, _ = _PAGE.unpack_from(page)
+    words = memoryview(page).cast("H")
+    pointers = words[_HEADER // 2 : lower // 2].tolist()
+    keys = [page[at + _NODE_HEADER : at + _NODE_HEADER + words[at // 2 + 3]] for at in pointers]
+    if kind == _BRANCH:
+        keys = keys[1:]  # the first stands for all that is less
+    return all(a < b for a, b in pairwise(keys))
 
 
 def _follow(  # noqa: PLR0911 - a list of checks
