@@ -36,7 +36,7 @@ __all__ = ["Shape", "Snapshot"]
 _FEW = 8  # up to this many ids are looked up one by one
 
 
-_FEW_ROWS = 64  # up to so many, looking at one after another is faster than sorting them by segment
+_FEW_ROWS = 256  # up to so many, looking at one after another is faster than sorting them by segment
 
 
 class Shape:
