@@ -11,6 +11,8 @@ namespace {
 inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
 inline __m256i load_unaligned(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
+constexpr int64_t kPrefetchBytes = 4096;  // how far ahead: what the hardware does not do beyond a page
+
 // Asks for `size` bytes that lie `ahead` bytes beyond `codes`. They may lie beyond the codes: a prefetch never faults.
 inline void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) {
     const uintptr_t first = reinterpret_cast<uintptr_t>(codes) + static_cast<uintptr_t>(ahead);

@@ -78,7 +78,6 @@ class NibbleScanner {
     static constexpr int64_t kStretch = 256;
     static constexpr int64_t kTileBytes = 1 << 15;
     static constexpr double kRescale = 0.98;
-    static constexpr int64_t kPrefetchBytes = 4096;  // ahead: what the hardware does not do beyond a page
 
     struct Query {
         const float* table;

@@ -48,7 +48,6 @@ class PrefixScanner {
     static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
     static constexpr int64_t kStretch = 64;        // blocks
     static constexpr int64_t kManySurvivors = 6;   // a block: then the tighter, slower bound pays
-    static constexpr int64_t kPrefetchBytes = 4096;  // ahead: what the hardware does not do beyond a page
     static constexpr double kRescale = 0.98, kRescaleExcesses = 0.7;
 
     void prepare(const Block8Terms& terms, int bits) {

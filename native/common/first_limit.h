@@ -58,7 +58,7 @@ float first_limit_by_bounds(const ScanRequest& request, const Terms& terms, int6
     Buffer<uint16_t> some(static_cast<size_t>(counted));
     for (int64_t i = 0; i < counted; ++i) some[static_cast<size_t>(i)] = sums[static_cast<size_t>(kStep * i)];
     uint16_t* cut = some.data() + std::min(chosen / kStep, counted - 1);
-    std::nth_element(some.data(), cut, some.data() + counted);
+    std::nth_element(some.data(), cut, some.data() + counted, [](uint16_t a, uint16_t b) { return a < b; });
 
     sample.reset(k);
     taken = 0;
