@@ -43,7 +43,8 @@ inline void quantize_down(const float* values, int64_t count, float scale, uint8
     for (int64_t i = 0; i < count; i += 32) {
         __m256i words[4];
         for (int j = 0; j < 4; ++j)
-            words[j] = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_load_ps(values + i + 8 * j), factor), most));
+            words[j] =
+                _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_load_ps(values + i + 8 * j), factor), most));
         const __m256i low = _mm256_packus_epi32(words[0], words[1]), high = _mm256_packus_epi32(words[2], words[3]);
         const __m256i packed = _mm256_packus_epi16(low, high);
         _mm256_store_si256(reinterpret_cast<__m256i*>(bytes + i), _mm256_permutevar8x32_epi32(packed, order));
