@@ -97,8 +97,10 @@ class ChunkList {
   private:
     // A chunk is the tuple (packed, rows, first_row, dead) of pqstore/kernels/chunk.py.
     void add(PyObject* item, const Layout& layout) {
-        require(PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 4, "a chunk is a tuple (packed, rows, first_row, dead)");
-        const int64_t rows = whole_number(PyTuple_GET_ITEM(item, 1)), first_row = whole_number(PyTuple_GET_ITEM(item, 2));
+        require(PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 4,
+                "a chunk is a tuple (packed, rows, first_row, dead)");
+        const int64_t rows = whole_number(PyTuple_GET_ITEM(item, 1)),
+                      first_row = whole_number(PyTuple_GET_ITEM(item, 2));
         require(rows >= 0 && rows <= std::numeric_limits<int64_t>::max() / (64 * (layout.M + 1)) - kBlockRows,
                 "rows of a chunk is out of range");
         require(first_row >= 0 && first_row <= std::numeric_limits<int64_t>::max() - rows, "first_row is out of range");
@@ -145,11 +147,13 @@ class BoundKernels {
 
     std::string name() const { return kernels_->name; }
 
-    void dtables(const In<float, 2>& queries, const In<float, 3>& codewords, bool dot, const Out<float, 3>& tables) const {
+    void dtables(const In<float, 2>& queries, const In<float, 3>& codewords, bool dot,
+                 const Out<float, 3>& tables) const {
         const Codewords checked = checked_codewords(codewords);
         const int64_t n = extent(queries, 0);
         require(extent(queries, 1) == checked.M * checked.Ds, "queries must be (n, M * Ds)");
-        require(extent(tables, 0) == n && extent(tables, 1) == checked.M && extent(tables, 2) == checked.Ks, "tables must be (n, M, Ks)");
+        require(extent(tables, 0) == n && extent(tables, 1) == checked.M && extent(tables, 2) == checked.Ks,
+                "tables must be (n, M, Ks)");
         nb::gil_scoped_release released;
         kernels_->dtables(queries.data(), n, checked, dot, tables.data());
     }
@@ -162,7 +166,8 @@ class BoundKernels {
         kernels_->adist(table.data(), extent(table, 1), rows, threads, distances.data());
     }
 
-    void encode(const In<float, 2>& vectors, const In<float, 3>& codewords, int threads, const AnyCodesOut& codes) const {
+    void encode(const In<float, 2>& vectors, const In<float, 3>& codewords, int threads,
+                const AnyCodesOut& codes) const {
         const Codewords checked = checked_codewords(codewords);
         const int64_t n = extent(vectors, 0);
         const int width = code_width(codes.dtype());
@@ -181,7 +186,8 @@ class BoundKernels {
         require_width(Ks, width);
         require(extent(groups, 0) == M && extent(groups, 2) == checked.Ds, "groups must be (M, n, Ds)");
         require(extent(labels, 0) == M && extent(labels, 1) == n, "labels must be (M, n)");
-        require(extent(sums, 0) == M && extent(sums, 1) == Ks && extent(sums, 2) == checked.Ds, "sums must be (M, Ks, Ds)");
+        require(extent(sums, 0) == M && extent(sums, 1) == Ks && extent(sums, 2) == checked.Ds,
+                "sums must be (M, Ks, Ds)");
         require(extent(counts, 0) == M && extent(counts, 1) == Ks, "counts must be (M, Ks)");
         nb::gil_scoped_release released;
         kernels_->lloyd_step(groups.data(), n, checked, threads, width, labels.data(), sums.data(), counts.data());
@@ -217,10 +223,12 @@ class BoundKernels {
         const Layout layout = checked_layout(kind, extent(tables, 1), extent(tables, 2));
         const int64_t queries = extent(tables, 0), k = extent(distances, 1);
         require(threads >= 1, "threads must be at least 1");
-        require(extent(distances, 0) == queries && extent(rows, 0) == queries && extent(rows, 1) == k, "results must be (n, k)");
+        require(extent(distances, 0) == queries && extent(rows, 0) == queries && extent(rows, 1) == k,
+                "results must be (n, k)");
         const ChunkList list(chunks, layout);
         nb::gil_scoped_release released;
-        kernels_->scan({list.data(), list.size(), layout, tables.data(), queries, k, threads, distances.data(), rows.data()});
+        kernels_->scan(
+            {list.data(), list.size(), layout, tables.data(), queries, k, threads, distances.data(), rows.data()});
     }
 
   private:
@@ -265,8 +273,8 @@ NB_MODULE(_native, module) {
         .def("dtables", &BoundKernels::dtables, exactly("queries"), exactly("codewords"), "dot"_a, exactly("tables"))
         .def("adist", &BoundKernels::adist, exactly("table"), exactly("codes"), "threads"_a, exactly("distances"))
         .def("encode", &BoundKernels::encode, exactly("vectors"), exactly("codewords"), "threads"_a, exactly("codes"))
-        .def("lloyd_step", &BoundKernels::lloyd_step, exactly("groups"), exactly("codewords"), "threads"_a, exactly("labels"),
-             exactly("sums"), exactly("counts"))
+        .def("lloyd_step", &BoundKernels::lloyd_step, exactly("groups"), exactly("codewords"), "threads"_a,
+             exactly("labels"), exactly("sums"), exactly("counts"))
         .def("pack", &BoundKernels::pack, "kind"_a, exactly("codes"), exactly("packed"))
         .def("unpack", &BoundKernels::unpack, "kind"_a, exactly("packed"), exactly("codes"))
         .def("relabel", &BoundKernels::relabel, exactly("labels"), exactly("codes"), exactly("renamed"))

@@ -12,16 +12,17 @@ constexpr int64_t kBlockRows = 32;
 
 enum class LayoutKind { kBlock8, kBlock4, kRows16, kRows32 };
 
-// How packed codes lie in memory; see pqstore/kernels/layout.py.
+// How packed codes lie in memory; see pqstore/kernels/layout.py. Its functions are inlined always: a copy that the
+// linker shares between files could be one that was compiled for an instruction set which the machine lacks.
 struct Layout {
     LayoutKind kind;
     int64_t M;
     int64_t table_size;  // entries a sub-space in the tables of a scan
 
-    int64_t pairs() const { return (M + 1) / 2; }
+    [[gnu::always_inline]] int64_t pairs() const { return (M + 1) / 2; }
 
     // Bytes of 32 rows. Also the distance from the codes of row r to those of row r + 32.
-    int64_t block_bytes() const {
+    [[gnu::always_inline]] int64_t block_bytes() const {
         switch (kind) {
             case LayoutKind::kBlock8: return 64 * pairs();
             case LayoutKind::kBlock4: return 32 * pairs();
@@ -31,9 +32,9 @@ struct Layout {
         return 0;
     }
 
-    bool in_blocks() const { return kind == LayoutKind::kBlock8 || kind == LayoutKind::kBlock4; }
+    [[gnu::always_inline]] bool in_blocks() const { return kind == LayoutKind::kBlock8 || kind == LayoutKind::kBlock4; }
 
-    int64_t packed_size(int64_t rows) const {
+    [[gnu::always_inline]] int64_t packed_size(int64_t rows) const {
         if (in_blocks()) return (rows + kBlockRows - 1) / kBlockRows * block_bytes();
         return rows * (block_bytes() / kBlockRows);
     }

@@ -1,7 +1,8 @@
 // CRC-32 by folding: carry-less products move 64 bytes of the message at a time towards its end.
 //
-// After V. Gopal and others, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction" (Intel, 2009), with
-// the bits reflected as zlib has them. A constant for a distance of n bits is x^n mod P, reflected and shifted by one.
+// After V. Gopal and others, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction" (Intel, 2009),
+// with the bits reflected as zlib has them. A constant for a distance of n bits is x^n mod P, reflected and shifted by
+// one.
 #include <immintrin.h>
 
 #include "crc32.h"
@@ -27,7 +28,8 @@ inline __m128i load(const uint8_t* bytes) { return _mm_loadu_si128(reinterpret_c
 
 // Moves 128 bits forward by the distance that `constants` stand for, onto `next`.
 inline __m128i fold(__m128i value, __m128i constants, __m128i next) {
-    const __m128i low = _mm_clmulepi64_si128(value, constants, 0x00), high = _mm_clmulepi64_si128(value, constants, 0x11);
+    const __m128i low = _mm_clmulepi64_si128(value, constants, 0x00),
+                  high = _mm_clmulepi64_si128(value, constants, 0x11);
     return _mm_xor_si128(_mm_xor_si128(low, high), next);
 }
 

@@ -17,7 +17,9 @@ template <typename Run>
 void parallel_for(int threads, int64_t tasks, Run&& run) {
     parallel_tasks(
         threads, tasks,
-        [](void* context, int worker, int64_t task) { (*static_cast<std::remove_reference_t<Run>*>(context))(worker, task); },
+        [](void* context, int worker, int64_t task) {
+            (*static_cast<std::remove_reference_t<Run>*>(context))(worker, task);
+        },
         &run);
 }
 

@@ -40,8 +40,8 @@ bool runs_everywhere() { return true; }
 }  // namespace
 
 const KernelSet kPortableKernels = {
-    "portable",    runs_everywhere, dtables,       adist,     encode<PortableNearest>, lloyd_step<PortableNearest>,
-    pack_blocks,   unpack_blocks,   plain_scan,
+    "portable",  runs_everywhere, dtables,    adist, encode<PortableNearest>, lloyd_step<PortableNearest>,
+    pack_blocks, unpack_blocks,   plain_scan,
 };
 
 }  // namespace pqstore

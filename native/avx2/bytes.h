@@ -11,6 +11,8 @@ namespace {
 inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
 inline __m256i load_unaligned(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 
+constexpr int64_t kPrefetchBytes = 4096;  // how far ahead: what the hardware does not do beyond a page
+
 // Asks for `size` bytes that lie `ahead` bytes beyond `codes`. They may lie beyond the codes: a prefetch never faults.
 inline void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) {
     const uintptr_t first = reinterpret_cast<uintptr_t>(codes) + static_cast<uintptr_t>(ahead);
@@ -41,7 +43,8 @@ inline void quantize_down(const float* values, int64_t count, float scale, uint8
     for (int64_t i = 0; i < count; i += 32) {
         __m256i words[4];
         for (int j = 0; j < 4; ++j)
-            words[j] = _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_load_ps(values + i + 8 * j), factor), most));
+            words[j] =
+                _mm256_cvttps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_load_ps(values + i + 8 * j), factor), most));
         const __m256i low = _mm256_packus_epi32(words[0], words[1]), high = _mm256_packus_epi32(words[2], words[3]);
         const __m256i packed = _mm256_packus_epi16(low, high);
         _mm256_store_si256(reinterpret_cast<__m256i*>(bytes + i), _mm256_permutevar8x32_epi32(packed, order));

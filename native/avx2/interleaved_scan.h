@@ -1,10 +1,10 @@
 // The scan of 8-bit codes for many queries: one byte of code looks up the entries of up to 32 queries at once.
 //
-// The table of a sub-space holds, for each label, one byte a query, scaled to the query's limit and rounded down. A tile of
-// rows meets one pair of sub-spaces after the other, so that the pair's tables and the tile's sums stay in the first-level
-// cache. Bytes are added with saturation: over all sub-spaces if they are few, else over sections of them, whose sums are
-// added in 16 bits, because rounding many entries down to few units would discard too little. Rows that remain for a query
-// get their exact sum.
+// The table of a sub-space holds, for each label, one byte a query, scaled to the query's limit and rounded down. A
+// tile of rows meets one pair of sub-spaces after the other, so that the pair's tables and the tile's sums stay in the
+// first-level cache. Bytes are added with saturation: over all sub-spaces if they are few, else over sections of them,
+// whose sums are added in 16 bits, because rounding many entries down to few units would discard too little. Rows that
+// remain for a query get their exact sum.
 #pragma once
 
 #include <immintrin.h>
@@ -39,7 +39,8 @@ struct QueryLanes<32> {
     // The order of queries within wide sums is that of the unpacking, which `wide_within` undoes.
     static void wide_add(uint16_t* wide, Register r, bool first) {
         auto* to = reinterpret_cast<__m256i*>(wide);
-        const __m256i zero = _mm256_setzero_si256(), low = _mm256_unpacklo_epi8(r, zero), high = _mm256_unpackhi_epi8(r, zero);
+        const __m256i zero = _mm256_setzero_si256(), low = _mm256_unpacklo_epi8(r, zero),
+                      high = _mm256_unpackhi_epi8(r, zero);
         _mm256_store_si256(to, first ? low : _mm256_add_epi16(_mm256_load_si256(to), low));
         _mm256_store_si256(to + 1, first ? high : _mm256_add_epi16(_mm256_load_si256(to + 1), high));
     }
@@ -99,8 +100,8 @@ struct QueryLanes<8> : QueryLanes<16> {
 // Rows of 16 bytes to columns.
 inline void transpose_16x16(__m128i rows[16]) {
     __m128i other[16];
-    // Four times: row i and row i + 8 become rows 2 i and 2 i + 1, byte by byte. That turns index bits of rows into index
-    // bits of columns, one a time.
+    // Four times: row i and row i + 8 become rows 2 i and 2 i + 1, byte by byte. That turns index bits of rows into
+    // index bits of columns, one a time.
     for (int round = 0; round < 2; ++round) {
         for (int i = 0; i < 8; ++i) {
             other[2 * i] = _mm_unpacklo_epi8(rows[i], rows[i + 8]);
@@ -146,7 +147,9 @@ class InterleavedScanner {
     static constexpr double kRescale = 0.95;
 
     // Units of the limit. In one section one less than 254, for rounding: see BoundScale::limit_units.
-    double units() const { return sections_.count == 1 ? 253 : 255 * static_cast<double>(sections_.count) / kSaturation; }
+    double units() const {
+        return sections_.count == 1 ? 253 : 255 * static_cast<double>(sections_.count) / kSaturation;
+    }
 
     struct Query {
         const float* table;
@@ -213,8 +216,8 @@ class InterleavedScanner {
         state.best.lower_limit(first_limit(request_, terms, first_block, end_block, capacity_, sample_));
     }
 
-    // bytes_[m][label][query], scaled to the limits as they are now. A query without a limit, or with tables that give none,
-    // has zeros: no row is discarded. Lanes without a query have 255, so that no row remains.
+    // bytes_[m][label][query], scaled to the limits as they are now. A query without a limit, or with tables that give
+    // none, has zeros: no row is discarded. Lanes without a query have 255, so that no row remains.
     template <int kQueries>
     void build_tables() {
         const int64_t M = request_.layout.M;
@@ -238,13 +241,14 @@ class InterleavedScanner {
                         } else if (scales[q] == 0.0f) {
                             std::memset(by_query[i], 0, 32);
                         } else {
-                            quantize_above(queries_[q].table + m * 256 + label, queries_[q].least[static_cast<size_t>(m)], scales[q],
-                                           by_query[i]);
+                            quantize_above(queries_[q].table + m * 256 + label,
+                                           queries_[q].least[static_cast<size_t>(m)], scales[q], by_query[i]);
                         }
                     }
                     for (int half = 0; half < 2; ++half) {
                         __m128i rows[16];
-                        for (int i = 0; i < 16; ++i) rows[i] = _mm_load_si128(reinterpret_cast<const __m128i*>(by_query[i] + 16 * half));
+                        for (int i = 0; i < 16; ++i)
+                            rows[i] = _mm_load_si128(reinterpret_cast<const __m128i*>(by_query[i] + 16 * half));
                         transpose_16x16(rows);
                         uint8_t* out = tables + (label + 16 * half) * kQueries + 16 * step;
                         for (int i = 0; i < 16; ++i) {
@@ -319,7 +323,8 @@ class InterleavedScanner {
                     for (int64_t p = 0; p < kPairs; ++p) {
                         const uint8_t* pair_codes = block_codes + p * 64 + v;
                         const uint8_t* pair_tables = tables + p * 512 * kQueries;
-                        if (!kStart || p > 0) sum = Lanes::add(sum, Lanes::load(pair_tables + int64_t{pair_codes[0]} * kQueries));
+                        if (!kStart || p > 0)
+                            sum = Lanes::add(sum, Lanes::load(pair_tables + int64_t{pair_codes[0]} * kQueries));
                         sum = Lanes::add(sum, Lanes::load(pair_tables + (256 + int64_t{pair_codes[16]}) * kQueries));
                     }
                     Lanes::store(sums, sum);
@@ -335,8 +340,9 @@ class InterleavedScanner {
         const auto byte_limit = Lanes::bytes(std::min(limit, 254));
         survivors_ = 0;
         for (int64_t row = 0; row < rows; ++row) {
-            const uint32_t within = sections_.count == 1 ? Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit)
-                                                         : Lanes::wide_within(wide_sums_.data() + row * kQueries, limit);
+            const uint32_t within = sections_.count == 1
+                                        ? Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit)
+                                        : Lanes::wide_within(wide_sums_.data() + row * kQueries, limit);
             tile_survivors_[survivors_] = {static_cast<int32_t>(row), within};
             survivors_ += within != 0;
         }

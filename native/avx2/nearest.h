@@ -39,7 +39,8 @@ struct Avx2Nearest {
             const __m256 panel = _mm256_castsi256_ps(_mm256_set1_epi32(static_cast<int>(first)));
             for (int r = 0; r < kRows; ++r) {
                 for (int v = 0; v < kVectors; ++v) _mm256_store_ps(scores[r] + first + 8 * v, sums[r][v]);
-                const __m256 least = _mm256_min_ps(_mm256_min_ps(sums[r][0], sums[r][1]), _mm256_min_ps(sums[r][2], sums[r][3]));
+                const __m256 least =
+                    _mm256_min_ps(_mm256_min_ps(sums[r][0], sums[r][1]), _mm256_min_ps(sums[r][2], sums[r][3]));
                 second[r] = _mm256_min_ps(second[r], _mm256_max_ps(best[r], least));
                 best_panel[r] = _mm256_blendv_ps(best_panel[r], panel, _mm256_cmp_ps(least, best[r], _CMP_LT_OQ));
                 best[r] = _mm256_min_ps(best[r], least);
@@ -53,7 +54,8 @@ struct Avx2Nearest {
         const float least = least_of(best);
         const __m256 limit = _mm256_set1_ps(least + slack);
         const unsigned near_best = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(best, limit, _CMP_LE_OQ)));
-        const unsigned near_second = static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(second, limit, _CMP_LE_OQ)));
+        const unsigned near_second =
+            static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(second, limit, _CMP_LE_OQ)));
         if (near_best == 0 || (near_best & (near_best - 1)) || near_second) return {least, 0, false};
         // One lane of one panel: four scores.
         alignas(32) int panels[8];

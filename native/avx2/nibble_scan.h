@@ -1,6 +1,8 @@
-// The scan of 4-bit codes: bytes of all 16 table entries fit one shuffle, so the bound is the distance itself, rounded down.
+// The scan of 4-bit codes: bytes of all 16 table entries fit one shuffle, so the bound is the distance itself, rounded
+// down.
 //
-// One query or three share a pass over a block; many queries share a tile of blocks that stays in the second-level cache.
+// One query or three share a pass over a block; many queries share a tile of blocks that stays in the second-level
+// cache.
 #pragma once
 
 #include <immintrin.h>
@@ -14,7 +16,8 @@
 namespace pqstore {
 namespace {
 
-// For each of kQueries queries, the bounds of a block: even vectors and odd ones. `tables` holds pairs * 32 bytes a query.
+// For each of kQueries queries, the bounds of a block: even vectors and odd ones. `tables` holds pairs * 32 bytes a
+// query.
 template <int kQueries>
 inline void sum_nibble_block(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
                              __m256i even[kQueries], __m256i odd[kQueries]) {
@@ -78,7 +81,6 @@ class NibbleScanner {
     static constexpr int64_t kStretch = 256;
     static constexpr int64_t kTileBytes = 1 << 15;
     static constexpr double kRescale = 0.98;
-    static constexpr int64_t kPrefetchBytes = 4096;  // ahead: what the hardware does not do beyond a page
 
     struct Query {
         const float* table;
@@ -131,8 +133,8 @@ class NibbleScanner {
             lane_of_sum);
     }
 
-    // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero: no row
-    // is discarded.
+    // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero:
+    // no row is discarded.
     void rescale(int64_t q) {
         Query& state = queries_[q];
         uint8_t* bytes = bytes_.data() + q * pairs_ * 32;

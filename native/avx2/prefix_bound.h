@@ -1,9 +1,9 @@
 // The prefix bound of 8-bit codes: a lower bound on the distances of 32 rows from byte shuffles.
 //
-// Labels are arranged so that codewords with a common prefix are similar (pqstore/kernels/relabel.py): the low nibble names
-// one of 16 groups, bits 7, 6, 5, 4 its halves, quarters and so on. A bound of `bits` bits takes the least table entry of
-// the 2^(8 - bits) codewords that share a prefix. Rounded down to bytes and added with saturation, these minima never
-// exceed the distance.
+// Labels are arranged so that codewords with a common prefix are similar (pqstore/kernels/relabel.py): the low nibble
+// names one of 16 groups, bits 7, 6, 5, 4 its halves, quarters and so on. A bound of `bits` bits takes the least table
+// entry of the 2^(8 - bits) codewords that share a prefix. Rounded down to bytes and added with saturation, these
+// minima never exceed the distance.
 #pragma once
 
 #include <immintrin.h>
@@ -88,7 +88,8 @@ class PrefixTables {
     int bits() const { return bits_; }
 
   private:
-    // A table is 16 rows of 16 by label: row = high nibble, column = low nibble, the group. Groups of rows share a prefix.
+    // A table is 16 rows of 16 by label: row = high nibble, column = low nibble, the group. Groups of rows share a
+    // prefix.
     void prepare_subspace(const float* table, int64_t m) {
         const int prefixes = 1 << (bits_ - 4), rows = 16 / prefixes;
         float* minima = minima_.data() + m / 2 * pair_table_bytes(bits_) + m % 2 * 16;
@@ -99,7 +100,8 @@ class PrefixTables {
             __m256 low = _mm256_set1_ps(kInfinity), high = low;
             const float* group = table + prefix * rows * 16;
             for (int row = 0; row < rows; ++row) {
-                const __m256 low_row = _mm256_loadu_ps(group + 16 * row), high_row = _mm256_loadu_ps(group + 16 * row + 8);
+                const __m256 low_row = _mm256_loadu_ps(group + 16 * row),
+                             high_row = _mm256_loadu_ps(group + 16 * row + 8);
                 low = _mm256_min_ps(low_row, low);
                 high = _mm256_min_ps(high_row, high);
                 total = _mm256_add_ps(total, _mm256_add_ps(low_row, high_row));
@@ -107,7 +109,8 @@ class PrefixTables {
             float* group_excesses = excesses + prefix * rows * 16;
             for (int row = 0; row < rows; ++row) {
                 _mm256_store_ps(group_excesses + 16 * row, _mm256_sub_ps(_mm256_loadu_ps(group + 16 * row), low));
-                _mm256_store_ps(group_excesses + 16 * row + 8, _mm256_sub_ps(_mm256_loadu_ps(group + 16 * row + 8), high));
+                _mm256_store_ps(group_excesses + 16 * row + 8,
+                                _mm256_sub_ps(_mm256_loadu_ps(group + 16 * row + 8), high));
             }
             _mm256_store_ps(minima + 32 * prefix, low);
             _mm256_store_ps(minima + 32 * prefix + 8, high);
@@ -127,7 +130,8 @@ class PrefixTables {
     // The sub-space that pads an odd M adds nothing, whatever its codes.
     void clear_padding(int64_t m) {
         float* minima = minima_.data() + m / 2 * pair_table_bytes(bits_) + 16;
-        for (int prefix = 0; prefix < 1 << (bits_ - 4); ++prefix) std::fill(minima + 32 * prefix, minima + 32 * prefix + 16, 0.0f);
+        for (int prefix = 0; prefix < 1 << (bits_ - 4); ++prefix)
+            std::fill(minima + 32 * prefix, minima + 32 * prefix + 16, 0.0f);
         std::fill(excesses_.data() + m * 256, excesses_.data() + (m + 1) * 256, 0.0f);
     }
 

@@ -45,10 +45,9 @@ class PrefixScanner {
 
   private:
     static constexpr int64_t kSectionPairs = 4;
-    static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
-    static constexpr int64_t kStretch = 64;        // blocks
-    static constexpr int64_t kManySurvivors = 6;   // a block: then the tighter, slower bound pays
-    static constexpr int64_t kPrefetchBytes = 4096;  // ahead: what the hardware does not do beyond a page
+    static constexpr double kSaturation = 2.0;    // sections saturate at twice their share of the limit
+    static constexpr int64_t kStretch = 64;       // blocks
+    static constexpr int64_t kManySurvivors = 6;  // a block: then the tighter, slower bound pays
     static constexpr double kRescale = 0.98, kRescaleExcesses = 0.7;
 
     void prepare(const Block8Terms& terms, int bits) {
@@ -62,17 +61,21 @@ class PrefixScanner {
     // From bounds in units that suit the mean distance: the rows that matter are well below it.
     float sampled_limit(const Block8Terms& terms, int64_t first_block, int64_t end_block) {
         const auto mean = static_cast<float>(tables_.mean());
-        if (!scale_.usable() || !(mean < kInfinity)) return first_limit(request_, terms, first_block, end_block, capacity_, sample_);
+        if (!scale_.usable() || !(mean < kInfinity))
+            return first_limit(request_, terms, first_block, end_block, capacity_, sample_);
         scale_.set_limit(mean);
         quantize_down(tables_.minima(), tables_.minima_count(), scale_.scale(), minima_.data());
         const __m256i no_limit = _mm256_set1_epi16(32767);
         return first_limit_by_bounds(
             request_, terms, first_block, end_block, capacity_, sample_, sample_sums_,
-            [&](const uint8_t* codes, uint16_t* sums) { bound_block<6>(codes, minima_.data(), sections_, no_limit, sums); }, lane_of_sum);
+            [&](const uint8_t* codes, uint16_t* sums) {
+                bound_block<6>(codes, minima_.data(), sections_, no_limit, sums);
+            },
+            lane_of_sum);
     }
 
-    // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero: no row
-    // is discarded.
+    // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero:
+    // no row is discarded.
     void rescale() {
         if (!scale_.usable() || !(best_.limit() < kInfinity)) {
             std::fill(minima_.data(), minima_.data() + tables_.minima_count(), uint8_t{0});
@@ -129,10 +132,12 @@ class PrefixScanner {
         int sum = 0;
         int64_t pair = 0;
         for (; pair + kStep <= pairs; pair += kStep) {
-            for (int64_t i = 0; i < kStep; ++i, codes += 64, excesses += 512) sum += excesses[codes[0]] + excesses[256 + codes[16]];
+            for (int64_t i = 0; i < kStep; ++i, codes += 64, excesses += 512)
+                sum += excesses[codes[0]] + excesses[256 + codes[16]];
             if (sum > allowed) return false;
         }
-        for (; pair < pairs; ++pair, codes += 64, excesses += 512) sum += excesses[codes[0]] + excesses[256 + codes[16]];
+        for (; pair < pairs; ++pair, codes += 64, excesses += 512)
+            sum += excesses[codes[0]] + excesses[256 + codes[16]];
         return sum <= allowed;
     }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../contract.h"
+#include "bytes.h"
 
 namespace pqstore {
 namespace {
@@ -45,6 +46,7 @@ void fill_tables(const float* queries, const Codewords& codewords, float* tables
             // Beyond the last codeword, its row again: what comes of it is not stored.
             const float* rows[8];
             for (int64_t i = 0; i < 8; ++i) rows[i] = codewords.values + (m * Ks + k + (k + i < Ks ? i : 0)) * Ds;
+            prefetch(reinterpret_cast<const uint8_t*>(rows[0]), kPrefetchBytes, 32 * Ds);
             __m256 sums[kQueries];
             for (__m256& sum : sums) sum = _mm256_setzero_ps();
             for (int64_t d = 0; d < Ds; d += 8) {

@@ -18,7 +18,8 @@ struct Block8Terms {
     int64_t M;
     int64_t block_bytes;
 
-    Block8Terms(const Layout& layout, const float* entries) : table(entries), M(layout.M), block_bytes(layout.block_bytes()) {}
+    Block8Terms(const Layout& layout, const float* entries)
+        : table(entries), M(layout.M), block_bytes(layout.block_bytes()) {}
 
     float distance(const uint8_t* block, int lane) const {
         const uint8_t* codes = block + (lane >> 4) * 32 + (lane & 15);
@@ -34,7 +35,8 @@ struct Block4Terms {
     int64_t M;
     int64_t block_bytes;
 
-    Block4Terms(const Layout& layout, const float* entries) : table(entries), M(layout.M), block_bytes(layout.block_bytes()) {}
+    Block4Terms(const Layout& layout, const float* entries)
+        : table(entries), M(layout.M), block_bytes(layout.block_bytes()) {}
 
     float distance(const uint8_t* block, int lane) const {
         const uint8_t* codes = block + (lane & 15);

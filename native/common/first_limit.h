@@ -22,8 +22,8 @@ void visit_sample(const ScanRequest& request, int64_t first, int64_t end, int64_
     });
 }
 
-// From the exact distances of a few blocks. +infinity if they hold fewer than k live rows, or if the rows are so few that
-// the scan itself finds a limit as soon.
+// From the exact distances of a few blocks. +infinity if they hold fewer than k live rows, or if the rows are so few
+// that the scan itself finds a limit as soon.
 template <typename Terms>
 float first_limit(const ScanRequest& request, const Terms& terms, int64_t first, int64_t end, int64_t k, TopK& sample) {
     const int64_t wanted = std::max<int64_t>(4, 2 * k / kBlockRows + 1);
@@ -40,8 +40,8 @@ float first_limit(const ScanRequest& request, const Terms& terms, int64_t first,
 // The same from a sixteenth of the blocks: exact distances only of those rows whose bounds are least. Bounds come from
 // sums_of(codes, sums), which writes a block's 32; position i belongs to lane_of(i).
 template <typename Terms, typename SumsOf, typename LaneOf>
-float first_limit_by_bounds(const ScanRequest& request, const Terms& terms, int64_t first, int64_t end, int64_t k, TopK& sample,
-                            Buffer<uint16_t>& sums, const SumsOf& sums_of, const LaneOf& lane_of) {
+float first_limit_by_bounds(const ScanRequest& request, const Terms& terms, int64_t first, int64_t end, int64_t k,
+                            TopK& sample, Buffer<uint16_t>& sums, const SumsOf& sums_of, const LaneOf& lane_of) {
     const int64_t chosen = k + k / 2 + 8;  // rows to sum exactly, about
     const int64_t wanted = std::max(std::min((end - first) / 16, 96 + 2 * k), 4 * chosen / kBlockRows + 1);
     if (end - first < 4 * wanted) return first_limit(request, terms, first, end, k, sample);
@@ -58,7 +58,7 @@ float first_limit_by_bounds(const ScanRequest& request, const Terms& terms, int6
     Buffer<uint16_t> some(static_cast<size_t>(counted));
     for (int64_t i = 0; i < counted; ++i) some[static_cast<size_t>(i)] = sums[static_cast<size_t>(kStep * i)];
     uint16_t* cut = some.data() + std::min(chosen / kStep, counted - 1);
-    std::nth_element(some.data(), cut, some.data() + counted);
+    std::nth_element(some.data(), cut, some.data() + counted, [](uint16_t a, uint16_t b) { return a < b; });
 
     sample.reset(k);
     taken = 0;

@@ -65,14 +65,15 @@ class CodewordSearch {
 
     CodewordTile tile(int64_t index) const {
         const int64_t first = index * tile_codewords();
-        return {transposed_.data() + first * Ds_, half_norms_.data() + first, Ds_, std::min(tile_codewords(), stride_ - first)};
+        return {transposed_.data() + first * Ds_, half_norms_.data() + first, Ds_,
+                std::min(tile_codewords(), stride_ - first)};
     }
 
     int64_t tile_first(int64_t index) const { return index * tile_codewords(); }
 
     // Two scores that differ by more than this are in their true order. A score ||c||^2 / 2 - <x, c> takes Ds + 2 float
-    // operations whose magnitudes stay below ||c||^2 / 2 + ||x|| ||c|| <= 2 max ||c||^2 / 2 + ||x||^2 / 2. Twice for two
-    // scores, twice again for safety. Not finite, or so large that a sum could overflow: infinity, nothing is sure.
+    // operations whose magnitudes stay below ||c||^2 / 2 + ||x|| ||c|| <= 2 max ||c||^2 / 2 + ||x||^2 / 2. Twice for
+    // two scores, twice again for safety. Not finite, or so large that a sum could overflow: infinity, nothing is sure.
     float slack(const float* x) const {
         float parts[4] = {};  // summed side by side
         int64_t d = 0;
@@ -80,7 +81,8 @@ class CodewordSearch {
             for (int64_t i = 0; i < 4; ++i) parts[i] += x[d + i] * x[d + i];
         for (; d < Ds_; ++d) parts[0] += x[d] * x[d];
         const float norm = (parts[0] + parts[1]) + (parts[2] + parts[3]);
-        const float magnitude = twice_largest_ + norm;  // the norm is not halved: more than makes up for its own rounding
+        const float magnitude =
+            twice_largest_ + norm;  // the norm is not halved: more than makes up for its own rounding
         return magnitude < 1e37f ? magnitude * slack_factor_ : kInfinity;
     }
 
@@ -108,9 +110,7 @@ class CodewordSearch {
 
   private:
     // A tile fills at most half of the first-level cache.
-    int64_t tile_codewords() const {
-        return std::clamp<int64_t>(16384 / (4 * Ds_) / kPanel * kPanel, kPanel, 256);
-    }
+    int64_t tile_codewords() const { return std::clamp<int64_t>(16384 / (4 * Ds_) / kPanel * kPanel, kPanel, 256); }
 
     Buffer<float> transposed_, half_norms_;
     float* component(int64_t k, int64_t d) { return transposed_.data() + (k / kPanel * Ds_ + d) * kPanel + k % kPanel; }

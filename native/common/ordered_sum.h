@@ -6,8 +6,8 @@
 namespace pqstore {
 namespace {
 
-// Sum of term(base, i) over m = base + i in first .. first + count - 1, at most 128 terms. `base` and `first` are multiples
-// of 8 and i is a constant in the long loop, so that the address of a term is one register plus a constant.
+// Sum of term(base, i) over m = base + i in first .. first + count - 1, at most 128 terms. `base` and `first` are
+// multiples of 8 and i is a constant in the long loop, so that the address of a term is one register plus a constant.
 template <typename Term>
 inline float ordered_sum_short(int64_t first, int64_t count, const Term& term) {
     if (count < 8) {

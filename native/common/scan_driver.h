@@ -69,7 +69,8 @@ void run_scan(const ScanRequest& request) {
 
     // A span shorter than this is not worth a thread.
     constexpr int64_t kLeastWork = 1 << 20;
-    const int64_t span_work = blocks * request.layout.block_bytes() * std::min<int64_t>(request.queries, Scanner::kGroup);
+    const int64_t span_work =
+        blocks * request.layout.block_bytes() * std::min<int64_t>(request.queries, Scanner::kGroup);
     const int64_t most_spans = std::max<int64_t>(1, span_work / kLeastWork);
     const int64_t wanted = request.threads == 1 ? 1 : (4 * request.threads + groups - 1) / groups;
     const int64_t spans = std::min(wanted, most_spans);
@@ -81,16 +82,20 @@ void run_scan(const ScanRequest& request) {
 
     const int64_t tasks = groups * spans;
     const int workers = static_cast<int>(std::min<int64_t>(threads, tasks));
-    std::unique_ptr<std::unique_ptr<Scanner>[]> scanners(new std::unique_ptr<Scanner>[static_cast<size_t>(workers) + 1]);
+    std::unique_ptr<std::unique_ptr<Scanner>[]> scanners(
+        new std::unique_ptr<Scanner>[static_cast<size_t>(workers) + 1]);
     parallel_for(threads, tasks, [&](int worker, int64_t task) {
         std::unique_ptr<Scanner>& scanner = scanners[static_cast<size_t>(worker)];
         if (!scanner) scanner.reset(new Scanner(request, capacity));
         const int64_t group = task / spans, span = task % spans;
-        const int64_t first = group * Scanner::kGroup, count = std::min<int64_t>(Scanner::kGroup, request.queries - first);
-        scanner->scan(first, count, blocks * span / spans, blocks * (span + 1) / spans, &results[static_cast<size_t>(first)]);
+        const int64_t first = group * Scanner::kGroup,
+                      count = std::min<int64_t>(Scanner::kGroup, request.queries - first);
+        scanner->scan(first, count, blocks * span / spans, blocks * (span + 1) / spans,
+                      &results[static_cast<size_t>(first)]);
     });
     for (int64_t q = 0; q < request.queries; ++q)
-        results[static_cast<size_t>(q)].write(request.k, request.distances + q * request.k, request.rows + q * request.k);
+        results[static_cast<size_t>(q)].write(request.k, request.distances + q * request.k,
+                                              request.rows + q * request.k);
 }
 
 }  // namespace

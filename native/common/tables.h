@@ -63,7 +63,8 @@ template <int64_t kM>
 void adist_bytes(const float* table, const uint8_t* codes, int64_t n, int64_t any_M, float* distances) {
     const int64_t M = kM ? kM : any_M;
     for (int64_t i = 0; i < n; ++i, codes += M)
-        distances[i] = ordered_sum(M, [&](int64_t base, int64_t j) { return table[(base + j) * 256 + codes[base + j]]; });
+        distances[i] =
+            ordered_sum(M, [&](int64_t base, int64_t j) { return table[(base + j) * 256 + codes[base + j]]; });
 }
 
 template <typename Code>
@@ -91,9 +92,15 @@ inline void adist(const float* table, int64_t Ks, const CodeRows& rows, int thre
     parallel_for(threads, (rows.n + kTaskRows - 1) / kTaskRows, [&](int, int64_t task) {
         const int64_t first = task * kTaskRows, n = std::min(kTaskRows, rows.n - first);
         switch (rows.width) {
-            case 1: return adist_rows(table, Ks, static_cast<const uint8_t*>(rows.codes) + first * rows.M, n, rows.M, distances + first);
-            case 2: return adist_rows(table, Ks, static_cast<const uint16_t*>(rows.codes) + first * rows.M, n, rows.M, distances + first);
-            default: return adist_rows(table, Ks, static_cast<const uint32_t*>(rows.codes) + first * rows.M, n, rows.M, distances + first);
+            case 1:
+                return adist_rows(table, Ks, static_cast<const uint8_t*>(rows.codes) + first * rows.M, n, rows.M,
+                                  distances + first);
+            case 2:
+                return adist_rows(table, Ks, static_cast<const uint16_t*>(rows.codes) + first * rows.M, n, rows.M,
+                                  distances + first);
+            default:
+                return adist_rows(table, Ks, static_cast<const uint32_t*>(rows.codes) + first * rows.M, n, rows.M,
+                                  distances + first);
         }
     });
 }

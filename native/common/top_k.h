@@ -70,7 +70,8 @@ class TopK {
     void replace_farthest(const Hit& hit) {
         int64_t hole = 0;
         for (int64_t child = 1; child < size_; child = 2 * hole + 1) {
-            if (child + 1 < size_ && nearer(hits_[static_cast<size_t>(child)], hits_[static_cast<size_t>(child + 1)])) ++child;
+            if (child + 1 < size_ && nearer(hits_[static_cast<size_t>(child)], hits_[static_cast<size_t>(child + 1)]))
+                ++child;
             if (!nearer(hit, hits_[static_cast<size_t>(child)])) break;
             hits_[static_cast<size_t>(hole)] = hits_[static_cast<size_t>(child)];
             hole = child;
