@@ -43,7 +43,7 @@ def scan_labels(codewords: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
 
 
 def _grouped(points: F64) -> I64:
-    """The order, int64 (256,), in which codewords stand four by four, pair by pair; Ks and above are no codewords."""
+    """The order, int64 (256,), in which codewords stand in fours and pairs; Ks and above are no codewords."""
     Ks = len(points)
     # Places that no codeword takes are near to everything: they go where they make room.
     filled = points[np.arange(_PLACES) % Ks]
