@@ -2,7 +2,7 @@
 
 A writer runs with a preloaded library that logs its writes and syncs. The log is cut at a random point, the data file
 is rebuilt as a disk may have left it, and the index must open, be sound, and hold every acknowledged change.
-PQSTORE_POWER_CUTS sets the number of cuts (10 for each durability if not set).
+PQSTORE_POWER_CUTS sets the number of cuts (5 for each durability if not set).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pqstore.storage.generations import generation_path
 
 from .workload import PACKING, Rows, changes, contents, create
 
-CUTS = int(os.environ.get("PQSTORE_POWER_CUTS", "10"))
+CUTS = int(os.environ.get("PQSTORE_POWER_CUTS", "5"))
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 WRITE, DURABLE_WRITE, SYNC, MARK = 1, 2, 3, 4
 PAGE = 4096
