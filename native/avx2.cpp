@@ -1,11 +1,12 @@
 // Kernels for x86-64 with AVX2, FMA and BMI.
 #include "avx2/interleaved_scan.h"
 #include "avx2/nearest.h"
-#include "avx2/nibble_scan.h"
-#include "avx2/prefix_scan.h"
+#include "avx2/simd.h"
 #include "avx2/tables.h"
 #include "common/blocks.h"
+#include "common/nibble_scan.h"
 #include "common/plain_scan.h"
+#include "common/prefix_scan.h"
 #include "common/tables.h"
 #include "kernels.h"
 
@@ -20,9 +21,9 @@ bool has_avx2() {
 void scan(const ScanRequest& request) {
     switch (request.layout.kind) {
         case LayoutKind::kBlock8:
-            if (request.queries == 1) return run_scan<PrefixScanner>(request);
+            if (request.queries == 1) return run_scan<PrefixScanner<Avx2>>(request);
             return run_scan<InterleavedScanner>(request);
-        case LayoutKind::kBlock4: return run_scan<NibbleScanner>(request);
+        case LayoutKind::kBlock4: return run_scan<NibbleScanner<Avx2>>(request);
         default: return plain_scan(request);
     }
 }

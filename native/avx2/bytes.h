@@ -1,4 +1,4 @@
-// Float tables to bytes that never overestimate.
+// What scans need of AVX2: float tables to bytes that never overestimate, and sums of bytes for the 32 rows of a block.
 #pragma once
 
 #include <immintrin.h>
@@ -60,9 +60,8 @@ inline void widen_add(__m256i a, __m256i b, __m256i& even, __m256i& odd) {
     odd = _mm256_add_epi16(odd, _mm256_add_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8)));
 }
 
-// Where the sum of a lane lies when the even sums are stored before the odd ones, and back.
+// Where the sum of a lane lies when the even sums are stored before the odd ones.
 inline int sum_position(int lane) { return (lane >> 1) + (lane & 1) * 16; }
-inline int lane_of_sum(int position) { return position < 16 ? 2 * position : 2 * (position - 16) + 1; }
 
 inline void store_sums(uint16_t* sums, __m256i even, __m256i odd) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), even);
@@ -70,10 +69,28 @@ inline void store_sums(uint16_t* sums, __m256i even, __m256i odd) {
 }
 
 // The lanes of a block whose u16 sum is not above the limit (compared as signed: sums stay below 32,768).
-inline uint32_t lanes_within(__m256i even, __m256i odd, __m256i limit) {
+inline uint32_t lanes_within(__m256i even, __m256i odd, int most) {
+    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(most));
     const __m256i even_over = _mm256_cmpgt_epi16(even, limit), odd_over = _mm256_cmpgt_epi16(odd, limit);
     const __m256i over = _mm256_blendv_epi8(even_over, odd_over, _mm256_set1_epi16(static_cast<int16_t>(0xff00)));
     return ~static_cast<uint32_t>(_mm256_movemask_epi8(over));
+}
+
+inline uint32_t lanes_within(const uint16_t* sums, int most) {
+    return lanes_within(load_unaligned(sums), load_unaligned(sums + 16), most);
+}
+
+// How many sums of every `stride`-th block are not above the limit.
+inline int64_t count_within(const uint16_t* sums, int64_t blocks, int64_t stride, int most) {
+    const __m256i limit = _mm256_set1_epi16(static_cast<int16_t>(most));
+    int64_t within = 0;
+    for (int64_t block = 0; block < blocks; block += stride) {
+        const __m256i a = _mm256_cmpgt_epi16(load_unaligned(sums + 32 * block), limit);
+        const __m256i b = _mm256_cmpgt_epi16(load_unaligned(sums + 32 * block + 16), limit);
+        const auto over = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(a, b)));
+        within += 32 - __builtin_popcount(over);
+    }
+    return within;
 }
 
 }  // namespace

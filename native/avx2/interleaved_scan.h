@@ -13,9 +13,10 @@
 
 #include "../common/bound_scale.h"
 #include "../common/code_terms.h"
-#include "../common/first_limit.h"
+#include "../common/opening.h"
+#include "../common/prefix_scan.h"
 #include "../common/scan_driver.h"
-#include "prefix_scan.h"
+#include "simd.h"
 
 namespace pqstore {
 namespace {
@@ -213,7 +214,10 @@ class InterleavedScanner {
         state.best.reset(capacity_);
         state.best.lower_limit(result.limit());
         const Block8Terms terms(request_.layout, state.table);
-        state.best.lower_limit(first_limit(request_, terms, first_block, end_block, capacity_, sample_));
+        const int64_t wanted = std::max<int64_t>(4, 2 * capacity_ / kBlockRows + 1);
+        if (end_block - first_block < 4 * wanted) return;  // the scan itself finds a limit as soon
+        sample_.reset(capacity_);
+        state.best.lower_limit(sampled_limit(request_, terms, {first_block, end_block}, wanted, sample_));
     }
 
     // bytes_[m][label][query], scaled to the limits as they are now. A query without a limit, or with tables that give
@@ -366,7 +370,7 @@ class InterleavedScanner {
     const ScanRequest& request_;
     int64_t capacity_;
     Sections sections_;
-    PrefixScanner single_;
+    PrefixScanner<Avx2> single_;
     int64_t count_ = 0;
     Query queries_[kGroup];
     Buffer<uint8_t> bytes_, sums_;

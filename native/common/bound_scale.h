@@ -40,6 +40,8 @@ class BoundScale {
     // A bound is useless, and not computed, if a table has no finite least entry.
     bool usable() const { return std::isfinite(base_) && std::isfinite(magnitudes_); }
 
+    double base() const { return base_; }
+
     void set_limit(float limit) { width_ = width(limit); }
 
     // True if the limit has fallen so far that tables scaled anew would bound better.
@@ -50,6 +52,12 @@ class BoundScale {
 
     // No row within the limit has a bound above this.
     int limit_units() const { return static_cast<int>(units_ * 1.0001) + 1; }
+
+    // The same for another limit than the one that was set; at most what a signed sum in 16 bits can reach.
+    int units_of(float limit) const {
+        const double other = width(limit), share = width_ > 0 ? other / width_ : other > 0 ? HUGE_VAL : 1;
+        return static_cast<int>(std::min(units_ * share * 1.0001 + 1, 32767.0));
+    }
 
   private:
     // Float sums err by at most (M + 2) 2^-24 of the magnitudes added, which a row within the limit keeps below

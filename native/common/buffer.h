@@ -1,4 +1,4 @@
-// Working memory of kernels: aligned to a cache line, uninitialised.
+// An array in the working memory of kernels: aligned to a cache line, uninitialised.
 //
 // Everything under common/ sits in an unnamed namespace: each instruction set compiles its own copy with its own flags,
 // and the linker can never give the portable kernels a function that was compiled for AVX2. For the same reason kernels
@@ -6,7 +6,8 @@
 #pragma once
 
 #include <cstddef>
-#include <new>
+
+#include "../scratch.h"
 
 namespace pqstore {
 namespace {
@@ -24,8 +25,10 @@ class Buffer {
     void resize(size_t count) {
         if (count <= capacity_) return;
         release();
-        values_ = static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{kAlignment}));
-        capacity_ = count;
+        size_t bytes = count * sizeof(T);
+        values_ = static_cast<T*>(take_scratch(bytes));
+        bytes_ = bytes;
+        capacity_ = bytes / sizeof(T);
     }
 
     T* data() { return values_; }
@@ -34,16 +37,15 @@ class Buffer {
     const T& operator[](size_t i) const { return values_[i]; }
 
   private:
-    static constexpr size_t kAlignment = 64;
-
     void release() {
-        if (values_) ::operator delete(values_, std::align_val_t{kAlignment});
+        if (values_) return_scratch(values_, bytes_);
         values_ = nullptr;
-        capacity_ = 0;
+        bytes_ = capacity_ = 0;
     }
 
     T* values_ = nullptr;
-    size_t capacity_ = 0;
+    size_t bytes_ = 0;
+    size_t capacity_ = 0;  // values
 };
 
 }  // namespace
