@@ -31,7 +31,7 @@ void scan(const ScanRequest& request) {
 }  // namespace
 
 const KernelSet kAvx2Kernels = {
-    "avx2",      has_avx2,      dtables_avx2, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
+    "avx2",      has_avx2,      dtables_avx2, scan_tables_avx2, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
     pack_blocks, unpack_blocks, scan,
 };
 

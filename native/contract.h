@@ -76,12 +76,28 @@ struct Codewords {
     int64_t Ds;
 };
 
+// Codewords in the order of a scan's tables: component d of the codeword that is stored under label l in sub-space m is
+// values[(m * Ds + d) * stride + l]. Labels without a codeword have zeros.
+struct CodewordColumns {
+    static constexpr int64_t kStep = 16;  // the stride is a multiple; values begin at a multiple of 64 bytes
+
+    const float* values;
+    int64_t M;
+    int64_t Ds;
+    int64_t stride;
+    int64_t table_size;
+};
+
 struct KernelSet {
     const char* name;
     bool (*runs_here)();
 
     // tables (n, M, Ks) out of queries (n, M * Ds).
     void (*dtables)(const float* queries, int64_t n, const Codewords&, bool dot, float* tables);
+
+    // tables (n, M, table_size) of a scan, the least is nearest: squared distances, or the negative of dot products.
+    // False: an entry is not finite.
+    bool (*scan_tables)(const float* queries, int64_t n, const CodewordColumns&, bool dot, float* tables);
 
     // distances (n,) out of table (M, Ks).
     void (*adist)(const float* table, int64_t Ks, const CodeRows&, int threads, float* distances);

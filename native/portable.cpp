@@ -2,6 +2,7 @@
 #include "common/blocks.h"
 #include "common/nearest.h"
 #include "common/plain_scan.h"
+#include "common/scan_tables.h"
 #include "common/tables.h"
 #include "kernels.h"
 
@@ -40,7 +41,7 @@ bool runs_everywhere() { return true; }
 }  // namespace
 
 const KernelSet kPortableKernels = {
-    "portable",  runs_everywhere, dtables,    adist, encode<PortableNearest>, lloyd_step<PortableNearest>,
+    "portable",  runs_everywhere, dtables,    scan_tables, adist, encode<PortableNearest>, lloyd_step<PortableNearest>,
     pack_blocks, unpack_blocks,   plain_scan,
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "../common/top_k.h"
 #include "../contract.h"
 #include "bytes.h"
 
@@ -93,6 +94,61 @@ void fill_all_tables(const float* queries, int64_t n, const Codewords& codewords
     int64_t q = 0;
     for (; q + 4 <= n; q += 4) fill_tables<4, kDot>(queries + q * D, codewords, tables + q * size);
     for (; q < n; ++q) fill_tables<1, kDot>(queries + q * D, codewords, tables + q * size);
+}
+
+// As common/scan_tables.h; `finite` loses a lane for every entry that is not.
+template <bool kDot, int kRegisters>
+void fill_columns(const float* query, const float* column, int64_t Ds, int64_t stride, int64_t count, float* table,
+                  __m256& finite) {
+    const __m256 sign = _mm256_set1_ps(-0.0f), infinity = _mm256_set1_ps(kInfinity);
+    __m256 sums[kRegisters];
+    for (__m256& sum : sums) sum = _mm256_setzero_ps();
+    for (int64_t d = 0; d < Ds; ++d, column += stride) {
+        const __m256 x = _mm256_broadcast_ss(query + d);
+        for (int i = 0; i < kRegisters; ++i) {
+            const __m256 entry = _mm256_load_ps(column + 8 * i);
+            if constexpr (kDot) {
+                sums[i] = _mm256_add_ps(sums[i], _mm256_mul_ps(x, entry));
+            } else {
+                const __m256 difference = _mm256_sub_ps(x, entry);
+                sums[i] = _mm256_add_ps(sums[i], _mm256_mul_ps(difference, difference));
+            }
+        }
+    }
+    for (int i = 0; i < kRegisters; ++i) {
+        finite = _mm256_and_ps(finite, _mm256_cmp_ps(_mm256_andnot_ps(sign, sums[i]), infinity, _CMP_LT_OQ));
+        const __m256 entries = kDot ? _mm256_xor_ps(sums[i], sign) : sums[i];
+        if (count >= 8 * (i + 1)) {
+            _mm256_storeu_ps(table + 8 * i, entries);
+        } else {
+            _mm256_maskstore_ps(table + 8 * i, first_lanes(count - 8 * i), entries);
+        }
+    }
+}
+
+template <bool kDot>
+bool fill_all_columns(const float* queries, int64_t n, const CodewordColumns& columns, float* tables) {
+    __m256 finite = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    for (int64_t q = 0; q < n; ++q) {
+        for (int64_t m = 0; m < columns.M; ++m) {
+            const float* query = queries + (q * columns.M + m) * columns.Ds;
+            const float* column = columns.values + m * columns.Ds * columns.stride;
+            float* table = tables + (q * columns.M + m) * columns.table_size;
+            int64_t k = 0;
+            for (; k + 64 <= columns.stride; k += 64)
+                fill_columns<kDot, 8>(query, column + k, columns.Ds, columns.stride, columns.table_size - k, table + k,
+                                      finite);
+            for (; k < columns.stride; k += 16)
+                fill_columns<kDot, 2>(query, column + k, columns.Ds, columns.stride, columns.table_size - k, table + k,
+                                      finite);
+        }
+    }
+    return _mm256_movemask_ps(finite) == 255;
+}
+
+inline bool scan_tables_avx2(const float* queries, int64_t n, const CodewordColumns& columns, bool dot, float* tables) {
+    return dot ? fill_all_columns<true>(queries, n, columns, tables)
+               : fill_all_columns<false>(queries, n, columns, tables);
 }
 
 inline void dtables_avx2(const float* queries, int64_t n, const Codewords& codewords, bool dot, float* tables) {
