@@ -6,7 +6,6 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +78,7 @@ def repair(
         databases = {name: env.open_db(name.encode(), create=False) for name in layout.DATABASES}
         with env.begin(buffers=True) as txn:
             records, arrays, identity = _collect(txn, databases, report)
-            payload = partial(txn.get, db=databases["payloads"])
-            attached = _attached(directory, identity, records, report, payload)
+            attached = _attached(directory, identity, records, report)
             _rebuild(records, arrays, identity, packing_of, report, attached)
             records.clear()
     return report
@@ -112,6 +110,7 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         "tombstones": layout.TOMBSTONES,
         "tail": layout.TAIL_CODES,
         "runchunks": layout.RUN_CHUNK,
+        "payloads": layout.PAYLOADS,
     }
     for database, kind in kinds.items():
         for raw, value in txn.cursor(db=databases[database]):
@@ -164,19 +163,16 @@ def _age(kind: int, record: layout.Record | None) -> int:
     return record.entries
 
 
-def _attached(
-    directory: Path,
-    identity: Identity,
-    records: Records,
-    report: RepairReport,
-    payload: Callable[[bytes], memoryview | None] | None = None,
-) -> AttachmentSalvage:
+def _attached(directory: Path, identity: Identity, records: Records, report: RepairReport) -> AttachmentSalvage:
     """Originals and payloads, as far as they can be read."""
     record = records.get((layout.CATALOG, 0, 0))
     catalog: Catalog | None = Catalog()
     if record is not None:
         catalog = None if record.entries < 0 else Catalog.from_record(record)
-    return AttachmentSalvage(directory, identity, catalog, payload, report)
+    payloads = {
+        key_0: record for (kind, key_0, _), record in records.items() if kind == layout.PAYLOADS and record.entries >= 0
+    }
+    return AttachmentSalvage(directory, identity, catalog, payloads, report)
 
 
 # -- a new index of them ---------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalFiles
-from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.payloads import payloads_of, unpack_payload
 from pqstore.storage.state import Identity
 
 if TYPE_CHECKING:
@@ -31,19 +31,18 @@ class AttachmentSalvage:
         generation: Path,
         identity: Identity,
         catalog: Catalog | None,
-        payload: Callable[[bytes], memoryview | None] | None,
+        payloads: Mapping[int, layout.Record],
         report: RepairReport,
     ) -> None:
-        """`payload` gives the stored value of a key; None: the trees are damaged, and payloads cannot be found."""
+        """`payloads`: sound records by their first row. Without a catalog nobody knows what they mean."""
         self.catalog = catalog or Catalog()
         self._originals = OriginalFiles(generation)
         self._identity = identity
-        self._payload = payload if catalog is not None else None
+        self._payloads_by_row = payloads if catalog is not None else {}
+        self._starts = np.array(sorted(self._payloads_by_row), dtype=np.int64)
         self._report = report
         if catalog is None:
-            report.losses.append("the catalog is damaged: payloads and indexes of fields are lost")
-        elif payload is None and catalog.names:
-            report.losses.append("payloads cannot be found without the trees of the data file: they are lost")
+            report.losses.append("the catalog is damaged: payloads, indexes of fields and sets are lost")
 
     def of(self, rows: I64) -> tuple[npt.NDArray[np.bool_], U8 | None, list[Any] | None]:
         """(which rows can be kept, their originals, their payloads)."""
@@ -62,14 +61,18 @@ class AttachmentSalvage:
         return keep, originals, self._payloads(rows[keep])
 
     def _payloads(self, rows: I64) -> list[Any] | None:
-        if self._payload is None:
+        if len(self._starts) == 0:
             return None
-        found: list[Any] = []
-        for row in rows.tolist():
-            value = self._payload(layout.key1(row))
+        found: list[Any] = [None] * len(rows)
+        holders = np.searchsorted(self._starts, rows, side="right") - 1
+        for at, (row, holder) in enumerate(zip(rows.tolist(), holders.tolist(), strict=True)):
+            if holder < 0:
+                continue
+            first_row = int(self._starts[holder])
             try:
-                found.append(None if value is None else unpack_payload(value, row, self.catalog.names))
+                record = payloads_of(self._payloads_by_row[first_row], first_row)
+                content = record.of(row) if row < record.stop else b""
+                found[at] = unpack_payload(content, row, self.catalog.names) if len(content) else None
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the payload is lost")
-                found.append(None)
         return found

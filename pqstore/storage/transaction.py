@@ -219,12 +219,6 @@ class WriteTransaction(Snapshot):
         """Delete a record, if it is there (for this room)."""
         self._delete(database, key)
 
-    def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
-        """Put ascending keys that are beyond all keys of a database."""
-        with self._txn.cursor(db=self._environment.databases[database]) as cursor:
-            cursor.putmulti(items, append=True)
-        self._written += sum([len(value) for _, value in items])
-
     def has_any(self, database: str) -> bool:
         """Whether a database has records."""
         return bool(self._txn.stat(self._environment.databases[database])["entries"])
@@ -293,8 +287,6 @@ class WriteTransaction(Snapshot):
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
         self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
-        if self._has_payloads:
-            self.attachments.kill(wanted)
         return len(wanted)
 
     def declare_field(self, name: str) -> None:

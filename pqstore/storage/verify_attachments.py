@@ -14,7 +14,7 @@ from pqstore.storage.bitmap import live_positions
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import FieldColumn, FieldEntries
 from pqstore.storage.layout import I64
-from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.payloads import open_payloads, unpack_payload
 from pqstore.storage.problem import Problem
 from pqstore.storage.snapshot import Shape, Snapshot
 
@@ -22,8 +22,8 @@ __all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
 
 ATTACHMENT_INVARIANTS: Final = {
     17: "The catalog names every number that payloads use, and no name or field twice.",
-    18: "A payload's checksum holds over its row and its bytes, and they are a msgpack map.",
-    19: "Every payload below the next row belongs to a live row.",
+    18: "The ends in a payloads record ascend to the end of its bytes, and every payload is a msgpack map.",
+    19: "Records of payloads do not overlap, and each begins in a stored segment and ends within it.",
     20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
@@ -61,19 +61,33 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
 
 
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
-    state, rows_a_segment = snapshot.state, snapshot.segment_rows
-    next_row = state.open_segment * rows_a_segment + state.tail_rows
-    for row, value in snapshot.payload_values(0, next_row):
-        name = f"payload of row {row}"
+    state, rows = snapshot.state, snapshot.segment_rows
+    next_row = state.open_segment * rows + state.tail_rows
+    staged = snapshot.get("meta", layout.STAGED_KEY) is not None
+    free_from = 0
+    for raw in snapshot.keys("payloads"):
+        first_row = int.from_bytes(raw, "big")
+        if first_row >= next_row and staged:
+            return  # left by a transaction that never ended
+        name = layout.record_name(layout.PAYLOADS, first_row)
+        segment = first_row // rows
+        if first_row >= next_row or (segment != state.open_segment and segment not in snapshot.table.entries):
+            yield Problem(19, name, "belongs to no stored segment")
+        if first_row < free_from:
+            yield Problem(19, name, f"the record before it reaches up to row {free_from - 1}")
         try:
-            unpack_payload(value, row, catalog.names)
+            record = open_payloads(snapshot.get("payloads", raw), first_row)
         except CorruptIndexError as error:
             yield Problem(18, name, str(error))
-        try:
-            if not snapshot.are_live(np.array([row]))[0]:
-                yield Problem(19, name, "the row is dead")
-        except CorruptIndexError:
-            continue  # tombstones that cannot be read are reported with their segment
+            continue
+        free_from = record.stop
+        if record.stop > (segment + 1) * rows:
+            yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
+        for row, content in record.contents(0, next_row):
+            try:
+                unpack_payload(content, row, catalog.names)
+            except CorruptIndexError as error:
+                yield Problem(18, name, str(error))
 
 
 def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:

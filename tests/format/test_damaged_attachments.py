@@ -15,6 +15,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.storage import Store, layout, repair
 from pqstore.storage.generations import generation_path
 from pqstore.storage.originals import originals_directory
+from pqstore.storage.payloads import open_payloads
 from tests.unit.storage.attached import FIELDS, attached, check_attached, row_bytes
 from tests.unit.storage.row_packing import RowPacking
 
@@ -137,25 +138,60 @@ def test_bytes_beyond_the_last_row_mean_nothing(index: Path) -> None:
 def test_payloads(index: Path, tmp_path: Path) -> None:
     key = stored_keys(index, "payloads")[0]
     row = int.from_bytes(key, "big")
-    for bit in (0, 31, 32, 50):
+    for bit in (0, 8 * 44, 8 * layout.HEADER_BYTES, 8 * 9000):
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
-        with pytest.raises(CorruptIndexError, match=f"payload of row {row}:"):
+        with pytest.raises(CorruptIndexError, match=f"payloads from row {row} on:"):
             everything(index)
         assert 18 in broken(index)
         report = repair(index, tmp_path / f"repaired-{bit}", lambda _: PACKING)
         assert report.rows_lost == 0
-        assert any(f"payload of row {row}" in loss for loss in report.losses)
+        assert any(f"payloads from row {row} on" in loss for loss in report.losses)
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
     change(index, "payloads", key, lambda value: None)
     assert broken(index) == {21}  # the columns remember
 
 
-def test_a_payload_of_a_dead_row(index: Path) -> None:
+def rewritten(value: bytes, edit: Callable[[list[bytes]], list[bytes]]) -> bytes:
+    """The record of payloads with its payloads changed, and a checksum that holds."""
+    first_row = int.from_bytes(value[8:16], "little")
+    record = open_payloads(memoryview(value), first_row)
+    parts = edit([bytes(record.of(row)) for row in range(first_row, record.stop)])
+    ends = np.cumsum([len(part) for part in parts]).astype("<u4")
+    return layout.pack_record(layout.PAYLOADS, first_row, 0, len(parts), [ends, b"".join(parts)])
+
+
+def test_a_payload_that_is_no_map(index: Path, tmp_path: Path) -> None:
+    change(index, "payloads", layout.key1(0), lambda value: rewritten(value, lambda p: [p[0], b"\x93\x01", *p[2:]]))
+    with pytest.raises(CorruptIndexError, match="payload of row 1:"):
+        everything(index)
+    assert {18} <= broken(index) <= {18, 20, 21}
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert (report.rows_lost, len(report.losses)) == (0, 1)
+    assert "payload of row 1" in report.losses[0]
+
+
+def test_ends_that_do_not_divide_the_payloads(index: Path) -> None:
+    def edit(value: bytes) -> bytes:
+        record = open_payloads(memoryview(value), 0)
+        ends = record.ends.copy()
+        ends[3] = ends[4] + 1
+        return layout.pack_record(layout.PAYLOADS, 0, 0, len(ends), [ends, bytes(record.content)])
+
+    change(index, "payloads", layout.key1(0), edit)
+    with pytest.raises(CorruptIndexError, match="payloads from row 0 on: its places"):
+        everything(index)
+    assert 18 in broken(index)
+
+
+@pytest.mark.parametrize(("first_row", "rows"), [(1, 1), (1000, 1100), (5000, 1), (1 << 40, 3)])
+def test_records_of_payloads_in_the_wrong_place(index: Path, first_row: int, rows: int) -> None:
     with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
         payloads = env.open_db(b"payloads", create=False)
         with env.begin(write=True, db=payloads) as txn:
-            txn.put(layout.key1(9), layout.pack_payload(9, b"\x80"))
-    assert broken(index) == {19}
+            ends = np.arange(1, rows + 1, dtype="<u4")
+            content = b"\x80" * rows
+            txn.put(layout.key1(first_row), layout.pack_record(layout.PAYLOADS, first_row, 0, rows, [ends, content]))
+    assert 19 in broken(index)
 
 
 def stored_keys(path: Path, database: str) -> list[bytes]:
