@@ -20,13 +20,18 @@ void require(bool condition, const char* what) {
     if (!condition) throw nb::value_error(what);
 }
 
-void set_rows(Array<const uint16_t, 1> rows, Array<uint8_t, 1> mask) {
-    require(mark_rows(rows.data(), rows.size(), mask.data(), mask.size()), "rows beyond those of the segment");
-}
-
-void set_runs(Array<const uint16_t, 2> runs, Array<uint8_t, 1> mask) {
-    require(runs.shape(1) == 2, "a run is its first and its last row");
-    require(mark_runs(runs.data(), runs.shape(0), mask.data(), mask.size()), "runs beyond the rows of the segment");
+// `ranges` int64 (n, 2): values of a group, from and up to; the others as in ValueRows.
+void set_values(Array<const uint32_t, 1> starts, Array<const uint16_t, 1> listed, Array<const uint32_t, 2> dense,
+                Array<const uint8_t, 1> blob, Array<const int64_t, 2> ranges, Array<uint8_t, 1> mask) {
+    require(starts.size() > 0 && dense.shape(1) == 4 && ranges.shape(1) == 2, "no group of a column");
+    const ValueRows group{starts.data(), starts.size() - 1, listed.data(), listed.size(),
+                          dense.data(),  dense.shape(0),    blob.data(),   blob.size()};
+    for (size_t i = 0; i < ranges.shape(0); ++i) {
+        const int64_t first = ranges.data()[2 * i], last = ranges.data()[2 * i + 1];
+        require(first >= 0 && last >= 0 && mark_values(group, static_cast<size_t>(first), static_cast<size_t>(last),
+                                                       mask.data(), mask.size()),
+                "a set of rows that does not fit the segment");
+    }
 }
 
 // Of all but the last four bytes of each row, which are for its checksum.
@@ -77,8 +82,8 @@ NB_MODULE(_native, module) {
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
     module.doc() = "Compiled loops over rows, for pqstore.storage.";
     module.def("pack_payloads", &pqstore::pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, exactly("ends"));
-    module.def("set_rows", &pqstore::set_rows, exactly("rows"), exactly("mask"));
-    module.def("set_runs", &pqstore::set_runs, exactly("runs"), exactly("mask"));
+    module.def("set_values", &pqstore::set_values, exactly("starts"), exactly("listed"), exactly("dense"),
+               exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &pqstore::checksums, exactly("stored"), exactly("rows"), exactly("sums"));
     module.def("gather", &pqstore::gather, "files"_a, "segment_rows"_a, exactly("rows"), exactly("out"));
 }

@@ -6,11 +6,20 @@
 
 namespace pqstore {
 
-// Sets the bits of `rows`, lowest bit first. False: one lies beyond the mask, which is then as it was as far as possible.
-bool mark_rows(const uint16_t* rows, size_t count, uint8_t* mask, size_t mask_bytes);
+// The rows that have each value of a group of a field column; see docs/format.md.
+struct ValueRows {
+    const uint32_t* starts;  // (values + 1,): where the listed rows of each value begin
+    size_t values;
+    const uint16_t* listed;
+    size_t listed_count;
+    const uint32_t* dense;  // (dense_count, 4): value, container, first and end byte in `blob`; values ascend
+    size_t dense_count;
+    const uint8_t* blob;
+    size_t blob_bytes;
+};
 
-// Sets the bits of runs, given by their first and last row. False: one is reversed or lies beyond the mask.
-bool mark_runs(const uint16_t* runs, size_t count, uint8_t* mask, size_t mask_bytes);
+// Sets the bits, lowest first, of the rows that have one of the values first .. last - 1. False: a set that does not fit.
+bool mark_values(const ValueRows& group, size_t first, size_t last, uint8_t* mask, size_t mask_bytes);
 
 // CRC-32 of the first `size` of every `stride` bytes, each begun with the low 32 bits of the row's number.
 void row_checksums(const uint8_t* content, size_t size, size_t stride, const int64_t* rows, size_t count,

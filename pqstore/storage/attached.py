@@ -17,6 +17,7 @@ from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.field_column import FieldColumn
+from pqstore.storage.id_sets import read_set
 from pqstore.storage.ids import IdType
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.payloads import PackedPayloads, PayloadRecord, open_payloads, unpack_payload
@@ -183,6 +184,14 @@ class AttachedReads:
                 content = record.of(row)
                 if len(content):
                     yield place, row, content
+
+    # -- saved sets ------------------------------------------------------------------------------------------------
+
+    def saved_set(self, name: str) -> npt.NDArray[Any] | None:
+        """The ids of a saved set, ascending; None when there is no set of this name."""
+        self._check()
+        saved = self.catalog.sets.get(name)
+        return None if saved is None else read_set(self.get, self._shape.codec, saved)
 
     # -- columns of fields -----------------------------------------------------------------------------------------
 

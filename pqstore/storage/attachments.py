@@ -1,4 +1,4 @@
-"""What a transaction writes beside codes and ids: originals, payloads, columns of fields. Hung onto the rows' life.
+"""What a transaction writes beside codes and ids: originals, payloads, columns of fields, saved sets.
 
 Rows never change: a new payload is a new row. So nothing here is edited; it is written with a row, moves with a row
 that is rewritten, and goes with its segment. Payloads of new rows go to LMDB at once, so that a long
@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import FieldEntries
+from pqstore.storage.id_sets import SavedSet, pack_set
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalWriter, remove_originals, stored_segments
 from pqstore.storage.payloads import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
@@ -57,6 +59,21 @@ class Attachments:
         if value is not None:
             notes[key] = value
         self._catalog = replace(self._catalog, notes=notes)
+
+    def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
+        """Keep ids, distinct and ascending, under a name, in place of those there; None: forget the set."""
+        sets = dict(self._catalog.sets)
+        old = sets.pop(name, None)
+        if old is not None:
+            for ordinal in range(old.chunks):
+                self._txn.delete("sets", layout.key2(old.number, ordinal))
+        number = self._catalog.next_set
+        if ids is not None:
+            for key, record in pack_set(number, ids, self._shape.codec):
+                self._txn.put("sets", key, record)
+            sets[name] = SavedSet(number, len(ids))
+            number += 1
+        self._catalog = replace(self._catalog, sets=sets, next_set=number)
 
     # -- rows come ---------------------------------------------------------------------------------------------------
 

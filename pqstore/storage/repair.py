@@ -111,6 +111,7 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         "tail": layout.TAIL_CODES,
         "runchunks": layout.RUN_CHUNK,
         "payloads": layout.PAYLOADS,
+        "sets": layout.SET_CHUNK,
     }
     for database, kind in kinds.items():
         for raw, value in txn.cursor(db=databases[database]):
@@ -164,7 +165,7 @@ def _age(kind: int, record: layout.Record | None) -> int:
 
 
 def _attached(directory: Path, identity: Identity, records: Records, report: RepairReport) -> AttachmentSalvage:
-    """Originals and payloads, as far as they can be read."""
+    """Originals, payloads and sets, as far as they can be read."""
     record = records.get((layout.CATALOG, 0, 0))
     catalog: Catalog | None = Catalog()
     if record is not None:
@@ -172,7 +173,8 @@ def _attached(directory: Path, identity: Identity, records: Records, report: Rep
     payloads = {
         key_0: record for (kind, key_0, _), record in records.items() if kind == layout.PAYLOADS and record.entries >= 0
     }
-    return AttachmentSalvage(directory, identity, catalog, payloads, report)
+    sets = {(key_0, key_1): record for (kind, key_0, key_1), record in records.items() if kind == layout.SET_CHUNK}
+    return AttachmentSalvage(directory, identity, catalog, payloads, sets, report)
 
 
 # -- a new index of them ---------------------------------------------------------------------------------------------
@@ -218,6 +220,9 @@ def _rebuild(
             with store.write() as txn:
                 for name, note in attached.catalog.notes.items():
                     txn.set_note(name, note)
+        with store.write() as txn:
+            for name, members in attached.sets():
+                txn.save_set(name, members)
         with store.read() as snapshot:
             report.rows_salvaged = snapshot.live_rows
         store.publish()

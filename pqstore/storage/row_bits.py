@@ -38,15 +38,14 @@ def encode_positions(positions: U16, rows: int) -> tuple[int, bytes]:
     return BITMAP, np.packbits(flags, bitorder="little").tobytes()
 
 
-def mark_positions(container: int, content: memoryview, mask: U8) -> None:
+def mark_positions(container: int, content: U8, mask: U8) -> None:
     """Set the bits of a BITMAP or RUNS container in `mask`, lowest bit first. ValueError: it does not fit."""
     if container == BITMAP:
-        bits = np.frombuffer(content, dtype=np.uint8)
-        if len(bits) > len(mask):
-            raise ValueError(f"a bitmap of {len(bits)} bytes for a mask of {len(mask)}")
-        mask[: len(bits)] |= bits
+        if len(content) > len(mask):
+            raise ValueError(f"a bitmap of {len(content)} bytes for a mask of {len(mask)}")
+        mask[: len(content)] |= content
         return
-    runs = np.frombuffer(content, dtype="<u2").reshape(-1, 2).astype(np.int64)
+    runs = content.view("<u2").reshape(-1, 2).astype(np.int64)
     if len(runs) and (int(runs.max()) >= 8 * len(mask) or (runs[:, 1] < runs[:, 0]).any()):
         raise ValueError("runs beyond the rows of the segment")
     steps = np.zeros(8 * len(mask) + 1, dtype=np.int8)

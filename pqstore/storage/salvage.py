@@ -1,8 +1,8 @@
-"""Originals and payloads of a damaged index, for its repair: what is sound, row by row."""
+"""Originals, payloads and saved sets of a damaged index, for its repair: what is sound, row by row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
+from pqstore.storage.id_sets import join_set
+from pqstore.storage.ids import IdCodec
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalFiles
 from pqstore.storage.payloads import payloads_of, unpack_payload
@@ -32,14 +34,17 @@ class AttachmentSalvage:
         identity: Identity,
         catalog: Catalog | None,
         payloads: Mapping[int, layout.Record],
+        sets: Mapping[tuple[int, int], layout.Record],
         report: RepairReport,
     ) -> None:
-        """`payloads`: sound records by their first row. Without a catalog nobody knows what they mean."""
+        """`payloads`: sound records by their first row; `sets`: by number and ordinal. Without a catalog nobody knows
+        what they mean."""
         self.catalog = catalog or Catalog()
         self._originals = OriginalFiles(generation)
         self._identity = identity
         self._payloads_by_row = payloads if catalog is not None else {}
         self._starts = np.array(sorted(self._payloads_by_row), dtype=np.int64)
+        self._sets = sets
         self._report = report
         if catalog is None:
             report.losses.append("the catalog is damaged: payloads, indexes of fields and sets are lost")
@@ -59,6 +64,20 @@ class AttachmentSalvage:
             keep[damaged] = False
             originals = self._originals.gather(rows[keep], size, segment_rows)
         return keep, originals, self._payloads(rows[keep])
+
+    def sets(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """(name, ids) of the sets that are whole: less of one would allow or deny what nobody meant."""
+        codec = IdCodec(self._identity.id_type, self._identity.hash_key)
+        missing = layout.Record(0, -1, memoryview(b""))
+        for name, saved in self.catalog.sets.items():
+
+            def chunk(ordinal: int, number: int = saved.number) -> layout.Record:
+                return self._sets.get((number, ordinal), missing)
+
+            try:
+                yield name, join_set(chunk, codec, saved)
+            except CorruptIndexError as error:
+                self._report.losses.append(f"{error}: the set {name!r} is lost")
 
     def _payloads(self, rows: I64) -> list[Any] | None:
         if len(self._starts) == 0:

@@ -301,6 +301,12 @@ class WriteTransaction(Snapshot):
         self._check_writable()
         self.attachments.set_note(key, value)
 
+    def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
+        """Keep a set of ids, distinct and ascending, under a name (None: forget it)."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            self.attachments.save_set(name, ids)
+
     @property
     def _has_fields(self) -> bool:
         return bool(self.catalog.fields)

@@ -1,4 +1,4 @@
-"""The invariants of docs/format.md that are about payloads, columns of fields and originals."""
+"""The invariants of docs/format.md that are about payloads, columns of fields, originals and saved sets."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pqstore.storage.attached import RowUnit
 from pqstore.storage.bitmap import live_positions
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import FieldColumn, FieldEntries
+from pqstore.storage.id_sets import read_set
 from pqstore.storage.layout import I64
 from pqstore.storage.payloads import open_payloads, unpack_payload
 from pqstore.storage.problem import Problem
@@ -27,6 +28,7 @@ ATTACHMENT_INVARIANTS: Final = {
     20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
+    23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
 }
 
 _SAMPLE = 64
@@ -44,6 +46,7 @@ def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iter
             yield Problem(17, "catalog", "a name is there twice")
     yield from _payloads(snapshot, catalog)
     yield from _columns(snapshot, shape, catalog, deep=deep)
+    yield from _sets(snapshot, shape, catalog)
     if shape.identity.row_bytes:
         yield from _originals(snapshot, shape, deep=deep)
 
@@ -129,6 +132,24 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
     if told_set != found_set:
         _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
         yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
+
+
+def _sets(snapshot: Snapshot, shape: Shape, catalog: Catalog) -> Iterator[Problem]:
+    owned: set[bytes] = set()
+    for name, saved in catalog.sets.items():
+        owned.update(layout.key2(saved.number, ordinal) for ordinal in range(saved.chunks))
+        if saved.number >= catalog.next_set:
+            yield Problem(23, f"set {name!r}", f"its number {saved.number} is not below {catalog.next_set}")
+        try:
+            read_set(snapshot.get, shape.codec, saved)
+        except CorruptIndexError as error:
+            yield Problem(23, f"set {name!r}", str(error))
+    if len({saved.number for saved in catalog.sets.values()}) < len(catalog.sets):
+        yield Problem(23, "catalog", "two sets have one number")
+    for raw in snapshot.keys("sets"):
+        if raw not in owned:
+            key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+            yield Problem(23, f"sets {key}", "belongs to nothing")
 
 
 def _originals(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Bound, Snapshot
+from pqstore.storage import Bound, Snapshot, Wanted
 
 FIELDS = ("n", "parity")
 
@@ -38,7 +38,7 @@ def check_attached(snapshot: Snapshot, rows: np.ndarray) -> None:
     expected = [payload_for(code.tobytes()) for code in codes]
     assert snapshot.payloads_of(rows) == expected
     for name, question, answer in (
-        ("parity", lambda column: column.equal(["odd"]), lambda payload: payload["parity"] == "odd"),
+        ("parity", lambda column: column.equal(Wanted(["odd"])), lambda payload: payload["parity"] == "odd"),
         ("n", lambda column: column.between(Bound(0, True), None), lambda payload: payload["n"] >= 0),
     ):
         number = snapshot.catalog.fields.index(name)
