@@ -81,7 +81,8 @@ NB_MODULE(_native, module) {
     // Arrays are taken as they are or refused: what is written into a converted copy would be lost.
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
     module.doc() = "Compiled loops over rows, for pqstore.storage.";
-    module.def("pack_payloads", &pqstore::pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, exactly("ends"));
+    module.def("pack_payloads", &pqstore::pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, "most"_a,
+               exactly("ends"));
     module.def("set_values", &pqstore::set_values, exactly("starts"), exactly("listed"), exactly("dense"),
                exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &pqstore::checksums, exactly("stored"), exactly("rows"), exactly("sums"));

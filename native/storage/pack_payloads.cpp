@@ -153,7 +153,7 @@ class Packer {
 
 }  // namespace
 
-nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow,
+nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow, size_t most,
                         nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> ends) {
     const size_t count = ends.shape(0);
     if (payloads.size() != count) throw nb::value_error("as many ends as payloads");
@@ -162,7 +162,7 @@ nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow,
     for (size_t i = 0; i < count; ++i) {
         PyObject* map = PyList_GET_ITEM(payloads.ptr(), static_cast<Py_ssize_t>(i));
         const size_t start = out.size();
-        if (map != Py_None && !(packer.payload(map, numbers.ptr()) && out.size() - start <= kMaxPayloadBytes)) {
+        if (map != Py_None && !(packer.payload(map, numbers.ptr()) && out.size() - start <= most)) {
             out.resize(start);
             const nb::object content = slow(nb::handle(map), i);
             if (payloads.size() != count) throw nb::value_error("the payloads changed while they were packed");

@@ -138,9 +138,19 @@ class AttachedReads:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
         names = tuple(self.catalog.names if names is None else names)
-        for first_row, value in self.payload_values(start, stop):
-            for row, content in open_payloads(value, first_row).contents(start, stop):
+        first = self.catalog.payloads_from
+        if first is None:
+            return
+        expected = max(start, first)
+        for first_row, value in self.payload_values(expected, stop):
+            record = open_payloads(value, first_row)
+            if first_row > expected:
+                break
+            for row, content in record.contents(start, stop):
                 yield row, unpack_payload(content, row, names)
+            expected = record.stop
+        if expected < stop:
+            raise CorruptIndexError(f"payloads of row {expected}: the record is missing")
 
     def payload_values(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
         """(first row, record) of the records that may have payloads of rows from `start` up to `stop`."""
@@ -163,27 +173,34 @@ class AttachedReads:
                 return
             at, covering = page[-1][0] + 1, False
 
-    def payload_record(self, row: int) -> PayloadRecord | None:
-        """The record that a row lies in; None when it lies in none."""
+    def payload_record(self, row: int) -> PayloadRecord:
+        """The record that a row lies in, which is not before the first with payloads.
+
+        Raises:
+            CorruptIndexError: it is damaged, or there is none.
+        """
         with self._lock, storage_errors(self._environment.path.parent):
             cursor = self._txn.cursor(db=self._environment.databases["payloads"])
-            if not _seek_last(cursor, row):
-                return None
-            first_row, value = int.from_bytes(cursor.key(), "big"), cursor.value()
+            there = _seek_last(cursor, row)
+            first_row, value = (int.from_bytes(cursor.key(), "big"), cursor.value()) if there else (row, None)
         record = open_payloads(value, first_row)
-        return record if row < record.stop else None
+        if row >= record.stop:
+            raise CorruptIndexError(f"payloads of row {row}: the record is missing")
+        return record
 
     def _payload_contents(self, rows: list[int]) -> Iterator[tuple[int, int, memoryview]]:
         """(place in `rows`, row, msgpack bytes) of those that have a payload; each record is read once."""
+        first = self.catalog.payloads_from
         record: PayloadRecord | None = None
         for place in sorted(range(len(rows)), key=rows.__getitem__):
             row = rows[place]
+            if first is None or row < first:
+                continue
             if record is None or row >= record.stop:
                 record = self.payload_record(row)
-            if record is not None and row >= record.first_row:
-                content = record.of(row)
-                if len(content):
-                    yield place, row, content
+            content = record.of(row)
+            if len(content):
+                yield place, row, content
 
     # -- saved sets ------------------------------------------------------------------------------------------------
 

@@ -85,9 +85,9 @@ class Attachments:
             self._writer().write(first_row, originals)
         if payloads is not None:
             assert len(payloads) == count, "one payload a row"
-            self._put_payloads(first_row, payloads)
             for number, name in enumerate(self._catalog.fields):
                 self._enter(first_row, number, name, payloads)
+        self._put_payloads(first_row, count, payloads)
         self._flush_sealed()
 
     def _writer(self) -> OriginalWriter:
@@ -96,17 +96,27 @@ class Attachments:
             self._originals = OriginalWriter(generation, self._shape.identity.row_bytes, self._shape.segment_rows)
         return self._originals
 
-    def _put_payloads(self, first_row: int, payloads: Sequence[Any]) -> None:
-        if self._packer is None:
-            self._packer = PayloadPacker(self._catalog.names)
-        self._put_payload_records(first_row, self._packer.pack_all(payloads))
-        if len(self._packer.names) > len(self._catalog.names):
-            self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+    def _put_payloads(self, first_row: int, count: int, payloads: Sequence[Any] | None) -> None:
+        if self._catalog.payloads_from is None:
+            if payloads is None or all(payload is None for payload in payloads):
+                return
+            self._catalog = replace(self._catalog, payloads_from=first_row)
+        if payloads is None:
+            packed = PackedPayloads.none(count)
+        else:
+            if self._packer is None:
+                self._packer = PayloadPacker(self._catalog.names)
+            packed = self._packer.pack_all(payloads)
+            if len(self._packer.names) > len(self._catalog.names):
+                self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+        self._put_payload_records(first_row, packed)
 
     def _put_payload_records(self, first_row: int, packed: PackedPayloads) -> None:
         """Payloads of rows that are beyond all rows that have one."""
         rows = self._shape.segment_rows
-        last = self._txn.payload_record(first_row - 1) if first_row % rows else None
+        first = self._catalog.payloads_from
+        assert first is not None, "rows before this one may have none"
+        last = self._txn.payload_record(first_row - 1) if first_row % rows and first_row > first else None
         # Small batches fill the last record. It is written anew each time, so it is let be before it is at its largest.
         if last is not None and last.content.nbytes + len(packed.content) <= RECORD_BYTES // 2:
             packed = last.before(first_row).followed_by(packed)
@@ -203,12 +213,13 @@ class Attachments:
         rows = segment * self._shape.segment_rows + live
         originals = self._txn.originals_of(rows) if self._shape.identity.row_bytes else None
         columns = [self._live_entries(segment, number, live) for number in range(len(self._catalog.fields))]
-        payloads = self._txn.packed_payloads_of(rows)
+        payloads = None if self._catalog.payloads_from is None else self._txn.packed_payloads_of(rows)
 
         def moved(first_new: int) -> None:
             if originals is not None and len(live):
                 self._writer().write(first_new, originals)
-            self._put_payload_records(first_new, payloads)
+            if payloads is not None:
+                self._put_payload_records(first_new, payloads)
             for number, entries in enumerate(columns):
                 self._enter_again(entries, number, live, first_new)
             self._flush_sealed()

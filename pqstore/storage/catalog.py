@@ -31,6 +31,8 @@ class Catalog:
     sets: Mapping[str, SavedSet] = field(default_factory=dict)
     next_set: int = 0
     """The number of the next set; no number is used twice."""
+    payloads_from: int | None = None
+    """The first row that came with payloads: it and all rows after it lie in records of payloads. None: no row does."""
 
     @property
     def names_are_full(self) -> bool:
@@ -39,28 +41,27 @@ class Catalog:
 
     def pack(self) -> bytes:
         sets = {name: list(saved) for name, saved in self.sets.items()}
-        content = [list(self.names), list(self.fields), dict(self.notes), sets, self.next_set]
+        content = [list(self.names), list(self.fields), dict(self.notes), sets, self.next_set, self.payloads_from]
         return layout.pack_record(layout.CATALOG, 0, 0, len(self.names), [msgpack.packb(content, use_bin_type=True)])
 
     @classmethod
     def unpack(cls, value: memoryview | None) -> Catalog:
-        """The catalog of a record; an empty one when there is none yet."""
-        if value is None:
-            return cls()
+        """The catalog of a stored record."""
         return cls.from_record(layout.open_record(value, layout.CATALOG))
 
     @classmethod
     def from_record(cls, record: layout.Record) -> Catalog:
         """The catalog of a record that was checked."""
         try:
-            names, fields, notes, sets, next_set = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
+            content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
+            names, fields, notes, sets, next_set, first = content
             saved = {name: SavedSet(*entry) for name, entry in sets.items()}
-            catalog = cls(tuple(names), tuple(fields), dict(notes), saved, next_set)
+            catalog = cls(tuple(names), tuple(fields), dict(notes), saved, next_set, first)
         except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
             raise CorruptIndexError(f"catalog: cannot be read ({error})") from error
         if record.entries != len(names) or not all(isinstance(name, str) for name in (*names, *fields)):
             raise CorruptIndexError("catalog: its lists are not lists of names")
-        counters = [next_set, *(number for entry in saved.values() for number in entry)]
+        counters = [next_set, first or 0, *(number for entry in saved.values() for number in entry)]
         if not all(isinstance(name, str) for name in saved) or not all(type(n) is int and n >= 0 for n in counters):
             raise CorruptIndexError("catalog: its sets are not numbers by name")
         return catalog

@@ -33,7 +33,6 @@ MAX_PAYLOAD_BYTES: Final = 64 << 20
 RECORD_BYTES: Final = 4 * 4096 - 16
 _ROOM: Final = RECORD_BYTES - layout.HEADER_BYTES
 _END_BYTES: Final = 4  # of a row in a record, beside its payload
-_WIDEST_GAP: Final = layout.HEADER_BYTES // _END_BYTES  # more rows without a payload cost more than another header
 
 
 def _plain(value: Any) -> Any:
@@ -48,6 +47,11 @@ class PackedPayloads(NamedTuple):
 
     content: bytes | memoryview
     ends: I64
+
+    @classmethod
+    def none(cls, rows: int) -> PackedPayloads:
+        """Of rows without one."""
+        return cls(b"", np.zeros(rows, dtype=np.int64))
 
     @classmethod
     def of(cls, parts: Sequence[bytes | memoryview]) -> PackedPayloads:
@@ -87,7 +91,8 @@ class PayloadPacker:
         if native is not None:
             ends = np.empty(len(payloads), dtype=np.int64)
             # What the compiled code does not know goes through `pack`, which also says what is wrong with it.
-            return PackedPayloads(native.pack_payloads(list(payloads), self._numbers, self.pack, ends), ends)
+            content = native.pack_payloads(list(payloads), self._numbers, self.pack, MAX_PAYLOAD_BYTES, ends)
+            return PackedPayloads(content, ends)
         return PackedPayloads.of([b"" if p is None else self.pack(p, at) for at, p in enumerate(payloads)])
 
     def pack(self, payload: Any, position: int) -> bytes:
@@ -167,28 +172,18 @@ class PayloadRecord(NamedTuple):
 
 
 def pack_payloads(first_row: int, packed: PackedPayloads) -> Iterator[tuple[int, bytes]]:
-    """(first row, record) of rows of one segment; gaps between the records have no payloads."""
+    """(first row, record) of rows of one segment, one record after another."""
     content = memoryview(packed.content)
-    starts = np.concatenate(([0], packed.ends[:-1]))
-    filled = np.flatnonzero(packed.ends > starts)
-    if len(filled) == 0:
-        return
-    gaps = np.flatnonzero(np.diff(filled) > _WIDEST_GAP)
     cost = packed.ends + _END_BYTES * np.arange(1, len(packed.ends) + 1)
-    for low, high in zip(
-        filled[np.concatenate(([0], gaps + 1))].tolist(), filled[np.append(gaps, -1)].tolist(), strict=True
-    ):
-        at = low
-        while at <= high:
-            before = int(cost[at - 1]) if at else 0
-            stop = min(max(at + 1, int(np.searchsorted(cost, before + _ROOM, side="right"))), high + 1)
-            base, end = int(starts[at]), int(packed.ends[stop - 1])
-            ends = (packed.ends[at:stop] - base).astype("<u4")
-            yield (
-                first_row + at,
-                layout.pack_record(layout.PAYLOADS, first_row + at, 0, stop - at, [ends, content[base:end]]),
-            )
-            at = stop
+    at = 0
+    while at < len(cost):
+        before = int(cost[at - 1]) if at else 0
+        stop = max(at + 1, int(np.searchsorted(cost, before + _ROOM, side="right")))
+        base = int(packed.ends[at - 1]) if at else 0
+        ends = (packed.ends[at:stop] - base).astype("<u4")
+        parts = [ends, content[base : int(packed.ends[stop - 1])]]
+        yield first_row + at, layout.pack_record(layout.PAYLOADS, first_row + at, 0, stop - at, parts)
+        at = stop
 
 
 def open_payloads(value: memoryview | None, first_row: int) -> PayloadRecord:

@@ -96,13 +96,11 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         records[layout.STATE, 0, 0] = layout.open_record(txn.get(layout.STATE_KEY, db=databases["meta"]), layout.STATE)
     except CorruptIndexError as error:
         report.losses.append(f"{error}; worked out from the other records")
-    catalog = txn.get(layout.CATALOG_KEY, db=databases["meta"])
-    if catalog is not None:
-        try:
-            records[layout.CATALOG, 0, 0] = layout.open_record(catalog, layout.CATALOG)
-        except CorruptIndexError as error:
-            report.losses.append(str(error))
-            records[layout.CATALOG, 0, 0] = layout.Record(-1, -1, memoryview(b""))
+    try:
+        catalog = txn.get(layout.CATALOG_KEY, db=databases["meta"])
+        records[layout.CATALOG, 0, 0] = layout.open_record(catalog, layout.CATALOG)
+    except CorruptIndexError as error:
+        report.losses.append(str(error))
     kinds = {
         "segments": layout.SEGMENT,
         "codes": layout.CODES,
@@ -167,9 +165,7 @@ def _age(kind: int, record: layout.Record | None) -> int:
 def _attached(directory: Path, identity: Identity, records: Records, report: RepairReport) -> AttachmentSalvage:
     """Originals, payloads and sets, as far as they can be read."""
     record = records.get((layout.CATALOG, 0, 0))
-    catalog: Catalog | None = Catalog()
-    if record is not None:
-        catalog = None if record.entries < 0 else Catalog.from_record(record)
+    catalog = None if record is None else Catalog.from_record(record)
     payloads = {
         key_0: record for (kind, key_0, _), record in records.items() if kind == layout.PAYLOADS and record.entries >= 0
     }

@@ -16,7 +16,7 @@ from pqstore.storage.id_sets import join_set
 from pqstore.storage.ids import IdCodec
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalFiles
-from pqstore.storage.payloads import payloads_of, unpack_payload
+from pqstore.storage.payloads import PayloadRecord, payloads_of, unpack_payload
 from pqstore.storage.state import Identity
 
 if TYPE_CHECKING:
@@ -80,18 +80,29 @@ class AttachmentSalvage:
                 self._report.losses.append(f"{error}: the set {name!r} is lost")
 
     def _payloads(self, rows: I64) -> list[Any] | None:
-        if len(self._starts) == 0:
+        first = self.catalog.payloads_from
+        if first is None:
             return None
         found: list[Any] = [None] * len(rows)
+        missing = 0
         holders = np.searchsorted(self._starts, rows, side="right") - 1
         for at, (row, holder) in enumerate(zip(rows.tolist(), holders.tolist(), strict=True)):
-            if holder < 0:
+            if row < first:
                 continue
-            first_row = int(self._starts[holder])
             try:
-                record = payloads_of(self._payloads_by_row[first_row], first_row)
-                content = record.of(row) if row < record.stop else b""
+                record = None if holder < 0 else self._record(int(self._starts[holder]))
+                if record is None or row >= record.stop:
+                    missing += 1
+                    continue
+                content = record.of(row)
                 found[at] = unpack_payload(content, row, self.catalog.names) if len(content) else None
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the payload is lost")
+        if missing:
+            self._report.losses.append(
+                f"records of payloads are damaged or missing: payloads of {missing} rows are lost"
+            )
         return found
+
+    def _record(self, first_row: int) -> PayloadRecord:
+        return payloads_of(self._payloads_by_row[first_row], first_row)

@@ -219,10 +219,6 @@ class WriteTransaction(Snapshot):
         """Delete a record, if it is there (for this room)."""
         self._delete(database, key)
 
-    def has_any(self, database: str) -> bool:
-        """Whether a database has records."""
-        return bool(self._txn.stat(self._environment.databases[database])["entries"])
-
     def append(
         self,
         codes: npt.NDArray[Any],
@@ -260,7 +256,7 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
-            if originals is not None or payloads is not None or self._has_fields:
+            if originals is not None or payloads is not None or self._has_fields or self._has_payloads:
                 self.attachments.append(first_row, count, originals, payloads)
         self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
@@ -317,7 +313,7 @@ class WriteTransaction(Snapshot):
 
     @property
     def _has_payloads(self) -> bool:
-        return self._attachments is not None or self.has_any("payloads")
+        return self.catalog.payloads_from is not None
 
     def _check_writable(self) -> None:
         if self._lease is None:

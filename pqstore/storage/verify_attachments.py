@@ -24,7 +24,7 @@ __all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
 ATTACHMENT_INVARIANTS: Final = {
     17: "The catalog names every number that payloads use, and no name or field twice.",
     18: "The ends in a payloads record ascend to the end of its bytes, and every payload is a msgpack map.",
-    19: "Records of payloads do not overlap, and each begins in a stored segment and ends within it.",
+    19: "From the first row with payloads on every stored row lies in one record of payloads, within its segment.",
     20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
@@ -64,26 +64,27 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
 
 
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
-    state, rows = snapshot.state, snapshot.segment_rows
+    state, rows, first = snapshot.state, snapshot.segment_rows, catalog.payloads_from
     next_row = state.open_segment * rows + state.tail_rows
+    ends = {segment: (segment + 1) * rows for segment in snapshot.table.entries} | {state.open_segment: next_row}
     staged = snapshot.get("meta", layout.STAGED_KEY) is not None
-    free_from = 0
-    for raw in snapshot.keys("payloads"):
+    # By segment: the row that its next record must begin with
+    expected = {} if first is None else {segment: max(segment * rows, first) for segment in ends}
+    keys = snapshot.keys("payloads")
+    for raw, following in zip(keys, [*keys[1:], b"\xff" * 8], strict=False):
         first_row = int.from_bytes(raw, "big")
         if first_row >= next_row and staged:
-            return  # left by a transaction that never ended
-        name = layout.record_name(layout.PAYLOADS, first_row)
-        segment = first_row // rows
-        if first_row >= next_row or (segment != state.open_segment and segment not in snapshot.table.entries):
-            yield Problem(19, name, "belongs to no stored segment")
-        if first_row < free_from:
-            yield Problem(19, name, f"the record before it reaches up to row {free_from - 1}")
+            break  # left by a transaction that never ended
+        name, segment = layout.record_name(layout.PAYLOADS, first_row), first_row // rows
+        if expected.get(segment) != first_row:
+            yield Problem(19, name, f"row {expected.get(segment)} should come next")
         try:
             record = open_payloads(snapshot.get("payloads", raw), first_row)
         except CorruptIndexError as error:
             yield Problem(18, name, str(error))
+            expected[segment] = min(ends.get(segment, 0), int.from_bytes(following, "big"))
             continue
-        free_from = record.stop
+        expected[segment] = record.stop
         if record.stop > (segment + 1) * rows:
             yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
         for row, content in record.contents(0, next_row):
@@ -91,6 +92,9 @@ def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
                 unpack_payload(content, row, catalog.names)
             except CorruptIndexError as error:
                 yield Problem(18, name, str(error))
+    for segment, row in expected.items():
+        if row < ends.get(segment, 0):
+            yield Problem(19, f"payloads of segment {segment}", f"those from row {row} on are missing")
 
 
 def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
