@@ -17,7 +17,7 @@ from pqstore.index.filters.columns import evaluate
 from pqstore.index.filters.tree import All, AnyOf, Between, Not
 from pqstore.index.ids import IdType, as_id_batch
 from pqstore.index.saved_sets import ids_of_set
-from pqstore.kernels import CodeChunk
+from pqstore.kernels import CodeChunk, CodeLayout, active
 from pqstore.storage import FieldColumn, RowUnit, Snapshot, count_set, kind_of
 
 __all__ = ["IdSet", "Selection", "live_mask", "select"]
@@ -64,6 +64,7 @@ class Selection:
     payloads_read: int = 0
     _chunks: list[CodeChunk] | None = None
     _codes: npt.NDArray[Any] | None = None
+    _gathered: CodeChunk | None = None
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 
@@ -84,6 +85,13 @@ class Selection:
                 for at, mask in self.masks.items()
             ]
         return self._chunks
+
+    def gathered(self, snapshot: Snapshot, layout: CodeLayout) -> CodeChunk:
+        """The codes of the rows, fetched one by one, as a chunk to scan: its row i is ``rows()[i]``."""
+        if self._gathered is None:
+            codes = self.codes(snapshot)
+            self._gathered = CodeChunk(active().pack(layout, codes), len(codes), 0, None)
+        return self._gathered
 
     def rows(self) -> I64:
         """The rows, ascending."""

@@ -99,9 +99,7 @@ class AttachmentSalvage:
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the payload is lost")
         if missing:
-            self._report.losses.append(
-                f"records of payloads are damaged or missing: payloads of {missing} rows are lost"
-            )
+            self._report.losses.append(f"records are damaged or missing: the payloads of {missing} rows are lost")
         return found
 
     def _record(self, first_row: int) -> PayloadRecord:
