@@ -260,6 +260,8 @@ class _Group:
             mask |= np.packbits(flags, bitorder="little")
             first, last = np.searchsorted(self.dense[:, 0], (start, stop)).tolist()
             for _, container, begin, end in self.dense[first:last].tolist():
+                if not begin <= end <= len(self.blob):
+                    raise ValueError(f"a set of rows at {begin} to {end} of {len(self.blob)} bytes")
                 mark_positions(container, self.blob[begin:end], mask)
 
     def mark_between(self, start: int, stop: int, mask: U8) -> None:
