@@ -91,6 +91,11 @@ def main() -> None:
             "percent = 7: 1 %": {"percent": 7},
             "number = 77: 0.01 %": {"number": 77},
             "number < 5000: 50 %, a range of 5,000 values": {"number": {"$lt": 5000}},
+            "percent in 20 values: 20 %": {"percent": {"$in": list(range(20))}},
+            "number in 50 values: 0.5 %": {"number": {"$in": list(range(0, 10_000, 200))}},
+            "lang = de or percent = 3: 51 %": {"$or": [{"lang": "de"}, {"percent": 3}]},
+            "not number < 9000: 10 %": {"$not": {"number": {"$lt": 9000}}},
+            "lang = de and percent < 50: 25 %": {"lang": "de", "percent": {"$lt": 50}},
             "seen in a range of half, all values distinct": {"seen": {"$gte": rows // 4, "$lt": 3 * rows // 4}},
         }
         queries = data.queries[:40].astype(np.float32)
