@@ -135,13 +135,15 @@ class Attachments:
         while at < len(payloads):
             chunk, before = divmod(first_row + at, size)
             part = payloads[at : at + size - before]
-            found = [(before + i, p[name]) for i, p in enumerate(part) if p is not None and name in p]
             entries, shift = self._entries_at(chunk, number)
-            if len(found) == len(part):
-                entries.add_many([value for _, value in found], range(shift + before, shift + before + len(part)))
+            positions = range(shift + before, shift + before + len(part))
+            values = _values(part, name)
+            if values is not None:
+                entries.add_many(values, positions)
             else:
-                for position, value in found:
-                    entries.add(shift + position, value)
+                for position, payload in zip(positions, part, strict=True):
+                    if payload is not None and name in payload:
+                        entries.add(position, payload[name])
             at += len(part)
 
     def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
@@ -336,3 +338,13 @@ class Attachments:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
+
+
+def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:
+    """The values of a field that all payloads have; None when one lacks it, or may have a mind of its own about it."""
+    if set(map(type, payloads)) != {dict}:
+        return None
+    try:
+        return [payload[name] for payload in payloads]
+    except KeyError:
+        return None

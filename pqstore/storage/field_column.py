@@ -21,7 +21,7 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.native import native_module
-from pqstore.storage.row_bits import LIST, encode_positions, mark_positions
+from pqstore.storage.row_bits import encode_positions, mark_positions
 
 __all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Wanted", "kind_of", "typed"]
 
@@ -116,7 +116,7 @@ class FieldEntries:
         """As `add` for values of one after another of `positions`, faster where all have one simple type."""
         kinds = set(map(type, values))
         tag = {str: _STR, int: _INT}.get(kinds.pop()) if len(kinds) == 1 else None
-        if tag == _INT and not all(-(2**63) <= value < 2**63 for value in values):
+        if tag == _INT and not -(2**63) <= min(values) <= max(values) < 2**63:
             tag = None
         if tag is None:
             for position, value in zip(positions, values, strict=True):
@@ -160,20 +160,27 @@ def _pack_group(tag: int, keys: list[Any], positions: I64, rows: int) -> list[by
     else:
         ordered, places = np.unique(np.array(keys, dtype=_DTYPES.get(base, "<i8")), return_inverse=True)
         values, count = ordered.tobytes(), len(ordered)
-    order = np.lexsort((positions, places.reshape(-1)))
-    sorted_rows = positions[order].astype("<u2")
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(places.reshape(-1), minlength=count))))
+    places = places.reshape(-1)
+    order = np.argsort(positions, kind="stable") if (positions[1:] < positions[:-1]).any() else None
+    if order is not None:
+        positions, places = positions[order], places[order]
+    order = np.argsort(places, kind="stable")
+    sorted_rows, sorted_places = positions[order].astype("<u2"), places[order]
+    counts = np.bincount(places, minlength=count)
+    begins_run = np.ones(len(sorted_rows), dtype=np.bool_)
+    begins_run[1:] = (np.diff(positions[order]) != 1) | (np.diff(sorted_places) != 0)
+    runs = np.bincount(sorted_places[begins_run], minlength=count)
+    bounds = np.concatenate(([0], np.cumsum(counts)))
     starts = bounds.copy()
     dense, blob = [], bytearray()
     keep = np.ones(len(sorted_rows), dtype=np.bool_)
-    for place in np.flatnonzero(np.diff(bounds) > 2).tolist():  # a list of up to two rows is never the longer form
+    for place in np.flatnonzero(2 * counts > np.minimum(-(-rows // 8), 4 * runs)).tolist():  # where a list is longer
         start, stop = int(bounds[place]), int(bounds[place + 1])
         container, content = encode_positions(sorted_rows[start:stop], rows)
-        if container != LIST:
-            dense.append((place, container, len(blob), len(blob) + len(content)))
-            blob += content
-            keep[start:stop] = False
-            starts[place + 1 :] -= stop - start
+        dense.append((place, container, len(blob), len(blob) + len(content)))
+        blob += content
+        keep[start:stop] = False
+        starts[place + 1 :] -= stop - start
     listed = sorted_rows[keep].tobytes()
     head = _GROUP.pack(tag, count, len(values), len(listed) // 2, len(dense), len(blob))
     return [head, values, starts.astype("<u4").tobytes(), np.array(dense, dtype=_DENSE).tobytes(), listed, bytes(blob)]

@@ -13,23 +13,19 @@ import numpy.typing as npt
 
 from pqstore.storage.layout import U8
 
-__all__ = ["BITMAP", "LIST", "RUNS", "encode_positions", "mark_positions"]
+__all__ = ["BITMAP", "RUNS", "encode_positions", "mark_positions"]
 
 U16 = npt.NDArray[np.uint16]
 
-LIST: Final = 0
 BITMAP: Final = 1
 RUNS: Final = 2
 
 
 def encode_positions(positions: U16, rows: int) -> tuple[int, bytes]:
-    """(container, its bytes) of ascending positions below `rows`; a list of no bytes of its own gives LIST, b""."""
+    """(container, its bytes) of ascending positions below `rows`: runs, or a bitmap where that is shorter."""
     wide = positions.astype(np.int64)
     breaks = np.flatnonzero(np.diff(wide) != 1)
-    list_bytes, bitmap_bytes, run_bytes = 2 * len(positions), -(-rows // 8), 4 * (len(breaks) + 1)
-    if list_bytes <= min(bitmap_bytes, run_bytes):
-        return LIST, b""
-    if run_bytes < bitmap_bytes:
+    if 4 * (len(breaks) + 1) < -(-rows // 8):
         first = wide[np.concatenate(([0], breaks + 1))]
         last = wide[np.concatenate((breaks, [len(wide) - 1]))]
         return RUNS, np.stack((first, last), axis=1).astype("<u2").tobytes()
