@@ -201,15 +201,23 @@ class Wanted:
 
     def places_in(self, tag: int, values: Sequence[Any]) -> I64:
         """Ranges of places, int64 (n, 2), of those that are among the values of a group with this tag."""
-        keys = self._keys.get(tag % _MEMBER, ())
-        if isinstance(values, _Numbers):
-            at = np.searchsorted(values.array, keys)
-            there = at[at < len(values)]
-            places = there[values.array[there] == keys[: len(there)]] if len(keys) else there
-        else:
+        keys = self._keys.get(tag % _MEMBER)
+        if keys is None:
+            return _NOWHERE
+        if not isinstance(values, _Numbers):
             found = ((bisect_left(values, key), key) for key in keys)
             places = np.array([at for at, key in found if at < len(values) and values[at] == key], dtype=np.int64)
+        elif len(keys) == 1:  # the most frequent question
+            at = int(values.array.searchsorted(keys[0]))
+            return np.array([[at, at + 1]]) if at < len(values) and values.array[at] == keys[0] else _NOWHERE
+        else:
+            places = values.array.searchsorted(keys)
+            places = places[places < len(values)]
+            places = places[values.array[places] == keys[: len(places)]]
         return np.stack((places, places + 1), axis=1)
+
+
+_NOWHERE: Final = np.empty((0, 2), dtype=np.int64)
 
 
 def _keys_of(value: Any) -> Iterator[tuple[int, Any]]:
