@@ -12,6 +12,7 @@
 #include "common/relabel.h"
 #include "crc32.h"
 #include "dispatch.h"
+#include "rescore_binding.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -280,4 +281,5 @@ NB_MODULE(_native, module) {
         .def("relabel", &BoundKernels::relabel, exactly("labels"), exactly("codes"), exactly("renamed"))
         .def("scan", &BoundKernels::scan, "chunks"_a, "kind"_a, exactly("tables"), "threads"_a, exactly("distances"),
              exactly("rows"));
+    pqstore::bind_rescoring(module);
 }

@@ -30,6 +30,7 @@ from pqstore.errors import (
     StorageFullError,
     TrainingError,
     UnknownIdError,
+    UnknownSetError,
     UnsupportedIndexError,
 )
 
@@ -137,6 +138,7 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnknownSetError",
     "UnsupportedIndexError",
     "__version__",
     "faiss_to_nanopq",

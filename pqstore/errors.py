@@ -31,6 +31,7 @@ __all__ = [
     "StorageFullError",
     "TrainingError",
     "UnknownIdError",
+    "UnknownSetError",
     "UnsupportedIndexError",
 ]
 
@@ -94,6 +95,12 @@ class UnknownIdError(PQStoreError, KeyError):
     """An id is not in the index."""
 
     # KeyError shows the repr of its argument; a message reads better as it was written.
+    __str__ = Exception.__str__
+
+
+class UnknownSetError(PQStoreError, KeyError):
+    """No set of ids was saved under this name."""
+
     __str__ = Exception.__str__
 
 

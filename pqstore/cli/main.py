@@ -13,8 +13,10 @@ from pqstore.cli import (
     backup,
     bench,
     build,
+    calibrate,
     compact,
     completion,
+    count,
     export,
     import_,
     info,
@@ -22,6 +24,7 @@ from pqstore.cli import (
     remove,
     repair,
     search,
+    sets,
     verify,
 )
 from pqstore.cli.report import Report
@@ -35,6 +38,9 @@ _VERBS = (
     add,
     remove,
     search,
+    count,
+    sets,
+    calibrate,
     info,
     verify,
     compact,

@@ -46,9 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rerank",
         type=_candidates,
         metavar="R",
-        help="score the best R by codes by their originals; auto: as Index.calibrate found",
+        help="score the best R by codes by their originals; auto: as pqstore calibrate found",
     )
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
+    parser.add_argument("--allow", metavar="NAME", help="only ids of this saved set (see: pqstore sets)")
+    parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
     parser.add_argument("--payloads", action="store_true", help="show the payload of each hit")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: one line a query")
     parser.add_argument("--out", metavar="FILE", help="write .npz (ids, distances), .npy (ids) or .jsonl instead")
@@ -63,7 +65,14 @@ def run(options: argparse.Namespace, report: Report) -> int:
     where = as_where(options.where)
     with Index.open(options.index, readonly=True) as index:
         queries = read_all(options.queries)
-        ask = partial(index.search, threads=options.threads, rerank=options.rerank, where=where)
+        ask = partial(
+            index.search,
+            threads=options.threads,
+            rerank=options.rerank,
+            where=where,
+            allow=options.allow,
+            deny=options.deny,
+        )
         result = ask(queries, k=options.k, include=("payload",) if options.payloads else ())
         if options.out is not None:
             write_result(options.out, result)

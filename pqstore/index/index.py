@@ -25,6 +25,7 @@ from pqstore.index.payload_input import PayloadShares, as_payload_batch
 from pqstore.index.recall import RecallReport
 from pqstore.index.records import ScrollPage, refuse_unknown
 from pqstore.index.results import RangeResult, SearchResult
+from pqstore.index.saved_sets import as_set_ids, as_set_name, refuse_unknown_set
 from pqstore.index.selection import select
 from pqstore.index.settings import as_fields, as_index_arguments, packing_of, read_space, record_of
 from pqstore.index.stats import IndexStats
@@ -188,6 +189,12 @@ class Index(AsyncCalls):
             return snapshot.catalog.fields
 
     @property
+    def sets(self) -> dict[str, int]:
+        """Names of the saved sets of ids, and how many ids each has."""
+        with self._view() as view:
+            return view.sets
+
+    @property
     def readonly(self) -> bool:
         """Whether it was opened for reading only."""
         return self._store.readonly
@@ -326,7 +333,7 @@ class Index(AsyncCalls):
 
         Args:
             where: As for `search`, and not empty.
-            ids: Only these of them (as `allow` of `search`).
+            ids: Only these of them: one id, a sequence, or an `IdSet`.
 
         Returns:
             How many went.
@@ -339,6 +346,8 @@ class Index(AsyncCalls):
             raise ValueError("delete needs a filter (where=) or ids")
         if where is not None and not where:
             raise ValueError("an empty filter would remove every vector")
+        if isinstance(ids, str):
+            ids = [ids]
         with self._store.write() as txn:
             selection = select(txn, self.id_type, where, ids)
             assert selection is not None
@@ -379,6 +388,52 @@ class Index(AsyncCalls):
         (name,) = as_fields(field)
         with self._store.write() as txn:
             txn.declare_field(name)
+
+    def save_set(self, name: str, ids: Any) -> int:
+        """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there
+        already is replaced.
+
+        A set names ids, not vectors: those that are not in the index are kept too, and count when they come. It is
+        durable, and part of snapshots and backups.
+
+        Args:
+            name: 1 to 512 bytes of UTF-8.
+            ids: A sequence of ids, or an `IdSet`; an id given twice counts once.
+
+        Returns:
+            How many ids the set has.
+
+        Raises:
+            TypeError, ValueError: `name` cannot be a name.
+            InvalidIdError, ReadOnlyError, StorageFullError: as `add`.
+
+        Example:
+            ``index.save_set("mine", [3, 5, 8])``, then ``index.search(query, allow="mine")``.
+        """
+        checked, batch = as_set_name(name), as_set_ids(ids, self.id_type)
+        with self._store.write() as txn:
+            txn.save_set(checked, batch)
+        return len(batch)
+
+    def saved_set(self, name: str) -> IdArray:
+        """The ids of a saved set, ascending.
+
+        Raises:
+            UnknownSetError: there is no set of this name.
+        """
+        with self._view() as view:
+            return view.saved_set(name)
+
+    def drop_set(self, name: str) -> None:
+        """Forget a saved set of ids.
+
+        Raises:
+            UnknownSetError: there is no set of this name.
+        """
+        checked = as_set_name(name)
+        with self._store.write() as txn:
+            refuse_unknown_set(txn, checked)
+            txn.save_set(checked, None)
 
     def calibrate(
         self, sample_queries: Any, recall: float = 0.95, k: int = 10, threads: int | None = None
@@ -429,8 +484,8 @@ class Index(AsyncCalls):
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
                 $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
                 never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
-            allow, deny: Only, or all but, these ids: a sequence, or an `IdSet` where many searches have the same. Ids
-                that are not in the index are passed over.
+            allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
+                name of a saved set (`save_set`). Ids that are not in the index are passed over.
             include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.
             explain: Say how the filter was answered: the result is a `SearchHits` with a `plan`.
 
@@ -445,6 +500,7 @@ class Index(AsyncCalls):
             ValueError, TypeError: k below 1, or not an integer; rerank below k, or without stored originals.
             InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
             InvalidIdError: `allow` or `deny` are no ids of this index.
+            UnknownSetError: no set was saved under this name.
             CorruptIndexError: a record that the search needs fails its checksum.
         """
         with self._view() as view:

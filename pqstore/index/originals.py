@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
+from pqstore.kernels import OriginalKind, as_halves, decode_originals
 
 __all__ = ["OriginalKind", "OriginalSpace", "as_original_kind"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
-OriginalKind = Literal["float32", "float16", "int8"]
 
 _INT8_EXTRA = 8  # scale and offset, float32
 _LEVELS = 255
@@ -55,14 +55,7 @@ class OriginalSpace:
 
     def decode(self, stored: U8) -> F32:
         """uint8 (n, row_bytes) -> vectors float32 (n, D)."""
-        if self.kind == "int8":
-            affine = np.ascontiguousarray(stored[:, self.D :]).view("<f4")
-            vectors: F32 = stored[:, : self.D].astype(np.float32)
-            vectors *= affine[:, :1]
-            vectors += affine[:, 1:]
-            return vectors
-        dtype = "<f4" if self.kind == "float32" else "<f2"
-        return np.ascontiguousarray(stored).view(dtype).astype(np.float32)
+        return decode_originals(self.kind, self.D, stored)
 
 
 def _as_float32(vectors: F32) -> U8:
@@ -70,9 +63,8 @@ def _as_float32(vectors: F32) -> U8:
 
 
 def _as_float16(vectors: F32) -> U8:
-    with np.errstate(over="ignore"):
-        halves = np.ascontiguousarray(vectors).astype("<f2")
-    if not np.isfinite(halves).all():
+    halves, finite = as_halves(vectors)
+    if not finite:
         row, column = (int(at) for at in np.argwhere(~np.isfinite(halves))[0])
         raise InvalidVectorError(
             f"value {vectors[row, column]} in column {column} is beyond float16, in which this index stores originals: "

@@ -6,16 +6,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.index.originals import OriginalSpace
+from pqstore.kernels import nearest_originals, unit_length
 from pqstore.storage import Snapshot
 
 __all__ = ["ExactScorer"]
 
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-# Candidates of a batch whose originals are held at a time, in float32 values: 64 MiB.
-_BATCH_VALUES = 1 << 24
+# Originals of a batch that are held at a time
+_BATCH_BYTES = 64 << 20
 
 
 class ExactScorer:
@@ -29,7 +29,8 @@ class ExactScorer:
         self._snapshot = snapshot
         self._space = space
         self._metric = metric
-        self._queries = _unit(queries.astype(np.float64)) if metric == "cosine" else queries.astype(np.float64)
+        wide = queries.astype(np.float64)
+        self._queries = unit_length(wide) if metric == "cosine" else wide
 
     @property
     def larger_is_nearer(self) -> bool:
@@ -43,42 +44,19 @@ class ExactScorer:
         worst = np.float32(-np.inf if self.larger_is_nearer else np.inf)
         distances = np.full((len(rows), k), worst, dtype=np.float32)
         found = np.full((len(rows), k), -1, dtype=np.int64)
-        step = max(1, _BATCH_VALUES // (self._space.D * max(1, rows.shape[1])))
+        step = max(1, _BATCH_BYTES // (self._space.row_bytes * max(1, rows.shape[1])))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             # Reads in the order of the disk, each row once, whoever asked for it.
             alone = len(part) == 1  # the candidates of one query are distinct
             wanted = np.sort(part[0]) if alone else np.unique(part)
             wanted = wanted[np.searchsorted(wanted, 0) :]
-            vectors = self._originals(wanted)
+            stored = self._snapshot.originals_of(wanted)
             for q, candidates in enumerate(part, start):
                 mine = wanted if alone else candidates[candidates >= 0]
-                exact = self._distances(q, vectors if alone else vectors[np.searchsorted(wanted, mine)])
-                order = np.lexsort((mine, -exact if self.larger_is_nearer else exact))[:k]
-                distances[q, : len(order)] = exact[order]
-                found[q, : len(order)] = mine[order]
+                places = np.arange(len(wanted)) if alone else np.searchsorted(wanted, mine)
+                some = min(k, len(mine))
+                distances[q, :some], found[q, :some] = nearest_originals(
+                    self._space.kind, self._metric, stored, places, mine, self._queries[q], some
+                )
         return distances, found
-
-    def distances(self, query: int, rows: I64) -> F32:
-        """Distances of one query to rows, float32 (n,)."""
-        return self._distances(query, self._originals(rows))
-
-    def _originals(self, rows: I64) -> F64:
-        vectors = self._space.decode(self._snapshot.originals_of(rows)).astype(np.float64)
-        return _unit(vectors) if self._metric == "cosine" else vectors
-
-    def _distances(self, query: int, vectors: F64) -> F32:
-        if self._metric == "l2":
-            difference = vectors - self._queries[query]
-            exact = np.einsum("nd,nd->n", difference, difference)
-        else:
-            exact = np.einsum("nd,d->n", vectors, self._queries[query])
-        with np.errstate(over="ignore"):
-            return exact.astype(np.float32)
-
-
-def _unit(vectors: F64) -> F64:
-    """Each row by its length; a row that float16 or int8 rounded to zero stays zero."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-    unit: F64 = vectors / np.where(lengths > 0, lengths, 1)[:, None]
-    return unit

@@ -145,23 +145,20 @@ def nearest_rows(
         return distances, rows
     table_bytes = 4 * space.M * space.layout.table_size
     step = max(1, _TABLE_BYTES // table_bytes)
-    gathered = None
+    renamed = None
     if selection is not None and gathers(snapshot, space, selection):
-        gathered = selection.rows(), selection.codes(snapshot)
-    chunks: Sequence[CodeChunk] = ()
-    if gathered is None:
+        renamed = selection.rows()
+        chunks: Sequence[CodeChunk] = [selection.gathered(snapshot, space.layout)]
+    else:
         # The same fields, named in the room that each belongs to.
         chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
     for start in range(0, len(queries), step):
         tables = space.scan_tables(queries[start : start + step])
-        if gathered is None:
-            nearest, nearest_rows_ = active().scan(chunks, space.layout, tables, found, threads)
-        else:
-            nearest, nearest_rows_ = _least_of(tables, *gathered, found, threads)
+        nearest, nearest_rows_ = active().scan(chunks, space.layout, tables, found, threads)
         if space.larger_is_nearer:
             np.negative(nearest, out=nearest)
         distances[start : start + step, :found] = nearest
-        rows[start : start + step, :found] = nearest_rows_
+        rows[start : start + step, :found] = nearest_rows_ if renamed is None else renamed[nearest_rows_]
     return distances, rows
 
 
@@ -169,20 +166,6 @@ def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
     """Whether so few rows are allowed that their codes are better fetched one by one."""
     few = selection.count * _GATHER_COST <= snapshot.total_rows
     return few and selection.count * space.M <= _GATHER_BYTES
-
-
-def _least_of(tables: F32, rows: I64, codes: npt.NDArray[Any], k: int, threads: int) -> tuple[F32, I64]:
-    """The k least of these rows for each table, by (distance, row); there are at least k."""
-    distances = np.empty((len(tables), k), dtype=np.float32)
-    found = np.empty((len(tables), k), dtype=np.int64)
-    for q, table in enumerate(tables):
-        every = active().adist(table, codes, threads)
-        chosen = np.arange(len(every))
-        if k < len(every):
-            chosen = np.flatnonzero(every <= np.partition(every, k - 1)[k - 1])
-        chosen = chosen[np.lexsort((rows[chosen], every[chosen]))][:k]
-        distances[q], found[q] = every[chosen], rows[chosen]
-    return distances, found
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------

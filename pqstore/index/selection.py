@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,17 +16,17 @@ from pqstore.index.filters import Condition, fields_of, matches, parse, plan
 from pqstore.index.filters.columns import evaluate
 from pqstore.index.filters.tree import All, AnyOf, Between, Not
 from pqstore.index.ids import IdType, as_id_batch
-from pqstore.kernels import CodeChunk
-from pqstore.storage import FieldColumn, RowUnit, Snapshot, kind_of
+from pqstore.index.saved_sets import ids_of_set
+from pqstore.kernels import CodeChunk, CodeLayout, active
+from pqstore.storage import FieldColumn, RowUnit, Snapshot, count_set, kind_of
 
 __all__ = ["IdSet", "Selection", "live_mask", "select"]
 
 U8 = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
 
-_MEMO_BYTES = 64 << 20  # bitmaps of past filters kept for one state of the index
+_MEMO_BYTES = 64 << 20  # of each kind of answer that is kept for one state of the index
 _MEMO_ENTRIES = 32
-_ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
 class IdSet:
@@ -65,6 +64,7 @@ class Selection:
     payloads_read: int = 0
     _chunks: list[CodeChunk] | None = None
     _codes: npt.NDArray[Any] | None = None
+    _gathered: CodeChunk | None = None
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 
@@ -85,6 +85,13 @@ class Selection:
                 for at, mask in self.masks.items()
             ]
         return self._chunks
+
+    def gathered(self, snapshot: Snapshot, layout: CodeLayout) -> CodeChunk:
+        """The codes of the rows, fetched one by one, as a chunk to scan: its row i is ``rows()[i]``."""
+        if self._gathered is None:
+            codes = self.codes(snapshot)
+            self._gathered = CodeChunk(active().pack(layout, codes), len(codes), 0, None)
+        return self._gathered
 
     def rows(self) -> I64:
         """The rows, ascending."""
@@ -111,17 +118,18 @@ def select(
     snapshot: Snapshot, id_type: IdType, where: Any = None, allow: Any = None, deny: Any = None
 ) -> Selection | None:
     """The rows that a filter, ids to allow and ids to deny leave; None when nothing was asked. Ids that are not in the
-    index are passed over.
+    index are passed over; a str is the name of a saved set.
 
     Raises:
         InvalidFilterError: see `pqstore.index.filters.parse`; a field that no payload has, or a comparison with a kind
             of value that the field never has.
         InvalidIdError: `allow` or `deny` are no ids of this index.
+        UnknownSetError: no set was saved under this name.
     """
     chosen = None if where is None else _by_filter(snapshot, where)
     if allow is None and deny is None:
         return chosen
-    if not all(isinstance(ids, (IdSet, type(None))) for ids in (allow, deny)):
+    if not all(isinstance(ids, (IdSet, str, type(None))) for ids in (allow, deny)):
         return _combine(snapshot, id_type, chosen, allow, deny)
     key = ("sets", id(chosen), allow, deny)
     known: Selection | None = snapshot.memo.get(key)
@@ -129,22 +137,23 @@ def select(
     if known is None or known.part_of is not chosen:
         known = _combine(snapshot, id_type, chosen, allow, deny)
         known.part_of = chosen
-        _keep(snapshot, key, known)
+        _keep(snapshot, key, known, snapshot.total_rows // 8)
     return known
 
 
-def _keep(snapshot: Snapshot, key: tuple[Any, ...], selection: Selection) -> None:
-    """Remember a selection for this state of the index, in place of the oldest where there are many."""
+def _keep(snapshot: Snapshot, key: tuple[Any, ...], value: Any, size: int) -> None:
+    """Remember something of so many bytes for this state of the index, in place of the oldest where there are many."""
     memo = snapshot.memo
-    kept = [other for other in memo if isinstance(other, tuple) and other[0] == key[0]]
-    if len(kept) >= max(1, min(_MEMO_ENTRIES, _MEMO_BYTES // (1 + snapshot.total_rows // 8))):
-        memo.pop(kept[0], None)
-    memo[key] = selection
+    kept = [other for other in list(memo) if isinstance(other, tuple) and other[0] == key[0]]
+    most = max(1, min(_MEMO_ENTRIES, _MEMO_BYTES // (1 + size)))
+    for other in kept[: max(0, len(kept) + 1 - most)]:
+        memo.pop(other, None)
+    memo[key] = value
 
 
 def _combine(snapshot: Snapshot, id_type: IdType, chosen: Selection | None, allow: Any, deny: Any) -> Selection:
     """What a filter leaves (None: all), within the ids to allow and without those to deny; one of them is given."""
-    units = _units(snapshot)
+    units = _frame(snapshot).units
     denied = None if deny is None else _rows_of(snapshot, deny, id_type)
     if allow is not None:
         rows = _rows_of(snapshot, allow, id_type)
@@ -155,7 +164,7 @@ def _combine(snapshot: Snapshot, id_type: IdType, chosen: Selection | None, allo
         result = Selection(units, len(rows), _rows=rows)
     else:
         assert denied is not None
-        masks = dict(chosen.masks) if chosen is not None else {at: live_mask(unit) for at, unit in enumerate(units)}
+        masks = dict(chosen.masks) if chosen is not None else dict(enumerate(_frame(snapshot).live_by_unit()))
         for at, mask in _masks_of(units, denied).items():
             if at in masks:
                 masks[at] = masks[at] & ~mask
@@ -186,22 +195,44 @@ def live_mask(unit: RowUnit) -> U8:
     return mask
 
 
-def _units(snapshot: Snapshot) -> Sequence[RowUnit]:
-    units: Sequence[RowUnit] | None = snapshot.memo.get("units")
-    if units is None:
-        units = snapshot.memo["units"] = snapshot.units()
-    return units
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """How one bitmap covers all rows of a state: each unit begins with a byte of its own."""
+
+    units: Sequence[RowUnit]
+    places: Sequence[slice]
+    """The bytes of each unit."""
+    live: U8
+    """Rows that are not dead."""
+
+    def live_by_unit(self) -> list[U8]:
+        return [self.live[place] for place in self.places]
+
+
+def _frame(snapshot: Snapshot) -> _Frame:
+    frame: _Frame | None = snapshot.memo.get("frame")
+    if frame is None:
+        units = snapshot.units()
+        ends = np.cumsum([-(-unit.rows // 8) for unit in units], dtype=np.int64).tolist()
+        places = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+        live = np.concatenate([np.empty(0, dtype=np.uint8), *(live_mask(unit) for unit in units)])
+        live.flags.writeable = False
+        frame = snapshot.memo["frame"] = _Frame(units, places, live)
+    return frame
 
 
 def _rows_of(snapshot: Snapshot, ids: Any, id_type: IdType) -> I64:
     """Live rows of ids, ascending."""
-    if not isinstance(ids, IdSet):
+    if not isinstance(ids, (IdSet, str)):
         rows = snapshot.rows_of(as_id_batch(ids, id_type))
         return np.unique(rows[rows >= 0])
-    known: I64 | None = snapshot.memo.get(ids)
+    key = ("set", ids)
+    known: I64 | None = snapshot.memo.get(key)
     if known is None:
-        rows = snapshot.rows_of(as_id_batch(list(ids), id_type))
-        known = snapshot.memo[ids] = np.unique(rows[rows >= 0])
+        batch = ids_of_set(snapshot, ids) if isinstance(ids, str) else as_id_batch(list(ids), id_type)
+        rows = snapshot.rows_of(batch)
+        known = np.unique(rows[rows >= 0])
+        _keep(snapshot, key, known, known.nbytes)
     return known
 
 
@@ -220,24 +251,45 @@ def _masks_of(units: Sequence[RowUnit], rows: I64) -> dict[int, U8]:
 
 
 def _count(masks: Mapping[int, U8]) -> int:
-    return sum(int(_ONES[mask].sum(dtype=np.int64)) for mask in masks.values())
+    return sum(map(count_set, masks.values()))
 
 
 # -- filters ---------------------------------------------------------------------------------------------------------
 
 
 def _by_filter(snapshot: Snapshot, where: Any) -> Selection:
-    condition = parse(where)
-    # Equal is not the same here: 1, 1.0 and True are three values.
-    key = ("where", repr(condition))
-    memo = snapshot.memo
-    known: Selection | None = memo.get(key)
+    try:
+        key = ("where", _frozen(where))
+        known: Selection | None = snapshot.memo.get(key)
+    except TypeError:
+        key, known = None, None
     if known is not None:
         return known
+    condition = parse(where)
     _refuse_unknown_fields(snapshot, condition)
     found = _evaluate(snapshot, condition)
-    _keep(snapshot, key, found)
+    if key is not None:
+        _keep(snapshot, key, found, snapshot.total_rows // 8)
     return found
+
+
+_PLAIN = (str, int, float, bool, bytes, datetime, type(None))
+
+
+def _frozen(where: Any) -> Any:
+    """A filter as something to look up, with the types of its values: 1, 1.0 and True are three values.
+
+    Raises:
+        TypeError: it has values of types that may be equal without meaning the same.
+    """
+    kind = type(where)
+    if kind is dict:
+        return tuple((_frozen(key), _frozen(value)) for key, value in where.items())
+    if kind is list or kind is tuple:
+        return kind, tuple(map(_frozen, where))
+    if kind not in _PLAIN:
+        raise TypeError(f"{kind.__name__} cannot be looked up")
+    return kind, where
 
 
 def _refuse_unknown_fields(snapshot: Snapshot, condition: Condition) -> None:
@@ -252,36 +304,37 @@ def _refuse_unknown_fields(snapshot: Snapshot, condition: Condition) -> None:
 
 
 def _evaluate(snapshot: Snapshot, condition: Condition) -> Selection:
-    catalog, units = snapshot.catalog, _units(snapshot)
+    catalog, frame = snapshot.catalog, _frame(snapshot)
     numbers = {name: number for number, name in enumerate(catalog.fields)}
     halves = plan(condition, frozenset(numbers))
-    _refuse_incomparable_columns(snapshot, units, halves.indexed, numbers)
+    _refuse_incomparable_columns(snapshot, frame.units, halves.indexed, numbers)
     watched: dict[str, set[type]] = {c.field: set() for c in _comparisons(halves.scanned)}
-    masks: dict[int, U8] = {}
+    allowed = frame.live
+
+    def columns_of(name: str) -> Iterator[tuple[FieldColumn, slice]]:
+        number = numbers[name]
+        for unit, place in zip(frame.units, frame.places, strict=True):
+            yield snapshot.column(unit, number), place
+
+    if halves.indexed is not None:
+        allowed = frame.live & evaluate(halves.indexed, columns_of, len(frame.live))
     read = 0
-    for at, unit in enumerate(units):
-        mask = live_mask(unit)
-        if halves.indexed is not None:
-            mask &= evaluate(halves.indexed, partial(_column, snapshot, unit, numbers), unit.rows)
-        if halves.scanned is not None and mask.any():
-            mask, count = _scan(snapshot, unit, mask, halves.scanned, watched)
-            read += count
-        if mask.any():
-            masks[at] = mask
+    if halves.scanned is not None:
+        allowed = allowed.copy()
+        for unit, place in zip(frame.units, frame.places, strict=True):
+            if allowed[place].any():
+                allowed[place], count = _scan(snapshot, unit, allowed[place], halves.scanned, watched)
+                read += count
     _refuse_incomparable(halves.scanned, watched)
     return Selection(
-        units,
-        _count(masks),
-        masks,
+        frame.units,
+        count_set(allowed),
+        {at: allowed[place] for at, place in enumerate(frame.places) if allowed[place].any()},
         None,
         tuple(sorted(set(fields_of(halves.indexed)))) if halves.indexed is not None else (),
         tuple(sorted(set(fields_of(halves.scanned)))) if halves.scanned is not None else (),
         read,
     )
-
-
-def _column(snapshot: Snapshot, unit: RowUnit, numbers: Mapping[str, int], name: str) -> FieldColumn:
-    return snapshot.column(unit, numbers[name])
 
 
 def _scan(

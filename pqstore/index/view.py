@@ -16,6 +16,7 @@ from pqstore.index.ranges import range_search
 from pqstore.index.recall import RecallReport, measure_calibration, recall_report
 from pqstore.index.records import ScrollPage, get_records, refuse_unknown, scroll
 from pqstore.index.results import RangeResult, SearchResult
+from pqstore.index.saved_sets import as_set_name, ids_of_set
 from pqstore.index.search import Question, search
 from pqstore.index.selection import select
 from pqstore.storage import Snapshot
@@ -93,6 +94,15 @@ class IndexView:
         """As `Index.count`, in this state."""
         selection = select(self._snapshot, self._id_type, where, allow, deny)
         return len(self) if selection is None else selection.count
+
+    @property
+    def sets(self) -> dict[str, int]:
+        """As `Index.sets`, in this state."""
+        return {name: saved.ids for name, saved in sorted(self._snapshot.catalog.sets.items())}
+
+    def saved_set(self, name: str) -> IdArray:
+        """As `Index.saved_set`, in this state."""
+        return ids_of_set(self._snapshot, as_set_name(name))
 
     def scroll(
         self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)

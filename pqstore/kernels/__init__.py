@@ -5,6 +5,7 @@ from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.layout import BLOCK_ROWS, CodeLayout
 from pqstore.kernels.relabel import scan_labels
+from pqstore.kernels.rescoring import OriginalKind, as_halves, decode_originals, nearest_originals, unit_length
 from pqstore.kernels.threads import resolve_threads
 
 __all__ = [
@@ -12,9 +13,14 @@ __all__ = [
     "CodeChunk",
     "CodeLayout",
     "Kernels",
+    "OriginalKind",
     "active",
+    "as_halves",
     "available",
+    "decode_originals",
     "get",
+    "nearest_originals",
     "resolve_threads",
     "scan_labels",
+    "unit_length",
 ]

@@ -4,9 +4,10 @@
 """
 
 from pqstore.storage.attached import RowUnit
+from pqstore.storage.bitmap import count_set
 from pqstore.storage.cache import StoredChunk
 from pqstore.storage.catalog import Catalog
-from pqstore.storage.field_column import Bound, FieldColumn, kind_of
+from pqstore.storage.field_column import Bound, FieldColumn, Wanted, kind_of
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.problem import Problem
 from pqstore.storage.repair import RepairReport, repair
@@ -28,7 +29,9 @@ __all__ = [
     "Store",
     "StoreStats",
     "StoredChunk",
+    "Wanted",
     "WriteTransaction",
+    "count_set",
     "kind_of",
     "repair",
 ]

@@ -15,10 +15,12 @@ from pqstore.storage.bitmap import live_positions
 from pqstore.storage.cache import Committed, ViewCache
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.environment import Environment
+from pqstore.storage.failures import storage_errors
 from pqstore.storage.field_column import FieldColumn
+from pqstore.storage.id_sets import read_set
 from pqstore.storage.ids import IdType
 from pqstore.storage.layout import I64, U8
-from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.payloads import PackedPayloads, PayloadRecord, open_payloads, unpack_payload
 from pqstore.storage.state import State
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AttachedReads", "RowUnit"]
 
-_PAGE_ITEMS = 1024  # payloads read at a time
+_RECORDS = 64  # of payloads, read at a time
 
 
 class RowUnit(NamedTuple):
@@ -118,46 +120,95 @@ class AttachedReads:
         """The payloads of rows that exist; None for a row without one."""
         self._check()
         names = self.catalog.names
-        found: list[dict[str, Any] | None] = []
-        for row in np.asarray(rows, dtype=np.int64).tolist():
-            value = self.get("payloads", layout.key1(row))
-            found.append(None if value is None else unpack_payload(value, row, names))
+        wanted = np.asarray(rows, dtype=np.int64).tolist()
+        found: list[dict[str, Any] | None] = [None] * len(wanted)
+        for place, row, content in self._payload_contents(wanted):
+            found[place] = unpack_payload(content, row, names)
         return found
+
+    def packed_payloads_of(self, rows: I64) -> PackedPayloads:
+        """The payloads of rows as they are stored."""
+        parts: list[bytes | memoryview] = [b""] * len(rows)
+        for place, _, content in self._payload_contents(rows.tolist()):
+            parts[place] = content
+        return PackedPayloads.of(parts)
 
     def payload_items(
         self, start: int, stop: int, names: Sequence[str] | None = None
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
         names = tuple(self.catalog.names if names is None else names)
-        for row, value in self.payload_values(start, stop):
-            yield row, unpack_payload(value, row, names)
+        first = self.catalog.payloads_from
+        if first is None:
+            return
+        expected = max(start, first)
+        for first_row, value in self.payload_values(expected, stop):
+            record = open_payloads(value, first_row)
+            if first_row > expected:
+                break
+            for row, content in record.contents(start, stop):
+                yield row, unpack_payload(content, row, names)
+            expected = record.stop
+        if expected < stop:
+            raise CorruptIndexError(f"payloads of row {expected}: the record is missing")
 
     def payload_values(self, start: int, stop: int) -> Iterator[tuple[int, memoryview]]:
-        """(row, value) of rows from `start` up to `stop`."""
-        while start < stop:
+        """(first row, record) of the records that may have payloads of rows from `start` up to `stop`."""
+        at, covering = start, True
+        while at < stop:
             page: list[tuple[int, memoryview]] = []
-            with self._lock:
+            with self._lock, storage_errors(self._environment.path.parent):
                 self._check()
                 cursor = self._txn.cursor(db=self._environment.databases["payloads"])
-                if cursor.set_range(layout.key1(start)):
-                    for key, value in cursor:
-                        row = int.from_bytes(key, "big")
-                        if row >= stop or len(page) == _PAGE_ITEMS:
-                            break
-                        page.append((row, value))
+                # The record that the first row lies in may begin before it.
+                there = (covering and _seek_last(cursor, at)) or cursor.set_range(layout.key1(at))
+                while there and len(page) < _RECORDS:
+                    first_row = int.from_bytes(cursor.key(), "big")
+                    if first_row >= stop:
+                        break
+                    page.append((first_row, cursor.value()))
+                    there = cursor.next()
             yield from page
-            if len(page) < _PAGE_ITEMS:
+            if len(page) < _RECORDS:
                 return
-            start = page[-1][0] + 1
+            at, covering = page[-1][0] + 1, False
 
-    def payload_contents(self, rows: I64) -> list[tuple[int, bytes]]:
-        """(row, msgpack bytes) of those of the rows that have a payload, in the order of `rows`."""
-        found = []
-        for row in rows.tolist():
-            value = self.get("payloads", layout.key1(row))
-            if value is not None:
-                found.append((row, bytes(layout.open_payload(value, row))))
-        return found
+    def payload_record(self, row: int) -> PayloadRecord:
+        """The record that a row lies in, which is not before the first with payloads.
+
+        Raises:
+            CorruptIndexError: it is damaged, or there is none.
+        """
+        with self._lock, storage_errors(self._environment.path.parent):
+            cursor = self._txn.cursor(db=self._environment.databases["payloads"])
+            there = _seek_last(cursor, row)
+            first_row, value = (int.from_bytes(cursor.key(), "big"), cursor.value()) if there else (row, None)
+        record = open_payloads(value, first_row)
+        if row >= record.stop:
+            raise CorruptIndexError(f"payloads of row {row}: the record is missing")
+        return record
+
+    def _payload_contents(self, rows: list[int]) -> Iterator[tuple[int, int, memoryview]]:
+        """(place in `rows`, row, msgpack bytes) of those that have a payload; each record is read once."""
+        first = self.catalog.payloads_from
+        record: PayloadRecord | None = None
+        for place in sorted(range(len(rows)), key=rows.__getitem__):
+            row = rows[place]
+            if first is None or row < first:
+                continue
+            if record is None or row >= record.stop:
+                record = self.payload_record(row)
+            content = record.of(row)
+            if len(content):
+                yield place, row, content
+
+    # -- saved sets ------------------------------------------------------------------------------------------------
+
+    def saved_set(self, name: str) -> npt.NDArray[Any] | None:
+        """The ids of a saved set, ascending; None when there is no set of this name."""
+        self._check()
+        saved = self.catalog.sets.get(name)
+        return None if saved is None else read_set(self.get, self._shape.codec, saved)
 
     # -- columns of fields -----------------------------------------------------------------------------------------
 
@@ -214,3 +265,10 @@ class AttachedReads:
         if record.entries > self._shape.chunk_rows:
             raise CorruptIndexError(f"{name}: of {record.entries} rows, {self._shape.chunk_rows} at most")
         return FieldColumn(memoryview(bytes(record.payload)), record.entries, name)
+
+
+def _seek_last(cursor: Any, row: int) -> bool:
+    """Put a cursor on the last key at most `row`; False when there is none."""
+    if not cursor.set_range(layout.key1(row)):
+        return bool(cursor.last())
+    return bytes(cursor.key()) == layout.key1(row) or bool(cursor.prev())

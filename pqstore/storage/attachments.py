@@ -1,7 +1,7 @@
-"""What a transaction writes beside codes and ids: originals, payloads, columns of fields. Hung onto the rows' life.
+"""What a transaction writes beside codes and ids: originals, payloads, columns of fields, saved sets.
 
 Rows never change: a new payload is a new row. So nothing here is edited; it is written with a row, moves with a row
-that is rewritten, and goes with the row or its segment. Payloads of new rows go to LMDB at once, so that a long
+that is rewritten, and goes with its segment. Payloads of new rows go to LMDB at once, so that a long
 transaction does not hold them; everything else waits in memory for the commit.
 """
 
@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import FieldEntries
+from pqstore.storage.id_sets import SavedSet, pack_set
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalWriter, remove_originals, stored_segments
-from pqstore.storage.payloads import PayloadPacker
+from pqstore.storage.payloads import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
 from pqstore.storage.points import reach
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ class Attachments:
         self._catalog = self._base_catalog = catalog
         self._packer: PayloadPacker | None = None
         self._originals: OriginalWriter | None = None
-        self._killed: list[I64] = []
         self._gone_segments: list[int] = []
         self._gone_chunks: list[int] = []
         self._columns: dict[tuple[int, int], FieldEntries] = {}  # by chunk of the open segment, and field
@@ -59,6 +60,21 @@ class Attachments:
             notes[key] = value
         self._catalog = replace(self._catalog, notes=notes)
 
+    def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
+        """Keep ids, distinct and ascending, under a name, in place of those there; None: forget the set."""
+        sets = dict(self._catalog.sets)
+        old = sets.pop(name, None)
+        if old is not None:
+            for ordinal in range(old.chunks):
+                self._txn.delete("sets", layout.key2(old.number, ordinal))
+        number = self._catalog.next_set
+        if ids is not None:
+            for key, record in pack_set(number, ids, self._shape.codec):
+                self._txn.put("sets", key, record)
+            sets[name] = SavedSet(number, len(ids))
+            number += 1
+        self._catalog = replace(self._catalog, sets=sets, next_set=number)
+
     # -- rows come ---------------------------------------------------------------------------------------------------
 
     def append(self, first_row: int, count: int, originals: U8 | None, payloads: Sequence[Any] | None) -> None:
@@ -69,9 +85,9 @@ class Attachments:
             self._writer().write(first_row, originals)
         if payloads is not None:
             assert len(payloads) == count, "one payload a row"
-            self._put_payloads(first_row, payloads)
             for number, name in enumerate(self._catalog.fields):
                 self._enter(first_row, number, name, payloads)
+        self._put_payloads(first_row, count, payloads)
         self._flush_sealed()
 
     def _writer(self) -> OriginalWriter:
@@ -80,20 +96,37 @@ class Attachments:
             self._originals = OriginalWriter(generation, self._shape.identity.row_bytes, self._shape.segment_rows)
         return self._originals
 
-    def _put_payloads(self, first_row: int, payloads: Sequence[Any]) -> None:
-        if self._packer is None:
-            self._packer = PayloadPacker(self._catalog.names)
-        pack = self._packer.pack
-        self._put_contents(
-            (first_row + at, pack(payload, at)) for at, payload in enumerate(payloads) if payload is not None
-        )
-        if len(self._packer.names) > len(self._catalog.names):
-            self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+    def _put_payloads(self, first_row: int, count: int, payloads: Sequence[Any] | None) -> None:
+        if self._catalog.payloads_from is None:
+            if payloads is None or all(payload is None for payload in payloads):
+                return
+            self._catalog = replace(self._catalog, payloads_from=first_row)
+        if payloads is None:
+            packed = PackedPayloads.none(count)
+        else:
+            if self._packer is None:
+                self._packer = PayloadPacker(self._catalog.names)
+            packed = self._packer.pack_all(payloads)
+            if len(self._packer.names) > len(self._catalog.names):
+                self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+        self._put_payload_records(first_row, packed)
 
-    def _put_contents(self, contents: Any) -> None:
-        """(row, msgpack bytes), ascending and beyond all rows that have a payload."""
-        key, value = layout.key1, layout.pack_payload
-        self._txn.put_last("payloads", [(key(row), value(row, content)) for row, content in contents])
+    def _put_payload_records(self, first_row: int, packed: PackedPayloads) -> None:
+        """Payloads of rows that are beyond all rows that have one."""
+        rows = self._shape.segment_rows
+        first = self._catalog.payloads_from
+        assert first is not None, "rows before this one may have none"
+        last = self._txn.payload_record(first_row - 1) if first_row % rows and first_row > first else None
+        # Small batches fill the last record. It is written anew each time, so it is let be before it is at its largest.
+        if last is not None and last.content.nbytes + len(packed.content) <= RECORD_BYTES // 2:
+            packed = last.before(first_row).followed_by(packed)
+            first_row = last.first_row
+        at = 0
+        while at < len(packed.ends):
+            stop = min(len(packed.ends), at + rows - (first_row + at) % rows)
+            for row, record in pack_payloads(first_row + at, packed.part(at, stop)):
+                self._txn.put("payloads", layout.key1(row), record)
+            at = stop
 
     def _enter(self, first_row: int, number: int, name: str, payloads: Sequence[Any]) -> None:
         """Enter one field of the payloads of new rows."""
@@ -102,13 +135,15 @@ class Attachments:
         while at < len(payloads):
             chunk, before = divmod(first_row + at, size)
             part = payloads[at : at + size - before]
-            found = [(before + i, p[name]) for i, p in enumerate(part) if p is not None and name in p]
             entries, shift = self._entries_at(chunk, number)
-            if len(found) == len(part):
-                entries.add_many([value for _, value in found], range(shift + before, shift + before + len(part)))
+            positions = range(shift + before, shift + before + len(part))
+            values = _values(part, name)
+            if values is not None:
+                entries.add_many(values, positions)
             else:
-                for position, value in found:
-                    entries.add(shift + position, value)
+                for position, payload in zip(positions, part, strict=True):
+                    if payload is not None and name in payload:
+                        entries.add(position, payload[name])
             at += len(part)
 
     def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
@@ -174,24 +209,19 @@ class Attachments:
 
     # -- rows go, and move ---------------------------------------------------------------------------------------------
 
-    def kill(self, rows: I64) -> None:
-        """Rows died: their payloads go with the commit."""
-        self._killed.append(rows)
-
     def moving(self, segment: int, live: I64) -> Callable[[int], None]:
         """The rows at positions `live` of a segment, sealed or open, are about to be appended again, and the segment to
         go; call the result with the first new row."""
         rows = segment * self._shape.segment_rows + live
         originals = self._txn.originals_of(rows) if self._shape.identity.row_bytes else None
         columns = [self._live_entries(segment, number, live) for number in range(len(self._catalog.fields))]
-        contents = self._txn.payload_contents(rows)
+        payloads = None if self._catalog.payloads_from is None else self._txn.packed_payloads_of(rows)
 
         def moved(first_new: int) -> None:
             if originals is not None and len(live):
                 self._writer().write(first_new, originals)
-            new_of = {int(row): first_new + at for at, row in enumerate(rows.tolist())}
-            self._put_contents((new_of[row], content) for row, content in contents)
-            self._killed.append(np.array([row for row, _ in contents], dtype=np.int64))
+            if payloads is not None:
+                self._put_payload_records(first_new, payloads)
             for number, entries in enumerate(columns):
                 self._enter_again(entries, number, live, first_new)
             self._flush_sealed()
@@ -261,11 +291,12 @@ class Attachments:
 
     def write_changes(self) -> None:
         """Everything that was held in memory."""
-        if self._killed and self._txn.has_any("payloads"):
-            for row in np.concatenate(self._killed).tolist():
-                self._txn.delete("payloads", layout.key1(row))
         numbers = range(len(self._catalog.fields))
+        rows = self._shape.segment_rows
         for segment in self._gone_segments:
+            for first_row, _ in self._txn.payload_values(segment * rows, (segment + 1) * rows):
+                if first_row >= segment * rows:
+                    self._txn.delete("payloads", layout.key1(first_row))
             for number in numbers:
                 self._txn.delete("fields", layout.key2(segment, number))
         for chunk in self._gone_chunks:
@@ -307,3 +338,13 @@ class Attachments:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
+
+
+def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:
+    """The values of a field that all payloads have; None when one lacks it, or may have a mind of its own about it."""
+    if set(map(type, payloads)) != {dict}:
+        return None
+    try:
+        return [payload[name] for payload in payloads]
+    except KeyError:
+        return None

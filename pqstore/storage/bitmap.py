@@ -20,6 +20,8 @@ def are_set(bitmap: U8, positions: I64) -> npt.NDArray[np.bool_]:
 
 def count_set(bitmap: U8) -> int:
     """How many bits are set."""
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        return int(np.bitwise_count(bitmap).sum(dtype=np.int64))
     return int(_ONES[bitmap].sum(dtype=np.int64))
 
 

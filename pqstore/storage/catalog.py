@@ -1,4 +1,4 @@
-"""What an index keeps beside its vectors: names of payload keys, declared fields, notes. One record."""
+"""What an index keeps beside its vectors: names of payload keys, declared fields, notes, saved sets. One record."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgpack
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
+from pqstore.storage.id_sets import SavedSet
 
 __all__ = ["MAX_NAMES", "Catalog"]
 
@@ -19,7 +20,7 @@ MAX_NAMES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Both lists only grow; a number is a place in its list."""
+    """Names and fields only grow; a number is a place in its list."""
 
     names: tuple[str, ...] = ()
     """Top-level keys of payloads, which payloads name by number."""
@@ -27,6 +28,11 @@ class Catalog:
     """Fields that have an index."""
     notes: Mapping[str, Any] = field(default_factory=dict)
     """Small things that the index room keeps: what msgpack can hold."""
+    sets: Mapping[str, SavedSet] = field(default_factory=dict)
+    next_set: int = 0
+    """The number of the next set; no number is used twice."""
+    payloads_from: int | None = None
+    """The first row that came with payloads: it and all rows after it lie in records of payloads. None: no row does."""
 
     @property
     def names_are_full(self) -> bool:
@@ -34,24 +40,28 @@ class Catalog:
         return len(self.names) >= MAX_NAMES
 
     def pack(self) -> bytes:
-        content = [list(self.names), list(self.fields), dict(self.notes)]
+        sets = {name: list(saved) for name, saved in self.sets.items()}
+        content = [list(self.names), list(self.fields), dict(self.notes), sets, self.next_set, self.payloads_from]
         return layout.pack_record(layout.CATALOG, 0, 0, len(self.names), [msgpack.packb(content, use_bin_type=True)])
 
     @classmethod
     def unpack(cls, value: memoryview | None) -> Catalog:
-        """The catalog of a record; an empty one when there is none yet."""
-        if value is None:
-            return cls()
+        """The catalog of a stored record."""
         return cls.from_record(layout.open_record(value, layout.CATALOG))
 
     @classmethod
     def from_record(cls, record: layout.Record) -> Catalog:
         """The catalog of a record that was checked."""
         try:
-            names, fields, notes = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
-            catalog = cls(tuple(names), tuple(fields), dict(notes))
-        except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
+            content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
+            names, fields, notes, sets, next_set, first = content
+            saved = {name: SavedSet(*entry) for name, entry in sets.items()}
+            catalog = cls(tuple(names), tuple(fields), dict(notes), saved, next_set, first)
+        except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
             raise CorruptIndexError(f"catalog: cannot be read ({error})") from error
         if record.entries != len(names) or not all(isinstance(name, str) for name in (*names, *fields)):
             raise CorruptIndexError("catalog: its lists are not lists of names")
+        counters = [next_set, first or 0, *(number for entry in saved.values() for number in entry)]
+        if not all(isinstance(name, str) for name in saved) or not all(type(n) is int and n >= 0 for n in counters):
+            raise CorruptIndexError("catalog: its sets are not numbers by name")
         return catalog

@@ -10,19 +10,20 @@ from __future__ import annotations
 import math
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.layout import I64, U8
-from pqstore.storage.row_bits import LIST, encode_positions, mark_positions
+from pqstore.storage.native import native_module
+from pqstore.storage.row_bits import encode_positions, mark_positions
 
-__all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "kind_of", "typed"]
+__all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Wanted", "kind_of", "typed"]
 
 FieldKind = Literal["null", "bool", "number", "str", "bytes", "datetime"]
 
@@ -115,7 +116,7 @@ class FieldEntries:
         """As `add` for values of one after another of `positions`, faster where all have one simple type."""
         kinds = set(map(type, values))
         tag = {str: _STR, int: _INT}.get(kinds.pop()) if len(kinds) == 1 else None
-        if tag == _INT and not all(-(2**63) <= value < 2**63 for value in values):
+        if tag == _INT and not -(2**63) <= min(values) <= max(values) < 2**63:
             tag = None
         if tag is None:
             for position, value in zip(positions, values, strict=True):
@@ -159,47 +160,138 @@ def _pack_group(tag: int, keys: list[Any], positions: I64, rows: int) -> list[by
     else:
         ordered, places = np.unique(np.array(keys, dtype=_DTYPES.get(base, "<i8")), return_inverse=True)
         values, count = ordered.tobytes(), len(ordered)
-    order = np.lexsort((positions, places.reshape(-1)))
-    sorted_rows = positions[order].astype("<u2")
-    bounds = np.concatenate(([0], np.cumsum(np.bincount(places.reshape(-1), minlength=count))))
+    places = places.reshape(-1)
+    order = np.argsort(positions, kind="stable") if (positions[1:] < positions[:-1]).any() else None
+    if order is not None:
+        positions, places = positions[order], places[order]
+    order = np.argsort(places, kind="stable")
+    sorted_rows, sorted_places = positions[order].astype("<u2"), places[order]
+    counts = np.bincount(places, minlength=count)
+    begins_run = np.ones(len(sorted_rows), dtype=np.bool_)
+    begins_run[1:] = (np.diff(positions[order]) != 1) | (np.diff(sorted_places) != 0)
+    runs = np.bincount(sorted_places[begins_run], minlength=count)
+    bounds = np.concatenate(([0], np.cumsum(counts)))
     starts = bounds.copy()
     dense, blob = [], bytearray()
     keep = np.ones(len(sorted_rows), dtype=np.bool_)
-    for place in np.flatnonzero(np.diff(bounds) > 2).tolist():  # a list of up to two rows is never the longer form
+    for place in np.flatnonzero(2 * counts > np.minimum(-(-rows // 8), 4 * runs)).tolist():  # where a list is longer
         start, stop = int(bounds[place]), int(bounds[place + 1])
         container, content = encode_positions(sorted_rows[start:stop], rows)
-        if container != LIST:
-            dense.append((place, container, len(blob), len(blob) + len(content)))
-            blob += content
-            keep[start:stop] = False
-            starts[place + 1 :] -= stop - start
+        dense.append((place, container, len(blob), len(blob) + len(content)))
+        blob += content
+        keep[start:stop] = False
+        starts[place + 1 :] -= stop - start
     listed = sorted_rows[keep].tobytes()
     head = _GROUP.pack(tag, count, len(values), len(listed) // 2, len(dense), len(blob))
     return [head, values, starts.astype("<u4").tobytes(), np.array(dense, dtype=_DENSE).tobytes(), listed, bytes(blob)]
 
 
-class _Group(NamedTuple):
+class Wanted:
+    """Values to look up in columns: what each of them is among the values of a group, worked out once."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        keys: dict[int, set[Any]] = {}
+        for value in values:
+            for tag, key in _keys_of(value):
+                keys.setdefault(tag, set()).add(key)
+        self._keys: dict[int, Any] = {
+            tag: sorted(found) if tag in _TEXT else np.array(sorted(found), dtype=_DTYPES.get(tag, "<i8"))
+            for tag, found in keys.items()
+        }
+
+    def places_in(self, tag: int, values: Sequence[Any]) -> I64:
+        """Ranges of places, int64 (n, 2), of those that are among the values of a group with this tag."""
+        keys = self._keys.get(tag % _MEMBER)
+        if keys is None:
+            return _NOWHERE
+        if not isinstance(values, _Numbers):
+            found = ((bisect_left(values, key), key) for key in keys)
+            places = np.array([at for at, key in found if at < len(values) and values[at] == key], dtype=np.int64)
+        elif len(keys) == 1:  # the most frequent question
+            at = int(values.array.searchsorted(keys[0]))
+            return np.array([[at, at + 1]]) if at < len(values) and values.array[at] == keys[0] else _NOWHERE
+        else:
+            places = values.array.searchsorted(keys)
+            places = places[places < len(values)]
+            places = places[values.array[places] == keys[: len(places)]]
+        return np.stack((places, places + 1), axis=1)
+
+
+_NOWHERE: Final = np.empty((0, 2), dtype=np.int64)
+
+
+def _keys_of(value: Any) -> Iterator[tuple[int, Any]]:
+    """(tag, key) of every way in which a value equal to this one may be stored."""
+    if kind_of(value) != "number":
+        key = typed(value)
+        if key is not None:
+            yield key
+        return
+    if isinstance(value, int) or value.is_integer():
+        whole = int(value)
+        if -(2**63) <= whole < 2**63:
+            yield _INT, whole
+        elif 2**63 <= whole < 2**64:
+            yield _UINT, whole
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond float64 equals none
+        return
+    if number == value:
+        yield _FLOAT, number + 0.0
+
+
+class _Group:
     """Values of one type: `values[place]`, and rows: `listed[starts[place]:starts[place + 1]]` or a dense set."""
 
-    values: Sequence[Any]
-    starts: npt.NDArray[Any]
-    listed: npt.NDArray[Any]
-    dense: npt.NDArray[Any]
-    blob: memoryview
+    __slots__ = ("_everyone", "blob", "dense", "listed", "starts", "values")
 
-    def mark(self, start: int, stop: int, mask: U8) -> None:
-        """Set the rows of values `start .. stop - 1` in the mask."""
-        rows = self.listed[int(self.starts[start]) : int(self.starts[stop])]
-        if len(rows) > len(mask) // 4:
+    def __init__(
+        self,
+        values: Sequence[Any],
+        starts: npt.NDArray[np.uint32],
+        listed: npt.NDArray[np.uint16],
+        dense: npt.NDArray[np.uint32],
+        blob: U8,
+    ) -> None:
+        """`dense` uint32 (n, 4): value, container, first and end byte in the blob."""
+        self.values = values
+        self.starts = starts
+        self.listed = listed
+        self.dense = dense
+        self.blob = blob
+        self._everyone: U8 | None = None
+
+    def mark(self, ranges: I64, mask: U8) -> None:
+        """Set the rows of the values within ranges of places, int64 (n, 2), in the mask. ValueError: no room there."""
+        native = native_module()
+        if native is not None:
+            native.set_values(self.starts, self.listed, self.dense, self.blob, ranges, mask)
+            return
+        for start, stop in ranges.tolist():
+            rows = self.listed[int(self.starts[start]) : int(self.starts[stop])]
             flags = np.zeros(8 * len(mask), dtype=np.bool_)
             flags[rows] = True
             mask |= np.packbits(flags, bitorder="little")
-        elif len(rows):
-            np.bitwise_or.at(mask, rows >> 3, np.left_shift(1, rows & 7).astype(np.uint8))
-        if len(self.dense):
-            first, last = np.searchsorted(self.dense["place"], (start, stop)).tolist()
+            first, last = np.searchsorted(self.dense[:, 0], (start, stop)).tolist()
             for _, container, begin, end in self.dense[first:last].tolist():
+                if not begin <= end <= len(self.blob):
+                    raise ValueError(f"a set of rows at {begin} to {end} of {len(self.blob)} bytes")
                 mark_positions(container, self.blob[begin:end], mask)
+
+    def mark_between(self, start: int, stop: int, mask: U8) -> None:
+        """The same for one range of a group in which no row has two values: most of them are all but the others."""
+        count = len(self.values)
+        if int(self.starts[stop]) - int(self.starts[start]) <= len(self.listed) // 2:
+            self.mark(np.array([[start, stop]]), mask)
+            return
+        if self._everyone is None:
+            everyone = np.zeros_like(mask)
+            self.mark(np.array([[0, count]]), everyone)
+            self._everyone = everyone
+        others = np.zeros_like(mask)
+        self.mark(np.array([[0, start], [stop, count]]), others)
+        mask |= self._everyone & ~others
 
 
 class _Texts(Sequence[bytes]):
@@ -221,16 +313,16 @@ class _Texts(Sequence[bytes]):
 class _Numbers(Sequence[Any]):
     """Numbers of a record as Python's, which compare exactly across types."""
 
-    __slots__ = ("_array",)
+    __slots__ = ("array",)
 
     def __init__(self, array: npt.NDArray[Any]) -> None:
-        self._array = array
+        self.array = array
 
     def __len__(self) -> int:
-        return len(self._array)
+        return len(self.array)
 
     def __getitem__(self, place: Any) -> Any:
-        return self._array[place].item()
+        return self.array[place].item()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +359,8 @@ class FieldColumn:
                 at += size
             if at > len(content):
                 raise ValueError("it ends within a group")
-            starts = np.frombuffer(pieces[1], dtype="<u4")
-            rows = np.frombuffer(pieces[3], dtype="<u2")
+            starts = _aligned(np.frombuffer(pieces[1], dtype="<u4"))
+            rows = _aligned(np.frombuffer(pieces[3], dtype="<u2"))
             if starts[0] or starts[-1] != listed or np.any(starts[1:] < starts[:-1]):
                 raise ValueError("its places do not ascend")
             if listed and int(rows.max()) >= self.rows:
@@ -278,10 +370,11 @@ class FieldColumn:
                 offsets = np.frombuffer(pieces[0][: 4 * (distinct + 1)], dtype="<u4")
                 values = _Texts(offsets, pieces[0][4 * (distinct + 1) :])
             else:
-                values = _Numbers(np.frombuffer(pieces[0], dtype=_DTYPES.get(tag % _MEMBER, "<i8")))
+                values = _Numbers(_aligned(np.frombuffer(pieces[0], dtype=_DTYPES.get(tag % _MEMBER, "<i8"))))
             if len(values) != distinct:
                 raise ValueError(f"it has {len(values)} values, not {distinct}")
-            self._groups[tag] = _Group(values, starts, rows, np.frombuffer(pieces[2], dtype=_DENSE), pieces[4])
+            table = _aligned(np.frombuffer(pieces[2], dtype="<u4")).reshape(-1, 4)
+            self._groups[tag] = _Group(values, starts, rows, table, np.frombuffer(pieces[4], dtype=np.uint8))
         if at != len(content):
             raise ValueError(f"{len(content) - at} bytes are left over")
 
@@ -293,61 +386,54 @@ class FieldColumn:
     def _mask(self) -> U8:
         return np.zeros(-(-self.rows // 8), dtype=np.uint8)
 
-    def present(self) -> U8:
-        """Rows that have the field, as a bitmap."""
-        mask = self._mask()
+    def present(self, mask: U8 | None = None) -> U8:
+        """Rows that have the field, as a bitmap; set in `mask` where one is given."""
+        mask = self._mask() if mask is None else mask
         group = self._groups.get(_PRESENT)
         if group is not None:
-            self._mark(group, 0, len(group.values), mask)
+            self._mark(group.mark, np.array([[0, len(group.values)]]), mask)
         return mask
 
-    def equal(self, values: Iterable[Any], *, members: bool = False) -> U8:
-        """Rows whose value is one of `values`, as a bitmap; with `members` those whose list contains one."""
-        mask = self._mask()
-        for value in values:
-            for tag in self._tags(value, members):
-                group = self._groups[tag]
-                key = _key(tag, value)
-                place = bisect_left(group.values, key)
-                if place < len(group.values) and group.values[place] == key:
-                    self._mark(group, place, place + 1, mask)
+    def equal(self, wanted: Wanted, mask: U8 | None = None, *, members: bool = False) -> U8:
+        """Rows whose value is one of those wanted, as a bitmap; with `members` those whose list contains one."""
+        mask = self._mask() if mask is None else mask
+        for tag, group in self._groups.items():
+            if tag % _MEMBER != _PRESENT and (tag >= _MEMBER) == members:
+                ranges = wanted.places_in(tag, group.values)
+                if len(ranges):
+                    self._mark(group.mark, ranges, mask)
         return mask
 
-    def between(self, low: Bound | None, high: Bound | None) -> U8:
+    def between(self, low: Bound | None, high: Bound | None, mask: U8 | None = None) -> U8:
         """Rows whose value is of the kind of the bounds and within them, as a bitmap. At least one bound is given."""
+        mask = self._mask() if mask is None else mask
         bound = low or high
         assert bound is not None
-        mask = self._mask()
-        for tag in self._tags(bound.value, members=False):
-            group = self._groups[tag]
+        kind = kind_of(bound.value)
+        for tag, group in self._groups.items():
+            if tag >= _PRESENT or _KINDS[tag] != kind:
+                continue
             start, stop = 0, len(group.values)
             if low is not None:
-                start = (bisect_left if low.inclusive else bisect_right)(group.values, _key(tag, low.value))
+                start = _place(group.values, _key(tag, low.value), after=not low.inclusive)
             if high is not None:
-                stop = (bisect_right if high.inclusive else bisect_left)(group.values, _key(tag, high.value))
+                stop = _place(group.values, _key(tag, high.value), after=high.inclusive)
             if start < stop:
-                self._mark(group, start, stop, mask)
+                self._mark(group.mark_between, start, stop, mask)
         return mask
 
-    def _mark(self, group: _Group, start: int, stop: int, mask: U8) -> None:
+    def _mark(self, mark: Callable[..., None], *arguments: Any) -> None:
         try:
-            group.mark(start, stop, mask)
+            mark(*arguments)
         except (ValueError, IndexError) as error:
             raise CorruptIndexError(f"{self._name}: cannot be read ({error})") from error
-
-    def _tags(self, value: Any, members: bool) -> Iterator[int]:
-        """Groups that a value compares with."""
-        kind = kind_of(value)
-        for tag in self._groups:
-            if tag % _MEMBER != _PRESENT and (tag >= _MEMBER) == members and _KINDS[tag % _MEMBER] == kind:
-                yield tag
 
     def entries(self, into: FieldEntries, new_position: npt.NDArray[np.int64]) -> None:
         """Add everything to `into`, rows renamed: position p becomes ``new_position[p]``, or goes where that is -1."""
         for tag, group in self._groups.items():
             keys, positions = into.groups.setdefault(tag, ([], []))
             places = np.repeat(np.arange(len(group.values)), group.starts[1:].astype(np.int64) - group.starts[:-1])
-            pieces = [(places, group.listed)]
+            pieces: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = [(places, group.listed)]
             for place, container, begin, end in group.dense.tolist():
                 mask = self._mask()
                 mark_positions(container, group.blob[begin:end], mask)
@@ -368,3 +454,19 @@ def _key(tag: int, value: Any) -> Any:
     key = typed(value)
     assert key is not None
     return key[1]
+
+
+def _place(values: Sequence[Any], key: Any, *, after: bool) -> int:
+    """The first place of values that are not less than a key, or with `after` of those beyond it."""
+    if isinstance(values, _Numbers):
+        kind = values.array.dtype.kind
+        if (kind == "i" and isinstance(key, int) and -(2**63) <= key < 2**63) or (
+            kind == "f" and isinstance(key, float)
+        ):
+            return int(values.array.searchsorted(key, "right" if after else "left"))
+    return (bisect_right if after else bisect_left)(values, key)  # exact across types, one value at a time
+
+
+def _aligned(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array, or a copy where texts of any length before it have put it at an odd address."""
+    return array if array.flags.aligned else array.copy()

@@ -39,6 +39,7 @@ __all__ = [
     "MAGIC",
     "ORIGINALS_CRC_BYTES",
     "OWN_PAGES",
+    "PAYLOADS",
     "ROWIDS",
     "ROWS_U32",
     "ROWS_U64",
@@ -46,6 +47,8 @@ __all__ = [
     "RUN_CHUNK_ENTRIES",
     "RUN_DIRECTORY",
     "SEGMENT",
+    "SET_CHUNK",
+    "SET_CHUNK_IDS",
     "STAGED",
     "STAGED_KEY",
     "STATE",
@@ -59,12 +62,10 @@ __all__ = [
     "array_name",
     "key1",
     "key2",
-    "open_payload",
     "open_record",
     "originals_name",
     "originals_segment",
     "pack_array",
-    "pack_payload",
     "pack_record",
     "pack_segment",
     "peek",
@@ -104,6 +105,8 @@ RUN_CHUNK: Final = 12
 CATALOG: Final = 13
 FIELD: Final = 14
 FIELD_TAIL: Final = 15
+PAYLOADS: Final = 16
+SET_CHUNK: Final = 17
 
 KIND_NAMES: Final = {
     IDENTITY: "identity",
@@ -121,6 +124,8 @@ KIND_NAMES: Final = {
     CATALOG: "catalog",
     FIELD: "field column",
     FIELD_TAIL: "tail field column",
+    PAYLOADS: "payloads",
+    SET_CHUNK: "set chunk",
 }
 
 # Named databases; later columns come as further names
@@ -137,6 +142,7 @@ DATABASES: Final = (
     "payloads",
     "fields",
     "tailfields",
+    "sets",
 )
 IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
@@ -157,6 +163,8 @@ ROWS_U64: Final = 1
 
 # With header, base and LMDB's page header 16,376 entries of 12 bytes end just inside 48 pages of 4 KiB.
 RUN_CHUNK_ENTRIES: Final = 16_376
+
+SET_CHUNK_IDS: Final = 65_536
 
 _KEY1: Final = struct.Struct(">Q")
 _KEY2: Final = struct.Struct(">QQ")
@@ -192,6 +200,8 @@ _NAMES: Final = {
     RUN_DIRECTORY: "directory of run {key_0}",
     FIELD: "{name} {key_1} of segment {key_0}",
     FIELD_TAIL: "{name} {key_1} of chunk {key_0}",
+    PAYLOADS: "{name} from row {key_0} on",
+    SET_CHUNK: "{name} {key_1} of set {key_0}",
 }
 
 
@@ -329,23 +339,6 @@ def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
     if stored_name != name:
         raise CorruptIndexError(f"array {name!r}: the record holds {stored_name!r}")
     return array
-
-
-# Payloads: too many and too small for the long header. A CRC-32 (u32) of msgpack bytes, begun with the row number's low
-# 32 bits in place of 0, and these bytes.
-
-
-def pack_payload(row: int, content: bytes) -> bytes:
-    """The value of the payload of a row."""
-    return crc32(content, row & 0xFFFFFFFF).to_bytes(4, "little") + content
-
-
-def open_payload(value: memoryview, row: int) -> memoryview:
-    """The msgpack bytes of a payload, which lie in `value`."""
-    content = value[4:]
-    if len(value) < 5 or int.from_bytes(value[:4], "little") != crc32(content, row & 0xFFFFFFFF):
-        raise CorruptIndexError(f"payload of row {row}: the checksum does not match its bytes")
-    return content
 
 
 # Files of originals: named by segment; each row is followed by its CRC-32.

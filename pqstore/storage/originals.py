@@ -14,7 +14,6 @@ import shutil
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from pqstore.kernels.checksum import crc32
 from pqstore.storage.failures import file_errors
 from pqstore.storage.generations import generation_path, newest_generation, sync_directory
 from pqstore.storage.layout import I64, ORIGINALS_CRC_BYTES, U8, originals_name, originals_segment
+from pqstore.storage.native import native_module
 from pqstore.storage.rows import by_segment
 
 __all__ = [
@@ -44,23 +44,12 @@ def originals_directory(generation: Path) -> Path:
     return generation / "originals"
 
 
-@dataclass(slots=True)
-class _Mapped:
-    """A file as far as it was there when it was mapped, and which of its rows were found sound."""
-
-    rows: U8
-    sound: npt.NDArray[np.bool_] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.sound = np.zeros(len(self.rows), dtype=np.bool_)
-
-
 class OriginalFiles:
     """Reads of one generation. Maps each file once; a map goes when nobody uses it any more."""
 
     def __init__(self, generation: Path) -> None:
         self._directory = originals_directory(generation)
-        self._maps: dict[int, _Mapped] = {}
+        self._arrays: dict[int, U8] = {}  # by segment, as far as its file was there when it was mapped
         self._lock = threading.Lock()
         self.leftovers = True
         """Whether files of segments that are gone may still be there."""
@@ -74,30 +63,29 @@ class OriginalFiles:
 
     def clear(self) -> None:
         """Let go of all files."""
-        self._maps.clear()
+        self._arrays.clear()
 
     def forget(self, segment: int) -> None:
         """Let go of one file."""
-        self._maps.pop(segment, None)
+        self._arrays.pop(segment, None)
 
     def gather(self, rows: I64, row_bytes: int, segment_rows: int) -> U8:
-        """The bytes of rows that count, uint8 (n, row_bytes), copied; each row's checksum is checked once.
+        """The bytes of rows that count, uint8 (n, row_bytes), copied, their checksums checked.
 
         Raises `CorruptIndexError` naming the row.
         """
         out = np.empty((len(rows), row_bytes), dtype=np.uint8)
+        native = native_module()
+        # False: a file is not mapped yet, or not as far as is needed, or a row is damaged, which is named below.
+        if native is not None and native.gather(self._arrays, segment_rows, rows, out):
+            return out
         for segment, where, positions in by_segment(rows, segment_rows):
-            mapped = self._map(segment, int(positions.max()) + 1, row_bytes + ORIGINALS_CRC_BYTES)
-            taken = mapped.rows[positions]
-            sound = mapped.sound[positions]
-            if not sound.all():
-                unknown = np.flatnonzero(~sound)
-                damaged = damaged_rows(taken[unknown], segment * segment_rows + positions[unknown])
-                if len(damaged):
-                    row = segment * segment_rows + int(positions[unknown[damaged[0]]])
-                    raise CorruptIndexError(f"original of row {row}: the checksum does not match its bytes")
-                mapped.sound[positions[unknown]] = True
-            out[where] = taken[:, :row_bytes]
+            stored = self._map(segment, int(positions.max()) + 1, row_bytes + ORIGINALS_CRC_BYTES)[positions]
+            damaged = damaged_rows(stored, segment * segment_rows + positions)
+            if len(damaged):
+                row = segment * segment_rows + int(positions[damaged[0]])
+                raise CorruptIndexError(f"original of row {row}: the checksum does not match its bytes")
+            out[where] = stored[:, :row_bytes]
         return out
 
     def damaged(self, rows: I64, row_bytes: int, segment_rows: int) -> I64:
@@ -133,25 +121,23 @@ class OriginalFiles:
                 return originals_directory(newest) / path.name
         return path
 
-    def _map(self, segment: int, rows: int, stride: int) -> _Mapped:
-        mapped = self._maps.get(segment)
-        if mapped is not None and len(mapped.rows) >= rows:
-            return mapped
+    def _map(self, segment: int, rows: int, stride: int) -> U8:
+        stored = self._arrays.get(segment)
+        if stored is not None and len(stored) >= rows:
+            return stored
         path = self._path(segment)
         with self._lock, file_errors(path):
             try:
-                found = _Mapped(_open_map(path, stride))
+                stored = _open_map(path, stride)
             except FileNotFoundError:
                 raise CorruptIndexError(f"originals of segment {segment}: {path} is missing") from None
-            if len(found.rows) < rows:
+            if len(stored) < rows:
                 raise CorruptIndexError(
                     f"originals of segment {segment}: {path} has {path.stat().st_size} bytes, "
                     f"{rows * stride} are needed for row {rows - 1}"
                 )
-            if mapped is not None:
-                found.sound[: len(mapped.sound)] = mapped.sound
-            self._maps[segment] = found
-            return found
+            self._arrays[segment] = stored
+            return stored
 
 
 def _open_map(path: Path, stride: int) -> U8:
@@ -168,16 +154,23 @@ def _open_map(path: Path, stride: int) -> U8:
 
 def damaged_rows(stored: U8, rows: I64) -> I64:
     """Which of `stored`, (n, row_bytes + 4), do not match their checksums, as places in `rows`."""
-    body = stored.shape[1] - ORIGINALS_CRC_BYTES
-    content = np.ascontiguousarray(stored[:, :body]).reshape(-1).data
-    expected = np.ascontiguousarray(stored[:, body:]).view("<u4").reshape(-1)
-    return np.flatnonzero(_checksums(content, rows, body) != expected)
+    expected = np.ascontiguousarray(stored[:, -ORIGINALS_CRC_BYTES:]).view("<u4").reshape(-1)
+    return np.flatnonzero(_checksums(stored, rows) != expected)
 
 
-def _checksums(content: memoryview, rows: I64, size: int) -> npt.NDArray[np.uint32]:
+def _checksums(stored: U8, rows: I64) -> npt.NDArray[np.uint32]:
+    """Of all but the last four bytes of each row of `stored`, uint32 (n,)."""
+    native = native_module()
+    if native is not None:
+        sums = np.empty(len(rows), dtype=np.uint32)
+        native.checksums(np.ascontiguousarray(stored), rows, sums)
+        return sums
+    size = stored.shape[1] - ORIGINALS_CRC_BYTES
+    content = np.ascontiguousarray(stored[:, :size]).reshape(-1).data
     starts = (rows & 0xFFFFFFFF).tolist()
-    sums = [crc32(content[at * size : (at + 1) * size], start) for at, start in enumerate(starts)]
-    return np.array(sums, dtype="<u4")
+    return np.array(
+        [crc32(content[at * size : (at + 1) * size], start) for at, start in enumerate(starts)], dtype=np.uint32
+    )
 
 
 class OriginalWriter:
@@ -196,8 +189,7 @@ class OriginalWriter:
         rows = np.arange(first_row, first_row + len(originals), dtype=np.int64)
         stored = np.empty((len(rows), self._row_bytes + ORIGINALS_CRC_BYTES), dtype=np.uint8)
         stored[:, : self._row_bytes] = originals
-        content = np.ascontiguousarray(originals).reshape(-1).data
-        stored[:, self._row_bytes :] = _checksums(content, rows, self._row_bytes).view(np.uint8).reshape(-1, 4)
+        stored[:, self._row_bytes :] = _checksums(stored, rows).astype("<u4").view(np.uint8).reshape(-1, 4)
         for segment, where, positions in by_segment(rows, self._segment_rows):
             with file_errors(self._directory / originals_name(segment)):
                 descriptor = self._descriptor(segment)

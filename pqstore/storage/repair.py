@@ -6,7 +6,6 @@ import mmap
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +78,7 @@ def repair(
         databases = {name: env.open_db(name.encode(), create=False) for name in layout.DATABASES}
         with env.begin(buffers=True) as txn:
             records, arrays, identity = _collect(txn, databases, report)
-            payload = partial(txn.get, db=databases["payloads"])
-            attached = _attached(directory, identity, records, report, payload)
+            attached = _attached(directory, identity, records, report)
             _rebuild(records, arrays, identity, packing_of, report, attached)
             records.clear()
     return report
@@ -98,13 +96,11 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         records[layout.STATE, 0, 0] = layout.open_record(txn.get(layout.STATE_KEY, db=databases["meta"]), layout.STATE)
     except CorruptIndexError as error:
         report.losses.append(f"{error}; worked out from the other records")
-    catalog = txn.get(layout.CATALOG_KEY, db=databases["meta"])
-    if catalog is not None:
-        try:
-            records[layout.CATALOG, 0, 0] = layout.open_record(catalog, layout.CATALOG)
-        except CorruptIndexError as error:
-            report.losses.append(str(error))
-            records[layout.CATALOG, 0, 0] = layout.Record(-1, -1, memoryview(b""))
+    try:
+        catalog = txn.get(layout.CATALOG_KEY, db=databases["meta"])
+        records[layout.CATALOG, 0, 0] = layout.open_record(catalog, layout.CATALOG)
+    except CorruptIndexError as error:
+        report.losses.append(str(error))
     kinds = {
         "segments": layout.SEGMENT,
         "codes": layout.CODES,
@@ -112,6 +108,8 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
         "tombstones": layout.TOMBSTONES,
         "tail": layout.TAIL_CODES,
         "runchunks": layout.RUN_CHUNK,
+        "payloads": layout.PAYLOADS,
+        "sets": layout.SET_CHUNK,
     }
     for database, kind in kinds.items():
         for raw, value in txn.cursor(db=databases[database]):
@@ -164,19 +162,15 @@ def _age(kind: int, record: layout.Record | None) -> int:
     return record.entries
 
 
-def _attached(
-    directory: Path,
-    identity: Identity,
-    records: Records,
-    report: RepairReport,
-    payload: Callable[[bytes], memoryview | None] | None = None,
-) -> AttachmentSalvage:
-    """Originals and payloads, as far as they can be read."""
+def _attached(directory: Path, identity: Identity, records: Records, report: RepairReport) -> AttachmentSalvage:
+    """Originals, payloads and sets, as far as they can be read."""
     record = records.get((layout.CATALOG, 0, 0))
-    catalog: Catalog | None = Catalog()
-    if record is not None:
-        catalog = None if record.entries < 0 else Catalog.from_record(record)
-    return AttachmentSalvage(directory, identity, catalog, payload, report)
+    catalog = None if record is None else Catalog.from_record(record)
+    payloads = {
+        key_0: record for (kind, key_0, _), record in records.items() if kind == layout.PAYLOADS and record.entries >= 0
+    }
+    sets = {(key_0, key_1): record for (kind, key_0, key_1), record in records.items() if kind == layout.SET_CHUNK}
+    return AttachmentSalvage(directory, identity, catalog, payloads, sets, report)
 
 
 # -- a new index of them ---------------------------------------------------------------------------------------------
@@ -222,6 +216,9 @@ def _rebuild(
             with store.write() as txn:
                 for name, note in attached.catalog.notes.items():
                     txn.set_note(name, note)
+        with store.write() as txn:
+            for name, members in attached.sets():
+                txn.save_set(name, members)
         with store.read() as snapshot:
             report.rows_salvaged = snapshot.live_rows
         store.publish()

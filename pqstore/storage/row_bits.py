@@ -13,23 +13,19 @@ import numpy.typing as npt
 
 from pqstore.storage.layout import U8
 
-__all__ = ["BITMAP", "LIST", "RUNS", "encode_positions", "mark_positions"]
+__all__ = ["BITMAP", "RUNS", "encode_positions", "mark_positions"]
 
 U16 = npt.NDArray[np.uint16]
 
-LIST: Final = 0
 BITMAP: Final = 1
 RUNS: Final = 2
 
 
 def encode_positions(positions: U16, rows: int) -> tuple[int, bytes]:
-    """(container, its bytes) of ascending positions below `rows`; a list of no bytes of its own gives LIST, b""."""
+    """(container, its bytes) of ascending positions below `rows`: runs, or a bitmap where that is shorter."""
     wide = positions.astype(np.int64)
     breaks = np.flatnonzero(np.diff(wide) != 1)
-    list_bytes, bitmap_bytes, run_bytes = 2 * len(positions), -(-rows // 8), 4 * (len(breaks) + 1)
-    if list_bytes <= min(bitmap_bytes, run_bytes):
-        return LIST, b""
-    if run_bytes < bitmap_bytes:
+    if 4 * (len(breaks) + 1) < -(-rows // 8):
         first = wide[np.concatenate(([0], breaks + 1))]
         last = wide[np.concatenate((breaks, [len(wide) - 1]))]
         return RUNS, np.stack((first, last), axis=1).astype("<u2").tobytes()
@@ -38,15 +34,14 @@ def encode_positions(positions: U16, rows: int) -> tuple[int, bytes]:
     return BITMAP, np.packbits(flags, bitorder="little").tobytes()
 
 
-def mark_positions(container: int, content: memoryview, mask: U8) -> None:
+def mark_positions(container: int, content: U8, mask: U8) -> None:
     """Set the bits of a BITMAP or RUNS container in `mask`, lowest bit first. ValueError: it does not fit."""
     if container == BITMAP:
-        bits = np.frombuffer(content, dtype=np.uint8)
-        if len(bits) > len(mask):
-            raise ValueError(f"a bitmap of {len(bits)} bytes for a mask of {len(mask)}")
-        mask[: len(bits)] |= bits
+        if len(content) > len(mask):
+            raise ValueError(f"a bitmap of {len(content)} bytes for a mask of {len(mask)}")
+        mask[: len(content)] |= content
         return
-    runs = np.frombuffer(content, dtype="<u2").reshape(-1, 2).astype(np.int64)
+    runs = content.view("<u2").reshape(-1, 2).astype(np.int64)
     if len(runs) and (int(runs.max()) >= 8 * len(mask) or (runs[:, 1] < runs[:, 0]).any()):
         raise ValueError("runs beyond the rows of the segment")
     steps = np.zeros(8 * len(mask) + 1, dtype=np.int8)

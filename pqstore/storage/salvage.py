@@ -1,8 +1,8 @@
-"""Originals and payloads of a damaged index, for its repair: what is sound, row by row."""
+"""Originals, payloads and saved sets of a damaged index, for its repair: what is sound, row by row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,11 @@ import numpy.typing as npt
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import layout
 from pqstore.storage.catalog import Catalog
+from pqstore.storage.id_sets import join_set
+from pqstore.storage.ids import IdCodec
 from pqstore.storage.layout import I64, U8
 from pqstore.storage.originals import OriginalFiles
-from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.payloads import PayloadRecord, payloads_of, unpack_payload
 from pqstore.storage.state import Identity
 
 if TYPE_CHECKING:
@@ -31,19 +33,21 @@ class AttachmentSalvage:
         generation: Path,
         identity: Identity,
         catalog: Catalog | None,
-        payload: Callable[[bytes], memoryview | None] | None,
+        payloads: Mapping[int, layout.Record],
+        sets: Mapping[tuple[int, int], layout.Record],
         report: RepairReport,
     ) -> None:
-        """`payload` gives the stored value of a key; None: the trees are damaged, and payloads cannot be found."""
+        """`payloads`: sound records by their first row; `sets`: by number and ordinal. Without a catalog nobody knows
+        what they mean."""
         self.catalog = catalog or Catalog()
         self._originals = OriginalFiles(generation)
         self._identity = identity
-        self._payload = payload if catalog is not None else None
+        self._payloads_by_row = payloads if catalog is not None else {}
+        self._starts = np.array(sorted(self._payloads_by_row), dtype=np.int64)
+        self._sets = sets
         self._report = report
         if catalog is None:
-            report.losses.append("the catalog is damaged: payloads and indexes of fields are lost")
-        elif payload is None and catalog.names:
-            report.losses.append("payloads cannot be found without the trees of the data file: they are lost")
+            report.losses.append("the catalog is damaged: payloads, indexes of fields and sets are lost")
 
     def of(self, rows: I64) -> tuple[npt.NDArray[np.bool_], U8 | None, list[Any] | None]:
         """(which rows can be kept, their originals, their payloads)."""
@@ -61,15 +65,42 @@ class AttachmentSalvage:
             originals = self._originals.gather(rows[keep], size, segment_rows)
         return keep, originals, self._payloads(rows[keep])
 
-    def _payloads(self, rows: I64) -> list[Any] | None:
-        if self._payload is None:
-            return None
-        found: list[Any] = []
-        for row in rows.tolist():
-            value = self._payload(layout.key1(row))
+    def sets(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+        """(name, ids) of the sets that are whole: less of one would allow or deny what nobody meant."""
+        codec = IdCodec(self._identity.id_type, self._identity.hash_key)
+        missing = layout.Record(0, -1, memoryview(b""))
+        for name, saved in self.catalog.sets.items():
+
+            def chunk(ordinal: int, number: int = saved.number) -> layout.Record:
+                return self._sets.get((number, ordinal), missing)
+
             try:
-                found.append(None if value is None else unpack_payload(value, row, self.catalog.names))
+                yield name, join_set(chunk, codec, saved)
+            except CorruptIndexError as error:
+                self._report.losses.append(f"{error}: the set {name!r} is lost")
+
+    def _payloads(self, rows: I64) -> list[Any] | None:
+        first = self.catalog.payloads_from
+        if first is None:
+            return None
+        found: list[Any] = [None] * len(rows)
+        missing = 0
+        holders = np.searchsorted(self._starts, rows, side="right") - 1
+        for at, (row, holder) in enumerate(zip(rows.tolist(), holders.tolist(), strict=True)):
+            if row < first:
+                continue
+            try:
+                record = None if holder < 0 else self._record(int(self._starts[holder]))
+                if record is None or row >= record.stop:
+                    missing += 1
+                    continue
+                content = record.of(row)
+                found[at] = unpack_payload(content, row, self.catalog.names) if len(content) else None
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the payload is lost")
-                found.append(None)
+        if missing:
+            self._report.losses.append(f"records are damaged or missing: the payloads of {missing} rows are lost")
         return found
+
+    def _record(self, first_row: int) -> PayloadRecord:
+        return payloads_of(self._payloads_by_row[first_row], first_row)

@@ -334,8 +334,7 @@ def _write_first_generation(
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
             txn.put(layout.STATE_KEY, State().pack(), db=meta)
-            if fields:
-                txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
+            txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()

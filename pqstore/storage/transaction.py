@@ -219,16 +219,6 @@ class WriteTransaction(Snapshot):
         """Delete a record, if it is there (for this room)."""
         self._delete(database, key)
 
-    def put_last(self, database: str, items: list[tuple[bytes, bytes]]) -> None:
-        """Put ascending keys that are beyond all keys of a database."""
-        with self._txn.cursor(db=self._environment.databases[database]) as cursor:
-            cursor.putmulti(items, append=True)
-        self._written += sum([len(value) for _, value in items])
-
-    def has_any(self, database: str) -> bool:
-        """Whether a database has records."""
-        return bool(self._txn.stat(self._environment.databases[database])["entries"])
-
     def append(
         self,
         codes: npt.NDArray[Any],
@@ -266,7 +256,7 @@ class WriteTransaction(Snapshot):
         first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
         with storage_errors(self._environment.path.parent):
             self._store(codes, column)
-            if originals is not None or payloads is not None or self._has_fields:
+            if originals is not None or payloads is not None or self._has_fields or self._has_payloads:
                 self.attachments.append(first_row, count, originals, payloads)
         self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
         self._touched += count
@@ -293,8 +283,6 @@ class WriteTransaction(Snapshot):
                 self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
         self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
         self._touched += len(wanted)
-        if self._has_payloads:
-            self.attachments.kill(wanted)
         return len(wanted)
 
     def declare_field(self, name: str) -> None:
@@ -309,6 +297,12 @@ class WriteTransaction(Snapshot):
         self._check_writable()
         self.attachments.set_note(key, value)
 
+    def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
+        """Keep a set of ids, distinct and ascending, under a name (None: forget it)."""
+        self._check_writable()
+        with storage_errors(self._environment.path.parent):
+            self.attachments.save_set(name, ids)
+
     @property
     def _has_fields(self) -> bool:
         return bool(self.catalog.fields)
@@ -319,7 +313,7 @@ class WriteTransaction(Snapshot):
 
     @property
     def _has_payloads(self) -> bool:
-        return self._attachments is not None or self.has_any("payloads")
+        return self.catalog.payloads_from is not None
 
     def _check_writable(self) -> None:
         if self._lease is None:

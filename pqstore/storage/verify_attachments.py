@@ -1,4 +1,4 @@
-"""The invariants of docs/format.md that are about payloads, columns of fields and originals."""
+"""The invariants of docs/format.md that are about payloads, columns of fields, originals and saved sets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pqstore.storage.attached import RowUnit
 from pqstore.storage.bitmap import live_positions
 from pqstore.storage.catalog import Catalog
 from pqstore.storage.field_column import FieldColumn, FieldEntries
+from pqstore.storage.id_sets import read_set
 from pqstore.storage.layout import I64
-from pqstore.storage.payloads import unpack_payload
+from pqstore.storage.payloads import open_payloads, unpack_payload
 from pqstore.storage.problem import Problem
 from pqstore.storage.snapshot import Shape, Snapshot
 
@@ -22,11 +23,12 @@ __all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
 
 ATTACHMENT_INVARIANTS: Final = {
     17: "The catalog names every number that payloads use, and no name or field twice.",
-    18: "A payload's checksum holds over its row and its bytes, and they are a msgpack map.",
-    19: "Every payload below the next row belongs to a live row.",
+    18: "The ends in a payloads record ascend to the end of its bytes, and every payload is a msgpack map.",
+    19: "From the first row with payloads on every stored row lies in one record of payloads, within its segment.",
     20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
+    23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
 }
 
 _SAMPLE = 64
@@ -44,6 +46,7 @@ def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iter
             yield Problem(17, "catalog", "a name is there twice")
     yield from _payloads(snapshot, catalog)
     yield from _columns(snapshot, shape, catalog, deep=deep)
+    yield from _sets(snapshot, shape, catalog)
     if shape.identity.row_bytes:
         yield from _originals(snapshot, shape, deep=deep)
 
@@ -61,19 +64,37 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
 
 
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
-    state, rows_a_segment = snapshot.state, snapshot.segment_rows
-    next_row = state.open_segment * rows_a_segment + state.tail_rows
-    for row, value in snapshot.payload_values(0, next_row):
-        name = f"payload of row {row}"
+    state, rows, first = snapshot.state, snapshot.segment_rows, catalog.payloads_from
+    next_row = state.open_segment * rows + state.tail_rows
+    ends = {segment: (segment + 1) * rows for segment in snapshot.table.entries} | {state.open_segment: next_row}
+    staged = snapshot.get("meta", layout.STAGED_KEY) is not None
+    # By segment: the row that its next record must begin with
+    expected = {} if first is None else {segment: max(segment * rows, first) for segment in ends}
+    keys = snapshot.keys("payloads")
+    for raw, following in zip(keys, [*keys[1:], b"\xff" * 8], strict=False):
+        first_row = int.from_bytes(raw, "big")
+        if first_row >= next_row and staged:
+            break  # left by a transaction that never ended
+        name, segment = layout.record_name(layout.PAYLOADS, first_row), first_row // rows
+        if expected.get(segment) != first_row:
+            yield Problem(19, name, f"row {expected.get(segment)} should come next")
         try:
-            unpack_payload(value, row, catalog.names)
+            record = open_payloads(snapshot.get("payloads", raw), first_row)
         except CorruptIndexError as error:
             yield Problem(18, name, str(error))
-        try:
-            if not snapshot.are_live(np.array([row]))[0]:
-                yield Problem(19, name, "the row is dead")
-        except CorruptIndexError:
-            continue  # tombstones that cannot be read are reported with their segment
+            expected[segment] = min(ends.get(segment, 0), int.from_bytes(following, "big"))
+            continue
+        expected[segment] = record.stop
+        if record.stop > (segment + 1) * rows:
+            yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
+        for row, content in record.contents(0, next_row):
+            try:
+                unpack_payload(content, row, catalog.names)
+            except CorruptIndexError as error:
+                yield Problem(18, name, str(error))
+    for segment, row in expected.items():
+        if row < ends.get(segment, 0):
+            yield Problem(19, f"payloads of segment {segment}", f"those from row {row} on are missing")
 
 
 def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
@@ -115,6 +136,24 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
     if told_set != found_set:
         _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
         yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
+
+
+def _sets(snapshot: Snapshot, shape: Shape, catalog: Catalog) -> Iterator[Problem]:
+    owned: set[bytes] = set()
+    for name, saved in catalog.sets.items():
+        owned.update(layout.key2(saved.number, ordinal) for ordinal in range(saved.chunks))
+        if saved.number >= catalog.next_set:
+            yield Problem(23, f"set {name!r}", f"its number {saved.number} is not below {catalog.next_set}")
+        try:
+            read_set(snapshot.get, shape.codec, saved)
+        except CorruptIndexError as error:
+            yield Problem(23, f"set {name!r}", str(error))
+    if len({saved.number for saved in catalog.sets.values()}) < len(catalog.sets):
+        yield Problem(23, "catalog", "two sets have one number")
+    for raw in snapshot.keys("sets"):
+        if raw not in owned:
+            key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+            yield Problem(23, f"sets {key}", "belongs to nothing")
 
 
 def _originals(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:

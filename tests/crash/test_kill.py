@@ -17,7 +17,7 @@ import pytest
 
 from pqstore.storage import Store
 from pqstore.storage.points import POINTS, observe
-from tests.unit.storage.attached import attached
+from tests.unit.storage.attached import attached, save_some
 
 from .workload import PACKING, Rows, apply, changes, check, contents, create, make_everything_happen_often
 
@@ -159,6 +159,7 @@ def test_interrupted_at_random(tmp_path: Path) -> None:
                 signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(0.00005, 0.004)))
                 with store.write(timeout=5) as txn:
                     txn.append(codes, ids, **attached(codes))
+                    save_some(txn)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1

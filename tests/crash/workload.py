@@ -12,7 +12,7 @@ import pytest
 from pqstore.storage import Store, maintenance
 from pqstore.storage import transaction as transaction_module
 from pqstore.storage.idmap import merge
-from tests.unit.storage.attached import FIELDS, attached, check_attached, row_bytes
+from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
@@ -59,12 +59,14 @@ def apply(store: Store, change: Change) -> None:
             txn.kill(txn.rows_of(change.ids))
         if change.action in ("add", "replace"):
             txn.append(change.codes, change.ids, **attached(change.codes))
+        save_some(txn)
 
 
 def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small limits: staging, runs of several chunks and merges of several steps at every turn."""
     for module in ("layout", "idmap.runs", "idmap.merge", "verify"):
         monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
+    monkeypatch.setattr("pqstore.storage.layout.SET_CHUNK_IDS", 50)
     monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
     monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
     monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
@@ -93,4 +95,5 @@ def contents(snapshot: Any) -> Rows:
     rows = snapshot.rows_of(ids)
     codes = snapshot.codes_of(rows)
     check_attached(snapshot, rows)
+    check_set(snapshot)
     return {identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)}

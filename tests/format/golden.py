@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.storage import Store
-from tests.unit.storage.attached import FIELDS, attached, row_bytes
+from tests.unit.storage.attached import FIELDS, attached, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
 DIRECTORY = Path(__file__).with_name("golden")
@@ -52,6 +52,7 @@ def write(path: Path, id_type: str) -> None:
             txn.append(codes, [name(number, id_type) for number in part], **attached(codes))
     with store.write() as txn:
         txn.kill(txn.rows_of([name(number, id_type) for number in order if number % 9 == 4]))
+        save_some(txn)
     store.close()
 
 

@@ -15,7 +15,8 @@ from pqstore.errors import CorruptIndexError
 from pqstore.storage import Store, layout, repair
 from pqstore.storage.generations import generation_path
 from pqstore.storage.originals import originals_directory
-from tests.unit.storage.attached import FIELDS, attached, check_attached, row_bytes
+from pqstore.storage.payloads import open_payloads
+from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
@@ -33,6 +34,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with store.write() as txn:
             txn.kill(np.arange(0, 2500, 9))
             txn.set_note("calibration", {"k": 10})
+            save_some(txn)
     return path
 
 
@@ -44,6 +46,7 @@ def index(sound: Path, tmp_path: Path) -> Path:
 def everything(path: Path) -> None:
     with Store.open(path, lambda _: PACKING) as store, store.read() as snapshot:
         check_attached(snapshot, np.setdiff1d(np.arange(2500), np.arange(0, 2500, 9)))
+        check_set(snapshot)
 
 
 def broken(path: Path) -> set[int]:
@@ -137,25 +140,65 @@ def test_bytes_beyond_the_last_row_mean_nothing(index: Path) -> None:
 def test_payloads(index: Path, tmp_path: Path) -> None:
     key = stored_keys(index, "payloads")[0]
     row = int.from_bytes(key, "big")
-    for bit in (0, 31, 32, 50):
+    for bit in (0, 8 * 44, 8 * layout.HEADER_BYTES, 8 * 9000):
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
-        with pytest.raises(CorruptIndexError, match=f"payload of row {row}:"):
+        with pytest.raises(CorruptIndexError, match=f"payloads from row {row} on:"):
             everything(index)
         assert 18 in broken(index)
         report = repair(index, tmp_path / f"repaired-{bit}", lambda _: PACKING)
         assert report.rows_lost == 0
-        assert any(f"payload of row {row}" in loss for loss in report.losses)
+        assert any(f"payloads from row {row} on" in loss for loss in report.losses)
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
     change(index, "payloads", key, lambda value: None)
-    assert broken(index) == {21}  # the columns remember
+    with pytest.raises(CorruptIndexError, match="payloads from row 1 on: the record is missing"):
+        everything(index)
+    assert 19 in broken(index)
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert report.rows_lost == 0
+    assert any("payloads of" in loss for loss in report.losses)
 
 
-def test_a_payload_of_a_dead_row(index: Path) -> None:
+def rewritten(value: bytes, edit: Callable[[list[bytes]], list[bytes]]) -> bytes:
+    """The record of payloads with its payloads changed, and a checksum that holds."""
+    first_row = int.from_bytes(value[8:16], "little")
+    record = open_payloads(memoryview(value), first_row)
+    parts = edit([bytes(record.of(row)) for row in range(first_row, record.stop)])
+    ends = np.cumsum([len(part) for part in parts]).astype("<u4")
+    return layout.pack_record(layout.PAYLOADS, first_row, 0, len(parts), [ends, b"".join(parts)])
+
+
+def test_a_payload_that_is_no_map(index: Path, tmp_path: Path) -> None:
+    change(index, "payloads", layout.key1(0), lambda value: rewritten(value, lambda p: [p[0], b"\x93\x01", *p[2:]]))
+    with pytest.raises(CorruptIndexError, match="payload of row 1:"):
+        everything(index)
+    assert {18} <= broken(index) <= {18, 20, 21}
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert (report.rows_lost, len(report.losses)) == (0, 1)
+    assert "payload of row 1" in report.losses[0]
+
+
+def test_ends_that_do_not_divide_the_payloads(index: Path) -> None:
+    def edit(value: bytes) -> bytes:
+        record = open_payloads(memoryview(value), 0)
+        ends = record.ends.copy()
+        ends[3] = ends[4] + 1
+        return layout.pack_record(layout.PAYLOADS, 0, 0, len(ends), [ends, bytes(record.content)])
+
+    change(index, "payloads", layout.key1(0), edit)
+    with pytest.raises(CorruptIndexError, match="payloads from row 0 on: its places"):
+        everything(index)
+    assert 18 in broken(index)
+
+
+@pytest.mark.parametrize(("first_row", "rows"), [(1, 1), (1000, 1100), (5000, 1), (1 << 40, 3)])
+def test_records_of_payloads_in_the_wrong_place(index: Path, first_row: int, rows: int) -> None:
     with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
         payloads = env.open_db(b"payloads", create=False)
         with env.begin(write=True, db=payloads) as txn:
-            txn.put(layout.key1(9), layout.pack_payload(9, b"\x80"))
-    assert broken(index) == {19}
+            ends = np.arange(1, rows + 1, dtype="<u4")
+            content = b"\x80" * rows
+            txn.put(layout.key1(first_row), layout.pack_record(layout.PAYLOADS, first_row, 0, rows, [ends, content]))
+    assert 19 in broken(index)
 
 
 def stored_keys(path: Path, database: str) -> list[bytes]:
@@ -179,6 +222,51 @@ def test_columns(index: Path, database: str) -> None:
         everything(index)
     change(index, database, key, lambda value: None)
     assert broken(index) == {20}
+
+
+def test_saved_sets(index: Path, tmp_path: Path) -> None:
+    (key,) = stored_keys(index, "sets")
+    for bit in (0, 8 * 24, 8 * layout.HEADER_BYTES + 3):
+        change(index, "sets", key, lambda value, bit=bit: flipped(value, bit))
+        with pytest.raises(CorruptIndexError, match="set chunk 0 of set 0"):
+            everything(index)
+        assert broken(index) == {23}
+        report = repair(index, tmp_path / f"repaired-{bit}", lambda _: PACKING)
+        assert report.rows_lost == 0
+        assert any("the set 'some' is lost" in loss for loss in report.losses)
+        with Store.open(tmp_path / f"repaired-{bit}", lambda _: PACKING) as store, store.read() as snapshot:
+            assert snapshot.catalog.sets == {}
+        change(index, "sets", key, lambda value, bit=bit: flipped(value, bit))
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert report.losses == []
+    with Store.open(tmp_path / "repaired", lambda _: PACKING) as store, store.read() as snapshot:
+        check_set(snapshot)
+    change(index, "sets", key, lambda value: None)
+    with pytest.raises(CorruptIndexError, match="set chunk 0 of set 0: the record is missing"):
+        everything(index)
+    assert broken(index) == {23}
+
+
+@pytest.mark.parametrize("ids", [[1, 1, *range(2, 308)], [*range(400, 93, -1)], [5]], ids=["twice", "falling", "few"])
+def test_a_set_that_is_not_as_the_catalog_says(index: Path, ids: list[int]) -> None:
+    content = np.array(ids, dtype="<i8")
+    with Store.open(index, lambda _: PACKING) as store, store.read() as snapshot:
+        count = snapshot.catalog.sets["some"].ids
+    content = np.resize(content, count) if len(ids) > 1 else content
+    record = layout.pack_record(layout.SET_CHUNK, 0, 0, len(content), [content], layout.IDS_INT64)
+    change(index, "sets", layout.key2(0, 0), lambda value: record)
+    with pytest.raises(CorruptIndexError, match="set"):
+        everything(index)
+    assert broken(index) == {23}
+
+
+def test_a_set_without_an_owner(index: Path) -> None:
+    with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
+        sets = env.open_db(b"sets", create=False)
+        with env.begin(write=True, db=sets) as txn:
+            one = np.array([4], dtype="<i8")
+            txn.put(layout.key2(7, 0), layout.pack_record(layout.SET_CHUNK, 7, 0, 1, [one], layout.IDS_RANGE))
+    assert broken(index) == {23}
 
 
 def test_catalog(index: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Snapshot, Store
-from tests.unit.storage.attached import attached, check_attached
+from tests.unit.storage.attached import attached, check_attached, check_set
 
 from . import golden
 
@@ -53,6 +53,7 @@ def test_format_1(index: tuple[Path, str]) -> None:
         assert store.verify(deep=True) == []
         with store.read() as snapshot:
             assert rows_in(snapshot) == expected
+            check_set(snapshot)
             assert snapshot.version == 6
     with Store.open(path, lambda _: golden.PACKING) as store:
         new = [golden.name(number, id_type) for number in range(10_000, 13_000)]

@@ -150,7 +150,7 @@ class AnswersMachine(RuleBasedStateMachine):
         self.metric = metric
         self.model: dict = {}
         self.snapshots: list = []
-        self.filtered = 0
+        self.sets: dict[str, set] = {}
 
     def as_id(self, number: int) -> int | str:
         return number if self.id_type == "int64" else f"id-{number}"
@@ -223,7 +223,22 @@ class AnswersMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.snapshots) < 2)
     @rule()
     def take_snapshot(self) -> None:
-        self.snapshots.append((self.index.snapshot(), dict(self.model)))
+        self.snapshots.append((self.index.snapshot(), dict(self.model), dict(self.sets)))
+
+    @rule(name=st.sampled_from(["a", "ä b"]), every=st.integers(1, 9), more=st.lists(st.integers(0, 300), max_size=5))
+    def save_set(self, name: str, every: int, more: list[int]) -> None:
+        ids = [*list(self.model)[::every], *map(self.as_id, more)]
+        assert self.index.save_set(name, ids) == len(set(ids))
+        self.sets[name] = set(ids)
+
+    @precondition(lambda self: self.sets)
+    @rule()
+    def drop_set(self) -> None:
+        name = min(self.sets)
+        self.index.drop_set(name)
+        del self.sets[name]
+        with pytest.raises(pqstore.UnknownSetError):
+            self.index.count(allow=name)
 
     def in_row_order(self) -> None:
         """Rewriting segments appends their live rows again: content is the model's, order the index's."""
@@ -233,14 +248,23 @@ class AnswersMachine(RuleBasedStateMachine):
         self.model = {id: self.model[id] for id in order}
 
     def views(self) -> list:
-        return [(self.index, self.model), *self.snapshots]
+        return [(self.index, self.model, self.sets), *self.snapshots]
 
-    @rule(seed=st.integers(0, 1000), k=st.integers(1, 20), where=st.none() | filters, some=st.integers(1, 5))
-    def search(self, seed: int, k: int, where: dict | None, some: int) -> None:
+    @rule(
+        seed=st.integers(0, 1000),
+        k=st.integers(1, 20),
+        where=st.none() | filters,
+        some=st.integers(1, 5),
+        by_name=st.booleans(),
+    )
+    def search(self, seed: int, k: int, where: dict | None, some: int, by_name: bool) -> None:
         queries = np.random.default_rng(seed).integers(1, 5, (2, D)).astype(np.float32)
-        for view, model in self.views():
+        for view, model, sets in self.views():
             ids = list(model)[::some]
             restrict = {} if some == 1 else {"allow": ids} if some % 2 else {"deny": ids}
+            if restrict and by_name and sets:
+                name = max(sets)
+                ids, restrict = sets[name], dict.fromkeys(restrict, name)
             try:
                 hits = view.search(queries, k=k, where=where, include=("payload", "vector"), explain=True, **restrict)
             except pqstore.InvalidFilterError as error:
@@ -303,7 +327,10 @@ class AnswersMachine(RuleBasedStateMachine):
     def same_content(self) -> None:
         if not hasattr(self, "index"):
             return
-        for view, model in self.views():
+        for view, model, sets in self.views():
+            assert view.sets == {name: len(ids) for name, ids in sets.items()}
+            for name, saved in sets.items():
+                assert view.saved_set(name).tolist() == sorted(saved)
             assert list(view) == list(model)
             ids = list(model)[-5:] + list(model)[:3]
             for record, id in zip(view.get(ids), ids, strict=True):
@@ -315,7 +342,7 @@ class AnswersMachine(RuleBasedStateMachine):
         assert (page.after is None) == (len(self.model) <= 7)
 
     def drop_snapshots(self) -> None:
-        for view, _ in self.snapshots:
+        for view, *_ in self.snapshots:
             view.close()
         self.snapshots.clear()
 

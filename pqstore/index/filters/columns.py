@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
-from pqstore.storage import Bound, FieldColumn
+from pqstore.storage import Bound, FieldColumn, Wanted, kind_of
 
-__all__ = ["evaluate"]
+__all__ = ["ColumnsOf", "evaluate"]
 
 U8 = npt.NDArray[np.uint8]
 
+_LOWER = ("$gt", "$gte")
 
-def evaluate(condition: Condition, column_of: Callable[[str], FieldColumn], rows: int) -> U8:
-    """The rows that fulfil a condition, uint8 (ceil(rows / 8),), lowest bit first; bits beyond `rows` mean nothing."""
-    size = -(-rows // 8)
-    result: U8
+ColumnsOf: TypeAlias = "Callable[[str], Iterable[tuple[FieldColumn, slice]]]"
+"""The columns of a field over all rows, and which bytes of a bitmap each stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Within:
+    """A $gt or $gte and a $lt or $lte of one field: one range of its values."""
+
+    field: str
+    low: Bound
+    high: Bound
+
+
+def evaluate(condition: Condition | _Within, columns_of: ColumnsOf, size: int) -> U8:
+    """The rows that fulfil a condition: a bitmap of `size` bytes, lowest bit first; bits of no row mean nothing."""
     if isinstance(condition, All):
-        every = np.full(size, 255, dtype=np.uint8)
-        result = reduce(np.bitwise_and, (evaluate(c, column_of, rows) for c in condition.conditions), every)
-    elif isinstance(condition, AnyOf):
-        none = np.zeros(size, dtype=np.uint8)
-        result = reduce(np.bitwise_or, (evaluate(c, column_of, rows) for c in condition.conditions), none)
+        result = np.full(size, 255, dtype=np.uint8)
+        for inner in _joined_ranges(condition.conditions):
+            result &= evaluate(inner, columns_of, size)
+        return result
+    result = np.zeros(size, dtype=np.uint8)
+    if isinstance(condition, AnyOf):
+        for inner in condition.conditions:
+            result |= evaluate(inner, columns_of, size)
     elif isinstance(condition, Not):
-        result = ~evaluate(condition.condition, column_of, rows)
-    elif isinstance(condition, OneOf):
-        result = column_of(condition.field).equal(condition.values)
-    elif isinstance(condition, Contains):
-        result = column_of(condition.field).equal(condition.values, members=True)
-    elif isinstance(condition, Exists):
-        result = column_of(condition.field).present()
+        np.invert(evaluate(condition.condition, columns_of, size), out=result)
     else:
-        result = _between(condition, column_of(condition.field))
+        mark = _marker(condition)
+        for column, place in columns_of(condition.field):
+            mark(column, result[place])
     return result
 
 
-def _between(condition: Between, column: FieldColumn) -> U8:
-    bound = Bound(condition.value, condition.operator in ("$gte", "$lte"))
-    if condition.operator in ("$gt", "$gte"):
-        return column.between(bound, None)
-    return column.between(None, bound)
+def _joined_ranges(conditions: tuple[Condition, ...]) -> Iterator[Condition | _Within]:
+    """The conditions, two ends of a range as one."""
+    lows: dict[str, Between] = {}
+    for condition in conditions:
+        if not isinstance(condition, Between):
+            yield condition
+        elif condition.operator in _LOWER:
+            if condition.field in lows:
+                yield lows[condition.field]
+            lows[condition.field] = condition
+    for condition in conditions:
+        if isinstance(condition, Between) and condition.operator not in _LOWER:
+            low = lows.get(condition.field)
+            if low is None or kind_of(low.value) != kind_of(condition.value):
+                yield condition
+            else:
+                del lows[condition.field]
+                yield _Within(condition.field, _bound(low), _bound(condition))
+    yield from lows.values()
+
+
+def _bound(condition: Between) -> Bound:
+    return Bound(condition.value, condition.operator in ("$gte", "$lte"))
+
+
+def _marker(condition: OneOf | Contains | Exists | Between | _Within) -> Callable[[FieldColumn, U8], U8]:
+    """What sets the bits of the rows of one column that fulfil a condition on its field."""
+    if isinstance(condition, Exists):
+        return FieldColumn.present
+    if isinstance(condition, Between):
+        bound = _bound(condition)
+        low, high = (bound, None) if condition.operator in _LOWER else (None, bound)
+        return lambda column, mask: column.between(low, high, mask)
+    if isinstance(condition, _Within):
+        within = condition
+        return lambda column, mask: column.between(within.low, within.high, mask)
+    wanted, members = Wanted(condition.values), isinstance(condition, Contains)
+    return lambda column, mask: column.equal(wanted, mask, members=members)

@@ -50,10 +50,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, base, queries) -> Path:
         Path("names.txt").write_text("\n".join(f"photo {n}" for n in range(ROWS)))
         Path("more-ids.txt").write_text("\n".join(str(n) for n in range(1180, 1230)))
         Path("gone.txt").write_text("5\n6\n99999\n")
+        Path("mine.txt").write_text("3\n17\n600\n99999\n3\n")
         write_payloads(Path("payloads.jsonl"), ROWS)
         write_payloads(Path("more.jsonl"), 50)
         line = "build vectors.npy my-index --M 8 --Ks 32 --iter 3 --originals float32 --payloads payloads.jsonl"
         assert main(line.split()) == 0
+        assert main("sets my-index --save mine --ids mine.txt".split()) == 0
         assert main("export my-index vectors.faiss --to faiss".split()) == 0
         assert main("export my-index exported-codes --to npy".split()) == 0
         shutil.copy("exported-codes/codes.npy", "codes.npy")

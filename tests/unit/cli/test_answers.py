@@ -100,9 +100,44 @@ def test_rerank_gives_exact_distances(files: Path, capsys) -> None:
 def test_rerank_auto_takes_what_was_calibrated(files: Path, capsys) -> None:
     assert main("search my-index queries.npy --rerank auto".split()) == 2
     assert "calibrate" in capsys.readouterr().err
+    assert main("calibrate my-index queries.npy --recall 0.9 -k 5".split()) == 0
+    told = capsys.readouterr().out.split()
     with pqstore.Index.open("my-index") as index:
-        index.calibrate(np.load("queries.npy"), recall=0.9)
-    assert main("search my-index queries.npy --rerank auto".split()) == 0
+        found = index.search(np.load("queries.npy"), k=5, rerank="auto", explain=True)
+        assert told[:2] == ["rerank", str(found.plan.rerank)]
+        assert float(told[3]) >= 0.9
+    assert main("search my-index queries.npy -k 5 --rerank auto --format json".split()) == 0
+    assert [line["ids"] for line in found_lines(capsys)] == found.ids.tolist()
+
+
+def test_count(files: Path, capsys) -> None:
+    payloads = [json.loads(line) for line in Path("payloads.jsonl").read_text().splitlines()]
+    german = sum(payload is not None and payload["lang"] == "de" for payload in payloads)
+    for words, expected in (
+        ([], 1200),
+        (["--where", '{"lang": "de"}'], german),
+        (["--allow", "mine"], 3),
+        (["--deny", "mine"], 1197),
+        (["--allow", "mine", "--where", '{"lang": "en"}'], 1),
+    ):
+        assert main(["count", "my-index", *words]) == 0
+        assert capsys.readouterr().out == f"{expected}\n"
+
+
+def test_sets(files: Path, capsys) -> None:
+    assert main("sets my-index --show mine".split()) == 0
+    assert capsys.readouterr().out.split() == ["3", "17", "600", "99999"]
+    assert main("search my-index queries.npy -k 4 --allow mine --format json".split()) == 0
+    assert {tuple(sorted(line["ids"])) for line in found_lines(capsys)} == {(3, 17, 600)}
+    assert main("search my-index queries.npy -k 1200 --deny mine --format json".split()) == 0
+    assert all(len(set(line["ids"]) - {3, 17, 600}) == 1197 for line in found_lines(capsys))
+    assert main("sets my-index --save other --ids gone.txt".split()) == 0
+    assert "saved 3 ids" in capsys.readouterr().out
+    assert main("sets my-index".split()) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[-2:]] == [["mine", "4"], ["other", "3"]]
+    assert main("sets my-index --drop mine".split()) == 0
+    assert main("search my-index queries.npy --allow mine".split()) == 2
+    assert "'mine' (sets: 'other')" in capsys.readouterr().err
 
 
 def test_recall_with_rerank(files: Path, capsys) -> None:
@@ -141,6 +176,13 @@ def test_add_with_payloads(files: Path) -> None:
         (["search", "my-index", "queries.npy", "--rerank", "5"], "rerank"),
         (["search", "my-index", "queries.npy", "--rerank", "many"], "many"),
         (["search", "plain", "queries.npy", "--rerank", "50"], "originals"),
+        (["search", "my-index", "queries.npy", "--allow", "yours"], "'yours' (sets: 'mine')"),
+        (["count", "my-index", "--deny", "yours"], "'yours'"),
+        (["sets", "my-index", "--save", "yours"], "--ids FILE"),
+        (["sets", "my-index", "--save", "yours", "--ids", "names.txt"], "int64 ids"),
+        (["sets", "my-index", "--drop", "yours"], "'yours'"),
+        (["calibrate", "plain", "queries.npy"], "originals"),
+        (["calibrate", "my-index", "queries.npy", "--recall", "2"], "recall"),
         (["remove", "my-index", "5", "--where", "{}"], "not both"),
         (["remove", "my-index", "--where", "{}"], "every vector"),
         (["add", "my-index", "more.npy", "--payloads", "payloads.jsonl"], "payloads.jsonl holds 1200 lines"),

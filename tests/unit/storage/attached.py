@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Bound, Snapshot
+from pqstore.storage import Bound, Snapshot, Wanted, WriteTransaction
 
 FIELDS = ("n", "parity")
 
@@ -26,6 +27,27 @@ def payload_for(code: bytes) -> dict[str, Any] | None:
     return {"n": code[0] - 128, "parity": "odd" if code[0] % 2 else "even", "more": [code[2], None]}
 
 
+def save_some(txn: WriteTransaction) -> None:
+    """Keep the ids of some live rows, as this transaction leaves them, as a set."""
+    ids = [identifier for block in txn.iter_ids() for identifier in block.tolist() if hash_of(identifier) % 8 == 0]
+    kept = np.empty(len(ids), dtype=np.int64 if txn.id_type == "int64" else object)
+    kept[:] = sorted(ids)
+    txn.save_set("some", kept)
+
+
+def hash_of(identifier: int | str) -> int:
+    return zlib.crc32(str(identifier).encode())
+
+
+def check_set(snapshot: Snapshot) -> None:
+    """The set is what was live when it was saved, with the last change."""
+    ids = [identifier for block in snapshot.iter_ids() for identifier in block.tolist()]
+    saved = snapshot.saved_set("some")
+    assert (saved is None and snapshot.live_rows == 0) or saved.tolist() == sorted(
+        identifier for identifier in ids if hash_of(identifier) % 8 == 0
+    )
+
+
 def attached(codes: np.ndarray) -> dict[str, Any]:
     """Arguments of `append`."""
     return {"originals": originals_for(codes), "payloads": [payload_for(code.tobytes()) for code in codes]}
@@ -38,7 +60,7 @@ def check_attached(snapshot: Snapshot, rows: np.ndarray) -> None:
     expected = [payload_for(code.tobytes()) for code in codes]
     assert snapshot.payloads_of(rows) == expected
     for name, question, answer in (
-        ("parity", lambda column: column.equal(["odd"]), lambda payload: payload["parity"] == "odd"),
+        ("parity", lambda column: column.equal(Wanted(["odd"])), lambda payload: payload["parity"] == "odd"),
         ("n", lambda column: column.between(Bound(0, True), None), lambda payload: payload["n"] >= 0),
     ):
         number = snapshot.catalog.fields.index(name)

@@ -1,0 +1,40 @@
+// Exact distances of a query to stored originals, and the nearest of them; pqstore/kernels/reference/rescoring.py
+// defines the result, to the bit.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pqstore {
+
+enum class OriginalKind { kFloat32, kFloat16, kInt8 };
+enum class ExactMetric { kL2, kDot, kCosine };
+
+struct RescoreRequest {
+    OriginalKind kind;
+    ExactMetric metric;
+    const uint8_t* stored;  // originals, row_bytes each
+    size_t row_bytes;
+    const double* query;  // (D,); of length 1 for the cosine
+    size_t D;
+    const int64_t* places;  // (count,): which of the originals are candidates
+    size_t count;
+    float* distances;  // out: (count,)
+};
+
+void rescore(const RescoreRequest& request);
+void rescore_portable(const RescoreRequest& request);
+
+enum class Halves { kNotHere, kAllFinite, kSomeInfinite };
+
+// Finite float32 values to float16, rounded to even. kNotHere: this machine has no instruction for it.
+Halves to_halves(const float* values, size_t count, uint16_t* halves);
+
+#ifdef PQSTORE_HAVE_F16C
+bool has_f16c();
+void rescore_f16c(const RescoreRequest& request);
+// Whether all of them are finite.
+bool to_halves_f16c(const float* values, size_t count, uint16_t* halves);
+#endif
+
+}  // namespace pqstore
