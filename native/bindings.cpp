@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "chunk_list.h"
 #include "common/relabel.h"
 #include "crc32.h"
 #include "dispatch.h"
 #include "rescore_binding.h"
+#include "searcher_binding.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -20,23 +22,10 @@ using namespace nb::literals;
 namespace pqstore {
 namespace {
 
-template <typename T, int kAxes>
-using In = nb::ndarray<const T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
-template <typename T, int kAxes>
-using Out = nb::ndarray<T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
 using Bytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 // Codes of 1, 2 or 4 bytes, unsigned.
 using AnyCodes = nb::ndarray<nb::ro, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using AnyCodesOut = nb::ndarray<nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-
-void require(bool condition, const char* what) {
-    if (!condition) throw nb::value_error(what);
-}
-
-template <typename Array>
-int64_t extent(const Array& array, size_t i) {
-    return static_cast<int64_t>(array.shape(i));
-}
 
 int code_width(nb::dlpack::dtype dtype) {
     require(dtype.code == static_cast<uint8_t>(nb::dlpack::dtype_code::UInt) && dtype.lanes == 1 && dtype.bits <= 32,
@@ -47,97 +36,6 @@ int code_width(nb::dlpack::dtype dtype) {
 void require_width(int64_t Ks, int width) {
     require(Ks <= (int64_t{1} << (8 * width)), "the dtype of the codes cannot hold Ks - 1");
 }
-
-Codewords checked_codewords(const In<float, 3>& codewords) {
-    const Codewords checked{codewords.data(), extent(codewords, 0), extent(codewords, 1), extent(codewords, 2)};
-    require(checked.Ks >= 1 && checked.Ds >= 1, "codewords must have Ks >= 1 and Ds >= 1");
-    require(checked.Ks <= std::numeric_limits<int32_t>::max(), "too many codewords");
-    return checked;
-}
-
-Layout checked_layout(const std::string& kind, int64_t M, int64_t table_size) {
-    require(M >= 1 && M <= (1 << 24), "M is out of range");
-    require(table_size >= 1, "table_size is out of range");
-    if (kind == "block8") {
-        require(table_size == 256, "block8 takes tables of 256 entries");
-        return {LayoutKind::kBlock8, M, table_size};
-    }
-    if (kind == "block4") {
-        require(table_size == 16, "block4 takes tables of 16 entries");
-        return {LayoutKind::kBlock4, M, table_size};
-    }
-    if (kind == "rows16") return {LayoutKind::kRows16, M, table_size};
-    if (kind == "rows32") return {LayoutKind::kRows32, M, table_size};
-    throw nb::value_error(("unknown layout " + kind).c_str());
-}
-
-// The chunks of a scan. Holds their buffers while the GIL is released.
-class ChunkList {
-  public:
-    ChunkList(nb::handle chunks, const Layout& layout) {
-        const nb::object fast = nb::steal(PySequence_Fast(chunks.ptr(), "chunks must be a sequence"));
-        if (!fast.is_valid()) throw nb::python_error();
-        const Py_ssize_t count = PySequence_Fast_GET_SIZE(fast.ptr());
-        chunks_.reserve(static_cast<size_t>(count));
-        // Reserved, because a Py_buffer must not move while it is held.
-        buffers_.reserve(2 * static_cast<size_t>(count));
-        try {
-            for (Py_ssize_t i = 0; i < count; ++i) add(PySequence_Fast_GET_ITEM(fast.ptr(), i), layout);
-        } catch (...) {
-            release();
-            throw;
-        }
-    }
-    ChunkList(const ChunkList&) = delete;
-    ChunkList& operator=(const ChunkList&) = delete;
-    ~ChunkList() { release(); }
-
-    const Chunk* data() const { return chunks_.data(); }
-    int64_t size() const { return static_cast<int64_t>(chunks_.size()); }
-
-  private:
-    // A chunk is the tuple (packed, rows, first_row, dead) of pqstore/kernels/chunk.py.
-    void add(PyObject* item, const Layout& layout) {
-        require(PyTuple_Check(item) && PyTuple_GET_SIZE(item) == 4,
-                "a chunk is a tuple (packed, rows, first_row, dead)");
-        const int64_t rows = whole_number(PyTuple_GET_ITEM(item, 1)),
-                      first_row = whole_number(PyTuple_GET_ITEM(item, 2));
-        require(rows >= 0 && rows <= std::numeric_limits<int64_t>::max() / (64 * (layout.M + 1)) - kBlockRows,
-                "rows of a chunk is out of range");
-        require(first_row >= 0 && first_row <= std::numeric_limits<int64_t>::max() - rows, "first_row is out of range");
-        const Py_buffer& packed = hold(PyTuple_GET_ITEM(item, 0));
-        require(packed.len >= layout.packed_size(rows), "a chunk's packed codes are shorter than its rows");
-        Chunk chunk{static_cast<const uint8_t*>(packed.buf), rows, first_row, nullptr};
-        if (PyTuple_GET_ITEM(item, 3) != Py_None) {
-            const Py_buffer& dead = hold(PyTuple_GET_ITEM(item, 3));
-            require(dead.len >= (rows + 7) / 8, "a chunk's bitmap of dead rows is shorter than its rows");
-            chunk.dead = static_cast<const uint8_t*>(dead.buf);
-        }
-        if (rows > 0) chunks_.push_back(chunk);
-    }
-
-    static int64_t whole_number(PyObject* number) {
-        const long long value = PyLong_AsLongLong(number);
-        if (value == -1 && PyErr_Occurred()) throw nb::python_error();
-        return value;
-    }
-
-    const Py_buffer& hold(PyObject* array) {
-        Py_buffer buffer;
-        if (PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS) != 0) throw nb::python_error();
-        buffers_.push_back(buffer);
-        require(buffer.itemsize == 1, "packed codes and bitmaps are uint8");
-        return buffers_.back();
-    }
-
-    void release() {
-        for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
-        buffers_.clear();
-    }
-
-    std::vector<Chunk> chunks_;
-    std::vector<Py_buffer> buffers_;
-};
 
 // One set of kernels, as Python sees it. Every result is written into arrays that the caller made.
 class BoundKernels {
@@ -282,4 +180,5 @@ NB_MODULE(_native, module) {
         .def("scan", &BoundKernels::scan, "chunks"_a, "kind"_a, exactly("tables"), "threads"_a, exactly("distances"),
              exactly("rows"));
     pqstore::bind_rescoring(module);
+    pqstore::bind_searcher(module);
 }

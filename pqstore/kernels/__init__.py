@@ -6,6 +6,7 @@ from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.layout import BLOCK_ROWS, CodeLayout
 from pqstore.kernels.relabel import scan_labels
 from pqstore.kernels.rescoring import OriginalKind, as_halves, decode_originals, nearest_originals, unit_length
+from pqstore.kernels.searching import Searcher
 from pqstore.kernels.threads import resolve_threads
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CodeLayout",
     "Kernels",
     "OriginalKind",
+    "Searcher",
     "active",
     "as_halves",
     "available",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.layout import CodeLayout
+
+if TYPE_CHECKING:
+    from pqstore.kernels.searching import Searcher
 
 __all__ = ["Kernels"]
 
@@ -47,3 +50,9 @@ class Kernels(Protocol):
     def scan(
         self, chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int, threads: int = 1
     ) -> tuple[F32, I64]: ...
+
+    def searcher(
+        self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
+    ) -> Searcher:
+        """For codewords float32 (M, Ks, Ds), of which codeword c of sub-space m is stored as ``labels[m, c]``; as c
+        without labels. `dot`: larger inner products are nearer, instead of smaller squared distances."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pqstore.kernels.backend import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.searching import CompiledSearcher, Searcher
 
 __all__ = ["CompiledKernels"]
 
@@ -20,10 +21,11 @@ _LARGEST_CODE = 0xFFFFFFFF
 class CompiledKernels:
     """Kernels of `pqstore.kernels._native`; every result equals that of `pqstore.kernels.reference`, to the bit."""
 
-    def __init__(self, native: Any) -> None:
-        """`native`: a ``NativeKernels`` of the compiled module."""
-        self._native = native
-        self.name: str = native.name
+    def __init__(self, module: Any, name: str) -> None:
+        """`module`: the compiled one; `name`: of kernels that run here."""
+        self._module = module
+        self._native = module.NativeKernels(name)
+        self.name = name
 
     def dtables(self, queries: F32, codewords: F32, metric: str) -> F32:
         tables = np.empty((len(queries), *codewords.shape[:2]), dtype=np.float32)
@@ -77,6 +79,11 @@ class CompiledKernels:
         rows = np.empty((len(tables), k), dtype=np.int64)
         self._native.scan(chunks, layout.kind, _readable(tables), threads, distances, rows)
         return distances, rows
+
+    def searcher(
+        self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
+    ) -> Searcher:
+        return CompiledSearcher(self._module, self.name, layout, codewords, labels, dot)
 
 
 def _code_dtype(Ks: int) -> type[np.unsignedinteger[Any]]:

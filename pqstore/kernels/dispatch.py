@@ -17,6 +17,7 @@ from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.compiled import CompiledKernels
 from pqstore.kernels.layout import CodeLayout
 from pqstore.kernels.native import native_module
+from pqstore.kernels.searching import ReferenceSearcher, Searcher
 
 __all__ = ["active", "available", "get"]
 
@@ -57,6 +58,11 @@ class NumpyKernels:
     ) -> tuple[F32, I64]:
         return reference.scan(chunks, layout, tables, k)
 
+    def searcher(
+        self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
+    ) -> Searcher:
+        return ReferenceSearcher(layout, codewords, labels, dot)
+
 
 def available() -> tuple[str, ...]:
     """Names of the kernels that can run here, best first."""
@@ -77,7 +83,7 @@ def get(name: str) -> Kernels:
         return NumpyKernels()
     native = native_module()
     assert native is not None
-    return CompiledKernels(native.NativeKernels(name))
+    return CompiledKernels(native, name)
 
 
 @cache
