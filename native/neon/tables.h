@@ -1,21 +1,24 @@
-// Distance tables in NEON registers: four codewords are transposed on the way, so that a lane holds a codeword.
+// Distance tables in NEON registers: codewords are transposed on the way, so that a lane holds a codeword.
 #pragma once
 
 #include <arm_neon.h>
 
+#include <algorithm>
 #include <cstdint>
 
+#include "../common/tables.h"
 #include "../contract.h"
 
 namespace pqstore {
 namespace {
 
-// Rows to columns: afterwards columns[d] holds component d of the four rows.
-inline void transpose_4x4(const float32x4_t rows[4], float32x4_t columns[4]) {
+// Rows, `step` floats apart, to columns: columns[j] holds component j of four rows.
+inline void load_columns(const float* rows, int64_t step, float32x4_t columns[4]) {
     float64x2_t pairs[4];
     for (int i = 0; i < 4; i += 2) {
-        pairs[i] = vreinterpretq_f64_f32(vtrn1q_f32(rows[i], rows[i + 1]));
-        pairs[i + 1] = vreinterpretq_f64_f32(vtrn2q_f32(rows[i], rows[i + 1]));
+        const float32x4_t row = vld1q_f32(rows + i * step), next = vld1q_f32(rows + (i + 1) * step);
+        pairs[i] = vreinterpretq_f64_f32(vtrn1q_f32(row, next));
+        pairs[i + 1] = vreinterpretq_f64_f32(vtrn2q_f32(row, next));
     }
     for (int i = 0; i < 2; ++i) {
         columns[i] = vreinterpretq_f32_f64(vtrn1q_f64(pairs[i], pairs[i + 2]));
@@ -23,48 +26,46 @@ inline void transpose_4x4(const float32x4_t rows[4], float32x4_t columns[4]) {
     }
 }
 
-// Tables of kQueries queries. Products are rounded before they are added: no fused operations here.
+constexpr int64_t kGroupCodewords = 8;
+
+// Tables of kQueries queries; Ks >= kGroupCodewords. Products are rounded before they are added: no fused operations
+// here.
 template <int kQueries, bool kDot>
 void fill_tables(const float* queries, const Codewords& codewords, float* tables) {
+    constexpr int kVectors = kGroupCodewords / 4;
     const int64_t M = codewords.M, Ks = codewords.Ks, Ds = codewords.Ds;
     for (int64_t m = 0; m < M; ++m) {
-        for (int64_t k = 0; k < Ks; k += 4) {
-            // Beyond the last codeword, its row again: what comes of it is not stored.
-            const float* rows[4];
-            for (int64_t i = 0; i < 4; ++i) rows[i] = codewords.values + (m * Ks + k + (k + i < Ks ? i : 0)) * Ds;
-            float32x4_t sums[kQueries] = {};
-            const auto add = [&](float32x4_t column, int64_t d) {
+        for (int64_t group = 0; group < Ks; group += kGroupCodewords) {
+            // The last group overlaps the one before where Ks is not a multiple.
+            const int64_t first = std::min(group, Ks - kGroupCodewords);
+            const float* rows = codewords.values + (m * Ks + first) * Ds;
+            float32x4_t sums[kQueries][kVectors] = {};
+            const auto add = [&](float32x4_t column, int v, int64_t d) {
                 for (int q = 0; q < kQueries; ++q) {
-                    const float x = queries[(q * M + m) * Ds + d];
+                    const float32x4_t x = vdupq_n_f32(queries[(q * M + m) * Ds + d]);
                     if constexpr (kDot) {
-                        sums[q] = vaddq_f32(sums[q], vmulq_n_f32(column, x));
+                        sums[q][v] = vaddq_f32(sums[q][v], vmulq_f32(x, column));
                     } else {
-                        const float32x4_t difference = vsubq_f32(vdupq_n_f32(x), column);
-                        sums[q] = vaddq_f32(sums[q], vmulq_f32(difference, difference));
+                        const float32x4_t difference = vsubq_f32(x, column);
+                        sums[q][v] = vaddq_f32(sums[q][v], vmulq_f32(difference, difference));
                     }
                 }
             };
             int64_t d = 0;
             for (; d + 4 <= Ds; d += 4) {
-                float32x4_t values[4], columns[4];
-                for (int i = 0; i < 4; ++i) values[i] = vld1q_f32(rows[i] + d);
-                transpose_4x4(values, columns);
-                for (int j = 0; j < 4; ++j) add(columns[j], d + j);
+                float32x4_t columns[kVectors][4];
+                for (int v = 0; v < kVectors; ++v) load_columns(rows + 4 * v * Ds + d, Ds, columns[v]);
+                for (int j = 0; j < 4; ++j)
+                    for (int v = 0; v < kVectors; ++v) add(columns[v][j], v, d + j);
             }
-            for (; d < Ds; ++d) {
-                const float column[4] = {rows[0][d], rows[1][d], rows[2][d], rows[3][d]};
-                add(vld1q_f32(column), d);
-            }
-            for (int q = 0; q < kQueries; ++q) {
-                float* table = tables + (q * M + m) * Ks + k;
-                if (k + 4 <= Ks) {
-                    vst1q_f32(table, sums[q]);
-                } else {
-                    float last[4];
-                    vst1q_f32(last, sums[q]);
-                    for (int64_t i = 0; i < Ks - k; ++i) table[i] = last[i];
+            for (; d < Ds; ++d)
+                for (int v = 0; v < kVectors; ++v) {
+                    float column[4];
+                    for (int i = 0; i < 4; ++i) column[i] = rows[(4 * v + i) * Ds + d];
+                    add(vld1q_f32(column), v, d);
                 }
-            }
+            for (int q = 0; q < kQueries; ++q)
+                for (int v = 0; v < kVectors; ++v) vst1q_f32(tables + (q * M + m) * Ks + first + 4 * v, sums[q][v]);
         }
     }
 }
@@ -78,6 +79,7 @@ void fill_all_tables(const float* queries, int64_t n, const Codewords& codewords
 }
 
 inline void dtables_neon(const float* queries, int64_t n, const Codewords& codewords, bool dot, float* tables) {
+    if (codewords.Ks < kGroupCodewords) return dtables(queries, n, codewords, dot, tables);
     if (dot) return fill_all_tables<true>(queries, n, codewords, tables);
     fill_all_tables<false>(queries, n, codewords, tables);
 }

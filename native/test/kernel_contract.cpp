@@ -256,6 +256,19 @@ class Contract {
                 for (float& value : vectors) value = value * magnitude + offset;
                 encode_rows<uint8_t>("encode far off, n, M, Ks, Ds, threads:", vectors, 100, words, 2, 70, 6);
             }
+        // Twins: each codeword has one other, `apart` places on, whose distances differ by less than scores can tell.
+        for (int64_t apart : {1, 4, 8, 32, 128}) {
+            Exact<float> words = random.bells(256 * 8), vectors(500 * 8);
+            for (int64_t k = 0; k < 256; ++k)
+                if (k / apart % 2 == 1)
+                    for (int64_t d = 0; d < 8; ++d)
+                        words[k * 8 + d] = words[(k - apart) * 8 + d] * (d == k % 8 ? 1 + 0x1p-23f : 1);
+            for (int64_t i = 0; i < 500; ++i) {
+                const int64_t k = random.below(256);
+                for (int64_t d = 0; d < 8; ++d) vectors[i * 8 + d] = words[k * 8 + d] + random.bell() / 10;
+            }
+            encode_rows<uint8_t>("encode twins, n, M, Ks, Ds, threads:", vectors, 500, words, 1, 256, 8);
+        }
         const Exact<float> words = random.bells(4 * 256 * 8), vectors = random.bells(1000 * 32);
         for (int threads : {2, 3, 7})
             encode_rows<uint8_t>("encode, n, M, Ks, Ds, threads:", vectors, 1000, words, 4, 256, 8, threads);
