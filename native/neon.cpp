@@ -1,11 +1,12 @@
 // Kernels for AArch64, where every processor has NEON.
 #include "common/blocks.h"
+#include "common/nibble_scan.h"
 #include "common/plain_scan.h"
+#include "common/prefix_scan.h"
 #include "common/tables.h"
 #include "kernels.h"
 #include "neon/nearest.h"
-#include "neon/nibble_scan.h"
-#include "neon/prefix_scan.h"
+#include "neon/simd.h"
 #include "neon/tables.h"
 
 namespace pqstore {
@@ -15,8 +16,8 @@ bool has_neon() { return true; }
 
 void scan(const ScanRequest& request) {
     switch (request.layout.kind) {
-        case LayoutKind::kBlock8: return run_scan<PrefixScanner>(request);
-        case LayoutKind::kBlock4: return run_scan<NibbleScanner>(request);
+        case LayoutKind::kBlock8: return run_scan<PrefixScanner<Neon>>(request);
+        case LayoutKind::kBlock4: return run_scan<NibbleScanner<Neon>>(request);
         default: return plain_scan(request);
     }
 }

@@ -41,7 +41,7 @@ inline void add_entries(const uint8_t* table, const uint8_t* codes, uint8x16_t s
 
 // The lanes of a block whose bound is not above the limit; their bounds go to `sums`.
 template <int kBits>
-inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const Sections& sections, uint16x8_t limit,
+inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const Sections& sections, int limit,
                             uint16_t* sums) {
     uint16x8_t totals[kSumVectors] = {};
     int64_t pair = 0;
@@ -60,9 +60,7 @@ inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const S
         }
     }
     const uint32_t within = lanes_within(totals, limit);
-    if (within) {
-        store_sums(sums, totals);
-    }
+    if (within) store_sums(sums, totals);
     return within;
 }
 
