@@ -19,7 +19,18 @@ import numpy.typing as npt
 import pqstore
 from pqstore.kernels import CodeChunk, CodeLayout, active, scan_labels
 
-__all__ = ["Case", "Searcher", "faiss_fast_scan", "faiss_pq", "index_search", "kernel_search", "load_case", "train_set"]
+__all__ = [
+    "Case",
+    "Searcher",
+    "faiss_fast_scan",
+    "faiss_pq",
+    "index_search",
+    "kernel_search",
+    "load_case",
+    "read",
+    "relabelled",
+    "train_set",
+]
 
 F32 = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
@@ -96,17 +107,24 @@ def load_case(data_set: str, M: int, Ks: int = 256, rows: int | None = None, jit
     )
 
 
+def relabelled(case: Case) -> tuple[F32, Codes]:
+    """Codewords and codes under the labels that an index stores, where it renames them."""
+    M, Ks, _ = case.codewords.shape
+    if CodeLayout(M, Ks).kind != "block8":
+        return case.codewords, case.codes
+    labels = scan_labels(case.codewords)
+    codewords = np.empty_like(case.codewords)
+    for m in range(M):
+        codewords[m, labels[m]] = case.codewords[m]
+    return codewords, labels[np.arange(M), case.codes]
+
+
 @contextmanager
 def kernel_search(case: Case) -> Iterator[Searcher]:
     """Distance tables and scan, without an index around them."""
     M, Ks, _ = case.codewords.shape
-    layout, codewords, codes = CodeLayout(M, Ks), case.codewords, case.codes
-    if layout.kind == "block8":
-        labels = scan_labels(codewords)
-        codewords = np.empty_like(codewords)
-        for m in range(M):
-            codewords[m, labels[m]] = case.codewords[m]
-        codes = labels[np.arange(M), codes]
+    layout = CodeLayout(M, Ks)
+    codewords, codes = relabelled(case)
     chunks = tuple(
         CodeChunk(layout.pack(codes[first : first + SEGMENT_ROWS]), min(SEGMENT_ROWS, len(codes) - first), first)
         for first in range(0, len(codes), SEGMENT_ROWS)

@@ -10,6 +10,9 @@ const KernelSet* const kBuilt[] = {
 #ifdef PQSTORE_HAVE_AVX2
     &kAvx2Kernels,
 #endif
+#ifdef PQSTORE_HAVE_NEON
+    &kNeonKernels,
+#endif
     &kPortableKernels,
 };
 

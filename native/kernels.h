@@ -9,5 +9,8 @@ extern const KernelSet kPortableKernels;
 #ifdef PQSTORE_HAVE_AVX2
 extern const KernelSet kAvx2Kernels;
 #endif
+#ifdef PQSTORE_HAVE_NEON
+extern const KernelSet kNeonKernels;
+#endif
 
 }  // namespace pqstore

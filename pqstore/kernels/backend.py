@@ -29,7 +29,7 @@ class Kernels(Protocol):
 
     @property
     def name(self) -> str:
-        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2"."""
+        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2", "neon"."""
 
     def dtables(self, queries: F32, codewords: F32, metric: str) -> F32: ...
 

@@ -1,0 +1,33 @@
+// Kernels for AArch64, where every processor has NEON.
+#include "common/blocks.h"
+#include "common/nibble_scan.h"
+#include "common/plain_scan.h"
+#include "common/prefix_scan.h"
+#include "common/scan_tables.h"
+#include "common/tables.h"
+#include "kernels.h"
+#include "neon/nearest.h"
+#include "neon/simd.h"
+#include "neon/tables.h"
+
+namespace pqstore {
+namespace {
+
+bool has_neon() { return true; }
+
+void scan(const ScanRequest& request) {
+    switch (request.layout.kind) {
+        case LayoutKind::kBlock8: return run_scan<PrefixScanner<Neon>>(request);
+        case LayoutKind::kBlock4: return run_scan<NibbleScanner<Neon>>(request);
+        default: return plain_scan(request);
+    }
+}
+
+}  // namespace
+
+const KernelSet kNeonKernels = {
+    "neon",      has_neon,      dtables_neon, scan_tables, adist, encode<NeonNearest>, lloyd_step<NeonNearest>,
+    pack_blocks, unpack_blocks, scan,
+};
+
+}  // namespace pqstore
