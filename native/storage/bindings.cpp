@@ -74,6 +74,67 @@ bool gather(nb::dict files, int64_t segment_rows, Array<const int64_t, 1> rows, 
     return gather_rows(stored.data(), count, size, out.data());
 }
 
+// Ids of consecutive rows, as a dict holds them: int64 (n,), or the first of n consecutive ids.
+class IdPart {
+  public:
+    // False: the dict has no such part.
+    bool find(PyObject* parts, int64_t number) {
+        PyObject* found = PyDict_GetItemWithError(parts, nb::int_(number).ptr());
+        if (found == nullptr) {
+            if (PyErr_Occurred()) throw nb::python_error();
+            return false;
+        }
+        if (PyLong_Check(found)) {
+            ids_ = {};
+            first_ = PyLong_AsLongLong(found);
+            if (first_ == -1 && PyErr_Occurred()) throw nb::python_error();
+        } else {
+            ids_ = nb::cast<Array<const int64_t, 1>>(nb::handle(found));
+        }
+        return true;
+    }
+
+    bool take(int64_t position, int64_t& id) const {
+        if (!ids_.is_valid()) {
+            id = first_ + position;
+            return true;
+        }
+        if (position >= static_cast<int64_t>(ids_.size())) return false;
+        id = ids_.data()[position];
+        return true;
+    }
+
+  private:
+    Array<const int64_t, 1> ids_;
+    int64_t first_ = 0;
+};
+
+// The ids of rows, -1 for row -1. Sealed segments are parts of `segment_rows` rows, the open one has parts of
+// `chunk_rows`. False: a part is missing.
+bool take_ids(nb::dict sealed, int64_t segment_rows, nb::dict open, int64_t chunk_rows, int64_t open_segment,
+              Array<const int64_t, 1> rows, Array<int64_t, 1> ids) {
+    require(segment_rows > 0 && chunk_rows > 0, "parts have rows");
+    require(ids.size() == rows.size(), "one place for each row");
+    IdPart part;
+    int64_t first = 0, end = 0;  // the rows of the part
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const int64_t row = rows.data()[i];
+        if (row < 0) {
+            ids.data()[i] = -1;
+            continue;
+        }
+        if (row < first || row >= end) {
+            const bool is_open = row / segment_rows == open_segment;
+            const int64_t part_rows = is_open ? chunk_rows : segment_rows, number = row / part_rows;
+            if (!part.find((is_open ? open : sealed).ptr(), number)) return false;
+            first = number * part_rows;
+            end = first + part_rows;
+        }
+        if (!part.take(row - first, ids.data()[i])) return false;
+    }
+    return true;
+}
+
 }  // namespace
 }  // namespace pqstore
 
@@ -86,5 +147,7 @@ NB_MODULE(_native, module) {
     module.def("set_values", &pqstore::set_values, exactly("starts"), exactly("listed"), exactly("dense"),
                exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &pqstore::checksums, exactly("stored"), exactly("rows"), exactly("sums"));
+    module.def("take_ids", &pqstore::take_ids, "sealed"_a, "segment_rows"_a, "open"_a, "chunk_rows"_a,
+               "open_segment"_a, exactly("rows"), exactly("ids"));
     module.def("gather", &pqstore::gather, "files"_a, "segment_rows"_a, exactly("rows"), exactly("out"));
 }

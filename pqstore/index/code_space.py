@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
 from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import CodeLayout, active, scan_labels
-from pqstore.quantizer import Metric, Quantizer
+from pqstore.kernels import CodeLayout, Searcher, active, scan_labels
+from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock"]
 
 F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[Any]
 
 
@@ -55,17 +56,23 @@ class CodeSpace:
         self.labels = scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
         settings["metric"] = metric
-        self._coder = self._scan_coder = Quantizer.from_state(settings, arrays)
-        # Tables of 256 entries a sub-space, whatever Ks, so that no byte leads outside them.
+        self._coder = Quantizer.from_state(settings, arrays)
+        # Names of 256 entries a sub-space, whatever Ks, so that no byte leads outside them.
         self._names: npt.NDArray[np.uint8] | None = None
         self._unlabels: npt.NDArray[np.uint8] | None = None
         if self.labels is not None:
             self._names = np.pad(self.labels, ((0, 0), (0, 256 - self.Ks)))
             self._unlabels = _inverse(self.labels)
-            if self.Ks == self.layout.table_size:
-                # With every label in use, tables over permuted codewords are the permuted tables: nothing to move.
-                permuted = np.take_along_axis(codewords, self._unlabels[:, :, None].astype(np.int64), axis=1)
-                self._scan_coder = Quantizer.from_state(settings, {**arrays, "codewords": permuted})
+        self._searcher: Searcher | None = None
+
+    @property
+    def searcher(self) -> Searcher:
+        """What searches stored codes, by the kernels that are active."""
+        if self._searcher is None:
+            codewords = self._coder.codewords
+            assert codewords is not None
+            self._searcher = active().searcher(self.layout, codewords, self.labels, dot=self.larger_is_nearer)
+        return self._searcher
 
     @property
     def larger_is_nearer(self) -> bool:
@@ -89,27 +96,37 @@ class CodeSpace:
         labels = stored if self._unlabels is None else active().relabel(self._unlabels, stored)
         return labels.astype(self.quantizer.code_dtype, copy=False)
 
+    def search(self, queries: F32, prepared: Any, k: int, threads: int) -> tuple[F32, I64]:
+        """The k nearest of chunks that `searcher` prepared: distances float32 (n, k) in the sign of the metric, and rows
+        int64 (n, k); what is missing is -1, infinitely far.
+
+        Raises:
+            InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.
+        """
+        found = self.searcher.search(self._coder.turned(queries), prepared, k, threads)
+        if found is None:
+            self._refuse(queries)
+        return found
+
     def scan_tables(self, queries: F32) -> F32:
         """Tables for a scan over stored labels: float32 (n, M, layout.table_size), least is nearest.
 
         Raises:
-            InvalidVectorError: a query is so large that its distances are beyond float32.
+            InvalidVectorError: as `search`.
         """
-        tables = self._scan_coder.dtables(queries)
-        if self.larger_is_nearer:
-            np.negative(tables, out=tables)
-        if not np.isfinite(tables).all():
-            raise InvalidVectorError(
-                "a query is so large that its distances overflow float32: scale vectors and queries"
-            )
-        if tables.shape[2] == self.layout.table_size:
-            return tables
-        padded = np.full((*tables.shape[:2], self.layout.table_size), np.inf, dtype=np.float32)
-        if self.labels is None:
-            padded[:, :, : self.Ks] = tables
-        else:
-            np.put_along_axis(padded, self.labels[None].astype(np.int64), tables, axis=2)
-        return padded
+        tables = self.searcher.tables(self._coder.turned(queries))
+        if tables is None:
+            self._refuse(queries)
+        return tables
+
+    @property
+    def checks_queries(self) -> bool:
+        """Whether `search` itself finds a query that is not finite, because no arithmetic comes before the tables."""
+        return self._coder.kind == "PQ" and self.metric != "cosine"
+
+    def _refuse(self, queries: F32) -> NoReturn:
+        as_vectors(queries, self.D, "queries")  # names the value that is not finite
+        raise InvalidVectorError("a query is so large that its distances overflow float32: scale vectors and queries")
 
 
 def _inverse(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -44,7 +44,7 @@ def range_search(
     answers = []
     for distances, rows in found:
         order = np.lexsort((rows, -distances if space.larger_is_nearer else distances))[:most]
-        answers.append((rows_to_ids(snapshot, rows[order], id_type), distances[order]))
+        answers.append((rows_to_ids(snapshot, rows[order]), distances[order]))
     if single:
         return RangeResult(*answers[0])
     return RangeResult([ids for ids, _ in answers], [distances for _, distances in answers])

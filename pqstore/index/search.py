@@ -16,7 +16,7 @@ from pqstore.index.ids import IdArray, IdType
 from pqstore.index.rerank import ExactScorer
 from pqstore.index.results import SearchHits, SearchPlan, SearchResult
 from pqstore.index.selection import Selection, select
-from pqstore.kernels import CodeChunk, active, resolve_threads
+from pqstore.kernels import CodeChunk, resolve_threads
 from pqstore.quantizer import as_queries
 from pqstore.storage import Snapshot
 
@@ -35,8 +35,6 @@ __all__ = [
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
-# Tables held at a time: bounds the memory of a batch whatever its length.
-_TABLE_BYTES = 32 << 20
 # With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/answers_filters.py),
 # above all for a filter that is used again: its codes are kept, up to so many bytes.
 _GATHER_COST = 20
@@ -57,20 +55,35 @@ class Question:
     include: Any = ()
     explain: bool = False
 
+    def is_plain(self) -> bool:
+        """Whether nothing is asked but the nearest ids."""
+        return (
+            self.rerank is None
+            and self.where is None
+            and self.allow is None
+            and self.deny is None
+            and self.include == ()
+            and not self.explain
+        )
+
 
 def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
     k = as_count(question.k, "k")
     threads = resolve_threads(question.threads)
+    batch, single = _as_queries(queries, space)
+    if question.is_plain():
+        distances, rows = nearest_rows(snapshot, space, batch, k, threads, None)
+        ids = rows_to_ids(snapshot, rows)
+        return SearchResult(ids[0], distances[0]) if single else SearchResult(ids, distances)
     include = as_include(question.include)
-    batch, single = as_queries(queries, space.D)
     rerank = as_rerank(snapshot, space, question.rerank, k)
     selection = select(snapshot, id_type, question.where, question.allow, question.deny)
     distances, rows = nearest_rows(snapshot, space, batch, rerank or k, threads, selection)
     if rerank is not None:
         assert space.originals is not None
         distances, rows = ExactScorer(snapshot, space.originals, space.metric, batch).best(rows, k)
-    ids = rows_to_ids(snapshot, rows, id_type)
+    ids = rows_to_ids(snapshot, rows)
     if single:
         ids, distances, rows = ids[0], distances[0], rows[0]
     if not include and not question.explain:
@@ -86,6 +99,17 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
 
 
 # -- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _as_queries(queries: Any, space: CodeSpace) -> tuple[F32, bool]:
+    """Queries float32 (n, D), and whether a single vector came. Values are looked at when their tables are made, where
+    that finds one that is not finite."""
+    if type(queries) is np.ndarray and queries.dtype == np.float32 and space.checks_queries:
+        if queries.shape == (space.D,):
+            return np.ascontiguousarray(queries)[None], True
+        if queries.ndim == 2 and queries.shape[1] == space.D:
+            return np.ascontiguousarray(queries), False
+    return as_queries(queries, space.D)
 
 
 def as_count(value: Any, name: str) -> int:
@@ -136,30 +160,24 @@ def nearest_rows(
     snapshot: Snapshot, space: CodeSpace, queries: F32, k: int, threads: int, selection: Selection | None
 ) -> tuple[F32, I64]:
     """The k nearest by codes: distances float32 (n, k), in the sign of the metric, and rows int64 (n, k), padded."""
-    padding = np.float32(-np.inf if space.larger_is_nearer else np.inf)
-    distances = np.full((len(queries), k), padding, dtype=np.float32)
-    rows = np.full((len(queries), k), -1, dtype=np.int64)
-    # More than the live rows cannot be found: the scan is not asked to keep room for them.
-    found = min(k, snapshot.live_rows if selection is None else selection.count)
-    if found == 0 or len(queries) == 0:
-        return distances, rows
-    table_bytes = 4 * space.M * space.layout.table_size
-    step = max(1, _TABLE_BYTES // table_bytes)
-    renamed = None
-    if selection is not None and gathers(snapshot, space, selection):
-        renamed = selection.rows()
-        chunks: Sequence[CodeChunk] = [selection.gathered(snapshot, space.layout)]
-    else:
+    if selection is None:
+        return space.search(queries, _prepared(snapshot, space), k, threads)
+    if not gathers(snapshot, space, selection):
+        return space.search(queries, selection.prepared(snapshot, space), k, threads)
+    distances, places = space.search(queries, selection.gathered(snapshot, space), k, threads)
+    if selection.count == 0:
+        return distances, places
+    return distances, np.where(places >= 0, selection.rows()[places], -1)
+
+
+def _prepared(snapshot: Snapshot, space: CodeSpace) -> Any:
+    """All rows of this state, ready to be searched; made once a state."""
+    prepared = snapshot.memo.get("prepared")
+    if prepared is None:
         # The same fields, named in the room that each belongs to.
-        chunks = cast(Sequence[CodeChunk], snapshot.chunks() if selection is None else selection.chunks(snapshot))
-    for start in range(0, len(queries), step):
-        tables = space.scan_tables(queries[start : start + step])
-        nearest, nearest_rows_ = active().scan(chunks, space.layout, tables, found, threads)
-        if space.larger_is_nearer:
-            np.negative(nearest, out=nearest)
-        distances[start : start + step, :found] = nearest
-        rows[start : start + step, :found] = nearest_rows_ if renamed is None else renamed[nearest_rows_]
-    return distances, rows
+        prepared = space.searcher.prepare(cast(Sequence[CodeChunk], snapshot.chunks()))
+        snapshot.memo["prepared"] = prepared
+    return prepared
 
 
 def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
@@ -171,16 +189,9 @@ def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
 # -- answers ---------------------------------------------------------------------------------------------------------
 
 
-def rows_to_ids(snapshot: Snapshot, rows: I64, id_type: IdType) -> IdArray:
+def rows_to_ids(snapshot: Snapshot, rows: I64) -> IdArray:
     """The ids of rows of any shape; -1 becomes the id that stands for none."""
-    known = rows >= 0
-    if known.all():
-        return snapshot.ids_of(rows.reshape(-1)).reshape(rows.shape)
-    ids: IdArray = (
-        np.full(rows.shape, -1, dtype=np.int64) if id_type == "int64" else np.full(rows.shape, None, dtype=object)
-    )
-    ids[known] = snapshot.ids_of(rows[known])
-    return ids
+    return snapshot.ids_of(rows.reshape(-1)).reshape(rows.shape)
 
 
 def original_vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:

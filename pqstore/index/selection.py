@@ -17,7 +17,8 @@ from pqstore.index.filters.columns import evaluate
 from pqstore.index.filters.tree import All, AnyOf, Between, Not
 from pqstore.index.ids import IdType, as_id_batch
 from pqstore.index.saved_sets import ids_of_set
-from pqstore.kernels import CodeChunk, CodeLayout, active
+from pqstore.index.code_space import CodeSpace
+from pqstore.kernels import CodeChunk, active
 from pqstore.storage import FieldColumn, RowUnit, Snapshot, count_set, kind_of
 
 __all__ = ["IdSet", "Selection", "live_mask", "select"]
@@ -64,7 +65,8 @@ class Selection:
     payloads_read: int = 0
     _chunks: list[CodeChunk] | None = None
     _codes: npt.NDArray[Any] | None = None
-    _gathered: CodeChunk | None = None
+    _prepared: Any = None
+    _gathered: Any = None
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 
@@ -86,11 +88,18 @@ class Selection:
             ]
         return self._chunks
 
-    def gathered(self, snapshot: Snapshot, layout: CodeLayout) -> CodeChunk:
-        """The codes of the rows, fetched one by one, as a chunk to scan: its row i is ``rows()[i]``."""
+    def prepared(self, snapshot: Snapshot, space: CodeSpace) -> Any:
+        """The chunks, ready to be searched."""
+        if self._prepared is None:
+            self._prepared = space.searcher.prepare(self.chunks(snapshot))
+        return self._prepared
+
+    def gathered(self, snapshot: Snapshot, space: CodeSpace) -> Any:
+        """The codes of the rows, fetched one by one, as a chunk ready to be searched: its row i is ``rows()[i]``."""
         if self._gathered is None:
             codes = self.codes(snapshot)
-            self._gathered = CodeChunk(active().pack(layout, codes), len(codes), 0, None)
+            packed = active().pack(space.layout, codes)
+            self._gathered = space.searcher.prepare((CodeChunk(packed, len(codes), 0),))
         return self._gathered
 
     def rows(self) -> I64:

@@ -130,6 +130,15 @@ class Quantizer(ABC):
     def _normalized(self, block: F32, what: str, first: int = 0) -> F32:
         return unit_rows(block, what, first) if self.metric == "cosine" else block
 
+    def turned(self, queries: F32) -> F32:
+        """Checked queries float32 (n, D) in the space of the codewords, of which distance tables are made: divided by
+        their length under "cosine", rotated by an OPQ; the same array where there is nothing to do.
+
+        Raises:
+            InvalidVectorError: a zero vector under "cosine".
+        """
+        return self._turn(self._normalized(queries, "queries"))
+
     # -- vectors and codes --------------------------------------------------------------------------------------------
 
     def encode(self, vecs: VectorsLike, *, threads: int | None = None) -> npt.NDArray[Any]:
@@ -213,7 +222,7 @@ class Quantizer(ABC):
             NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
         """
         codewords, D = self._trained()
-        ready = self._turn(self._normalized(as_vectors(queries, D, "queries"), "queries"))
+        ready = self.turned(as_vectors(queries, D, "queries"))
         arithmetic = "l2" if self.metric == "l2" else "dot"
         step = max(1, _BLOCK_ENTRIES // (self.M * self.Ks))
         if len(ready) <= step:

@@ -55,6 +55,7 @@ class Committed:
     table: SegmentTable
     chunks: tuple[StoredChunk, ...] | None = None
     tail_ids: dict[int, IdColumn] = field(default_factory=dict)
+    tail_plain_ids: dict[int, Any] = field(default_factory=dict)
     tail_codes: dict[int, U8] = field(default_factory=dict)
     last_chunk_keys: KeyIndex | None = None
     catalog: Catalog | None = None
@@ -122,6 +123,7 @@ class ViewCache:
         self.committed: Committed | None = None
         self.codes: dict[int, U8] = {}
         self.ids: dict[int, IdColumn] = {}
+        self.plain_ids: dict[int, Any] = {}  # of the same columns, for compiled code
         self.chunks: dict[int, tuple[int, StoredChunk]] = {}  # by segment, with the stamp of its tombstones
         self.bitmaps: dict[int, tuple[int, U8]] = {}  # by segment, with stamp
         self.tail_codes: dict[int, U8] = {}
@@ -146,7 +148,7 @@ class ViewCache:
 
     def forget_missing(self, state: State, table: SegmentTable) -> None:
         """Drop what a newer state no longer has."""
-        for views in (self.codes, self.ids, self.chunks):
+        for views in (self.codes, self.ids, self.plain_ids, self.chunks):
             for segment in [number for number in views if number not in table.entries]:
                 del views[segment]
         for segment in [n for n in self.bitmaps if n not in table.entries and n != state.open_segment]:

@@ -41,6 +41,7 @@ class IdColumn(Protocol):
     def part(self, start: int, stop: int) -> IdColumn: ...
     def take(self, positions: I64) -> IdColumn: ...
     def at(self, position: int) -> int | str: ...
+    def plain(self) -> I64 | int | None: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
 
@@ -67,6 +68,10 @@ class IntColumn:
 
     def at(self, position: int) -> int:
         return self.values.item(position)
+
+    def plain(self) -> I64 | int | None:
+        """What compiled code reads: the ids, or the first of consecutive ones; None: strings."""
+        return self.values
 
     def user(self) -> npt.NDArray[Any]:
         return self.values
@@ -100,6 +105,9 @@ class RangeColumn:
 
     def at(self, position: int) -> int:
         return self.first + position
+
+    def plain(self) -> I64 | int | None:
+        return self.first
 
     def user(self) -> I64:
         return np.asarray(np.arange(self.count, dtype=np.int64) + np.int64(self.first))
@@ -144,6 +152,9 @@ class StringColumn:
 
     def at(self, position: int) -> str:
         return _decoded(self.raw(position))
+
+    def plain(self) -> I64 | int | None:
+        return None
 
     def user(self) -> npt.NDArray[Any]:
         text = self.blob.tobytes()

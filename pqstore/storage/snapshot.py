@@ -25,6 +25,7 @@ from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import Candidates, KeyIndex, UnsortedKeys, join
 from pqstore.storage.ids import IdCodec, IdColumn, StringColumn
 from pqstore.storage.layout import I64, U8, U64
+from pqstore.storage.native import native_module
 from pqstore.storage.packing import RowPacking
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentTable
@@ -217,6 +218,7 @@ class Snapshot(AttachedReads):
             column = records.read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
             if self._shape.segment_rows >= 1024:
                 self._cache.ids[segment] = column
+                self._cache.plain_ids[segment] = column.plain()
         return column
 
     def _bitmap(self, segment: int) -> U8 | None:
@@ -265,6 +267,7 @@ class Snapshot(AttachedReads):
             column = records.read_tail_ids(self._get, self._shape.codec, chunk, rows)
             column = column.take(np.arange(rows))  # a copy: records of few ids share pages
             store[chunk] = column
+        self._committed.tail_plain_ids[chunk] = column.plain()
         return column
 
     def _run(self, info: RunInfo) -> RunReader:
@@ -334,17 +337,42 @@ class Snapshot(AttachedReads):
     # -- ids -----------------------------------------------------------------------------------------------------
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Ids of rows that exist: int64, or an object array of str."""
+        """Ids of rows, which exist or are -1: int64, or an object array of str; -1, or None, for row -1."""
         self._check()
-        wanted = np.asarray(rows, dtype=np.int64)
-        out = np.empty(len(wanted), dtype=np.int64 if self._shape.identity.id_type == "int64" else object)
+        wanted = np.ascontiguousarray(rows, dtype=np.int64)
+        if self._shape.codec.keys_are_ids:
+            ids = np.empty(len(wanted), dtype=np.int64)
+            if self._take_ids(wanted, ids):
+                return ids
+            ids[:] = -1
+        else:
+            ids = np.empty(len(wanted), dtype=object)
         if len(wanted) <= _FEW_ROWS:
             for place, row in enumerate(wanted.tolist()):
-                out[place] = self._id_at(row)
-            return out
-        for where, column, positions in self._id_columns(wanted):
-            out[where] = column.take(positions).user()
-        return out
+                if row >= 0:
+                    ids[place] = self._id_at(row)
+            return ids
+        known = np.flatnonzero(wanted >= 0)
+        for where, column, positions in self._id_columns(wanted[known]):
+            ids[known[where]] = column.take(positions).user()
+        return ids
+
+    def _take_ids(self, rows: I64, ids: I64) -> bool:
+        """Fill in int64 ids by compiled code, from columns that were read before. False: it could not."""
+        native = native_module()
+        if native is None:
+            return False
+        shape = self._shape
+        taken: bool = native.take_ids(
+            self._cache.plain_ids,
+            shape.segment_rows,
+            self._committed.tail_plain_ids,
+            shape.chunk_rows,
+            self.state.open_segment,
+            rows,
+            ids,
+        )
+        return taken
 
     def _id_at(self, row: int) -> int | str:
         segment, position = divmod(row, self._shape.segment_rows)

@@ -23,7 +23,7 @@ from pqstore.storage.idmap.recent import RecentKeys
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
-from pqstore.storage.layout import U8
+from pqstore.storage.layout import I64, U8
 from pqstore.storage.points import reach
 from pqstore.storage.rows import by_segment, contiguous
 from pqstore.storage.segments import SegmentEntry, SegmentTable
@@ -163,6 +163,9 @@ class WriteTransaction(Snapshot):
     def _tail_codes(self, chunk: int) -> U8:
         changed = self._tail.get(chunk)
         return super()._tail_codes(chunk) if changed is None else changed[0]
+
+    def _take_ids(self, rows: I64, ids: I64) -> bool:  # noqa: ARG002 - what the cache has is the committed state
+        return False
 
     def _tail_ids(self, chunk: int) -> IdColumn:
         changed = self._tail.get(chunk)
