@@ -64,6 +64,9 @@ class CodeSpace:
             self._names = np.pad(self.labels, ((0, 0), (0, 256 - self.Ks)))
             self._unlabels = _inverse(self.labels)
         self._searcher: Searcher | None = None
+        # Whether queries are their own place among the codewords. Then the searcher sees them first, and looks for values
+        # that are not finite.
+        self.takes_queries = quantizer.kind == "PQ" and metric != "cosine"
 
     @property
     def searcher(self) -> Searcher:
@@ -103,7 +106,8 @@ class CodeSpace:
         Raises:
             InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.
         """
-        found = self.searcher.search(self._coder.turned(queries), prepared, k, threads)
+        turned = queries if self.takes_queries else self._coder.turned(queries)
+        found = self.searcher.search(turned, prepared, k, threads)
         if found is None:
             self._refuse(queries)
         return found
@@ -118,11 +122,6 @@ class CodeSpace:
         if tables is None:
             self._refuse(queries)
         return tables
-
-    @property
-    def checks_queries(self) -> bool:
-        """Whether `search` itself finds a query that is not finite, because no arithmetic comes before the tables."""
-        return self._coder.kind == "PQ" and self.metric != "cosine"
 
     def _refuse(self, queries: F32) -> NoReturn:
         as_vectors(queries, self.D, "queries")  # names the value that is not finite

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from types import TracebackType
 from typing import Any
@@ -645,10 +644,8 @@ class Index(AsyncCalls):
         """One consistent state, to be asked as the index itself, while others write; a context manager."""
         return SnapshotView(self._store.read(), self._space, self.id_type)
 
-    @contextmanager
-    def _view(self) -> Iterator[IndexView]:
-        with self._store.read() as snapshot:
-            yield IndexView(snapshot, self._space, self.id_type)
+    def _view(self) -> IndexView:
+        return IndexView(self._store.read(), self._space, self._store.id_type)
 
     # Looking after it
 

@@ -104,7 +104,7 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
 def _as_queries(queries: Any, space: CodeSpace) -> tuple[F32, bool]:
     """Queries float32 (n, D), and whether a single vector came. Values are looked at when their tables are made, where
     that finds one that is not finite."""
-    if type(queries) is np.ndarray and queries.dtype == np.float32 and space.checks_queries:
+    if type(queries) is np.ndarray and queries.dtype == np.float32 and space.takes_queries:
         if queries.shape == (space.D,):
             return np.ascontiguousarray(queries)[None], True
         if queries.ndim == 2 and queries.shape[1] == space.D:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from pqstore.index.search import Question, search
 from pqstore.index.selection import select
 from pqstore.storage import Snapshot
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["IndexView", "SnapshotView"]
 
 F32 = npt.NDArray[np.float32]
@@ -33,6 +36,18 @@ class IndexView:
         self._snapshot = snapshot
         self._space = space
         self._id_type: IdType = id_type
+
+    def close(self) -> None:
+        """Let go of the state; closing twice is allowed."""
+        self._snapshot.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __len__(self) -> int:
         """Number of vectors."""
@@ -151,15 +166,3 @@ class SnapshotView(IndexView):
     def __init__(self, snapshot: Snapshot, space: CodeSpace, id_type: IdType) -> None:
         super().__init__(snapshot, space, id_type)
         snapshot.pin_originals()
-
-    def close(self) -> None:
-        """Let go of the state; closing twice is allowed."""
-        self._snapshot.close()
-
-    def __enter__(self) -> SnapshotView:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

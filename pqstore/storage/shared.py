@@ -97,7 +97,8 @@ class SharedIndex:
         self._reset_locks()
 
     def _reset_locks(self) -> None:
-        self._gate = threading.Condition()
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
         self._writer = WriterLock()
         self._active: dict[int, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
@@ -150,7 +151,7 @@ class SharedIndex:
     def begin_read(self) -> tuple[Environment, Any, Lease]:
         """(environment, LMDB's transaction, what to end after it)."""
         lease = Lease(self, None)
-        with self._gate, storage_errors(self.path):
+        with self._lock, storage_errors(self.path):
             environment = self._open()
             txn = environment.begin()
             self._active[id(lease)] = (threading.get_ident(), environment)
@@ -220,7 +221,7 @@ class SharedIndex:
 
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
-        with self._gate:
+        with self._lock:
             _, environment = self._active.pop(id(lease), (0, None))
             if environment is not None and (environment is not self._environment or self.references == 0):
                 self._close_if_idle(environment)
