@@ -304,9 +304,7 @@ def arguments() -> argparse.Namespace:
         "--over", choices=("kernels", "index"), default="index" if hasattr(pqstore, "Index") else "kernels"
     )
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="cpu: for a machine that others use too")
-    parser.add_argument(
-        "--only", help="parts to measure, of searches,encoding,adist,training,opq,large; all if none"
-    )
+    parser.add_argument("--only", help="parts to measure, of searches,encoding,adist,training,opq,large; all if none")
     parser.add_argument("--plot", type=Path, help="where to draw the ratios")
     return parser.parse_args()
 
