@@ -158,7 +158,7 @@ class CodewordSearch {
         for (int64_t k = 0; k < Ks_; ++k)
             for (int64_t d = 0; d < Ds_; ++d) sums[static_cast<size_t>(d)] += values_[k * Ds_ + d];
         for (int64_t d = 0; d < row_stride(); ++d)
-            origin_[static_cast<size_t>(d)] = static_cast<float>(sums[static_cast<size_t>(d)] / Ks_);
+            origin_[static_cast<size_t>(d)] = static_cast<float>(sums[static_cast<size_t>(d)] / static_cast<double>(Ks_));
     }
 
     // The largest distance of a codeword from the origin.
