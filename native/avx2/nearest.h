@@ -26,7 +26,7 @@ struct Avx2Nearest {
                                                    : _mm256_maskload_ps(x + d, first_lanes(grid.Ds - d));
             const __m256 place = _mm256_mul_ps(_mm256_sub_ps(values, _mm256_load_ps(grid.origin + d)), scale);
             // Too far, or not finite: the norm tells.
-            const __m256 inside = _mm256_max_ps(_mm256_min_ps(place, largest), _mm256_sub_ps(_mm256_setzero_ps(), largest));
+            const __m256 inside = _mm256_max_ps(_mm256_min_ps(place, largest), _mm256_set1_ps(-32767.0f));
             const __m256i cells = _mm256_cvtps_epi32(inside);
             const __m256 whole = _mm256_cvtepi32_ps(cells);
             norm = _mm256_add_ps(norm, _mm256_mul_ps(whole, whole));
@@ -181,9 +181,10 @@ struct Avx2Nearest {
                                   _mm256_unpacklo_epi64(a.second, b.second), _mm256_unpackhi_epi64(a.second, b.second));
             }
             const Two &a = quads[0], &b = quads[1];
-            const Two all = either(
-                _mm256_permute2x128_si256(a.best, b.best, 0x20), _mm256_permute2x128_si256(a.best, b.best, 0x31),
-                _mm256_permute2x128_si256(a.second, b.second, 0x20), _mm256_permute2x128_si256(a.second, b.second, 0x31));
+            const Two all = either(_mm256_permute2x128_si256(a.best, b.best, 0x20),
+                                   _mm256_permute2x128_si256(a.best, b.best, 0x31),
+                                   _mm256_permute2x128_si256(a.second, b.second, 0x20),
+                                   _mm256_permute2x128_si256(a.second, b.second, 0x31));
             keep_winners(scores, all, winners, i);
         }
     }

@@ -157,8 +157,9 @@ class CodewordSearch {
         std::fill(sums.data(), sums.data() + row_stride(), 0.0);
         for (int64_t k = 0; k < Ks_; ++k)
             for (int64_t d = 0; d < Ds_; ++d) sums[static_cast<size_t>(d)] += values_[k * Ds_ + d];
+        const double count = static_cast<double>(Ks_);
         for (int64_t d = 0; d < row_stride(); ++d)
-            origin_[static_cast<size_t>(d)] = static_cast<float>(sums[static_cast<size_t>(d)] / static_cast<double>(Ks_));
+            origin_[static_cast<size_t>(d)] = static_cast<float>(sums[static_cast<size_t>(d)] / count);
     }
 
     // The largest distance of a codeword from the origin.
