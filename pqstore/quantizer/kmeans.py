@@ -10,12 +10,18 @@ import numpy.typing as npt
 
 from pqstore.kernels import active
 
-__all__ = ["LloydIteration", "lloyd", "lloyd_once", "sum_of_squares"]
+__all__ = ["LloydIteration", "head_start", "lloyd", "lloyd_once", "sum_of_squares"]
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[Any]
+
+
+# A head start runs on one row of so many, for at most so many rounds: together the price of one round over all.
+_HEAD_START_SHARE = 8
+# Of fewer rows a codeword learns their chance.
+_HEAD_START_ROWS_PER_CODEWORD = 16
 
 
 class LloydIteration(NamedTuple):
@@ -50,6 +56,19 @@ def lloyd(
             break
         codewords, labels = result.codewords, result.labels
     return codewords
+
+
+def head_start(groups: F32, codewords: F32, iterations: int, threads: int, seed: np.random.SeedSequence) -> F32:
+    """Codewords improved by at most `iterations` rounds on a random eighth of the rows; as they are if rows are few.
+
+    Costs as much as one round on all rows, and saves several.
+    """
+    sampled = groups.shape[1] // _HEAD_START_SHARE
+    if sampled < _HEAD_START_ROWS_PER_CODEWORD * codewords.shape[1]:
+        return codewords
+    rows = np.sort(np.random.default_rng(seed).choice(groups.shape[1], size=sampled, replace=False))
+    rounds = min(iterations, _HEAD_START_SHARE)
+    return lloyd(np.take(groups, rows, axis=1), codewords, rounds, threads, lambda *_: None)
 
 
 def lloyd_once(groups: F32, codewords: F32, squares: float, threads: int) -> LloydIteration:

@@ -14,7 +14,7 @@ from pqstore.kernels import resolve_threads
 from pqstore.quantizer.base import F32, Quantizer
 from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.distance_table import Metric
-from pqstore.quantizer.kmeans import LloydIteration, lloyd, lloyd_once, sum_of_squares
+from pqstore.quantizer.kmeans import LloydIteration, head_start, lloyd, lloyd_once, sum_of_squares
 from pqstore.quantizer.pq import PQ, warm_start
 from pqstore.quantizer.progress import Progress, reporter, say
 from pqstore.quantizer.rotation import balanced_axes, departure_from_orthogonal, nearest_rotation, rotate_rows
@@ -141,7 +141,7 @@ class OPQ(Quantizer):
             raise ValueError(f"pq_iter and rotation_iter must be at least 1, got {pq_iter} and {rotation_iter}")
         check_initial_method(minit, self.codewords)
         workers = resolve_threads(threads)
-        *seeds, sample_seed = np.random.SeedSequence(seed).spawn(self.M + 1)
+        *seeds, sample_seed, start_seed = np.random.SeedSequence(seed).spawn(self.M + 2)
         vectors = training_vectors(
             vecs,
             self.M,
@@ -157,6 +157,7 @@ class OPQ(Quantizer):
             codewords = warm_start(self.codewords, groups)
         else:
             codewords = initial_codewords(groups, self.Ks, minit, seeds)
+            codewords = head_start(groups, codewords, final, workers, start_seed)
         report = reporter(self.verbose, progress, "rotation", rounds - 1)
         squares = sum_of_squares(groups)  # rotations do not change it
         for done in range(1, rounds):

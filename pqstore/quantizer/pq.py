@@ -14,7 +14,7 @@ from pqstore.kernels import resolve_threads
 from pqstore.quantizer.base import F32, Quantizer
 from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.distance_table import Metric
-from pqstore.quantizer.kmeans import lloyd
+from pqstore.quantizer.kmeans import head_start, lloyd
 from pqstore.quantizer.progress import Progress, reporter, say
 from pqstore.quantizer.seeding import InitialMethod, check_initial_method, initial_codewords
 from pqstore.quantizer.training_set import split, training_vectors
@@ -98,7 +98,7 @@ class PQ(Quantizer):
             raise ValueError(f"iter must be at least 1, got {iter}")
         check_initial_method(minit, self.codewords)
         workers = resolve_threads(threads)
-        *seeds, sample_seed = np.random.SeedSequence(seed).spawn(self.M + 1)
+        *seeds, sample_seed, start_seed = np.random.SeedSequence(seed).spawn(self.M + 2)
         vectors = training_vectors(
             vecs,
             self.M,
@@ -114,6 +114,7 @@ class PQ(Quantizer):
             start = warm_start(self.codewords, groups)
         else:
             start = initial_codewords(groups, self.Ks, minit, seeds)
+            start = head_start(groups, start, iterations, workers, start_seed)
         report = reporter(self.verbose, progress, "k-means", iterations)
         self._book.codewords = lloyd(groups, start, iterations, workers, report)
         return self

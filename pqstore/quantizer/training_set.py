@@ -18,6 +18,9 @@ F32 = npt.NDArray[np.float32]
 
 ROWS_PER_CODEWORD = 256
 
+# Values split at a time: 1 MiB, read and written while they are near.
+_SPLIT_VALUES = 1 << 18
+
 
 def training_vectors(
     vecs: VectorsLike,
@@ -69,10 +72,13 @@ def split(vectors: F32, M: int, rotation: F32 | None = None) -> F32:
     """Rows (n, D), rotated by `rotation` (D, D) if given -> sub-vectors of each sub-space, (M, n, D / M)."""
     n, D = vectors.shape
     groups = np.empty((M, n, D // M), dtype=np.float32)
-    step = block_rows(D)
+    # A sub-vector moves as one element: copied as a whole, not float by float.
+    sub_vector = np.dtype((np.void, groups.itemsize * groups.shape[2]))
+    whole = groups.view(sub_vector)[..., 0]
+    step = max(1, _SPLIT_VALUES // D)
     for first in range(0, n, step):
         block = vectors[first : first + step]
         if rotation is not None:
             block = block @ rotation
-        groups[:, first : first + len(block)] = block.reshape(len(block), M, -1).transpose(1, 0, 2)
+        whole[:, first : first + len(block)] = np.ascontiguousarray(block).view(sub_vector).T
     return groups

@@ -23,6 +23,37 @@ def test_every_shape(kernels: Kernels, rng: np.random.Generator, Ds: int, Ks: in
         assert_same_codes(kernels, exact(rng.standard_normal((n, 2 * Ds)).astype(np.float32)), words)
 
 
+@pytest.mark.parametrize("n", [7, 8, 9, 15, 16, 17, 127, 128, 130, 257])
+@pytest.mark.parametrize("Ds", [1, 3, 8, 12, 48])
+def test_every_tail_of_rows(kernels: Kernels, rng: np.random.Generator, n: int, Ds: int) -> None:
+    words = exact(codewords(rng, 2, 300, Ds))
+    assert_same_codes(kernels, exact(rng.standard_normal((n, 2 * Ds)).astype(np.float32)), words)
+
+
+@pytest.mark.parametrize("far", [10.0, 1e4, 1e12, 1e30])
+def test_a_few_rows_far_from_all_codewords(kernels: Kernels, rng: np.random.Generator, far: float) -> None:
+    # What is chosen to suit most rows does not reach them.
+    vectors = rng.standard_normal((500, 16)).astype(np.float32)
+    vectors[::31] *= np.float32(far)
+    assert_same_codes(kernels, vectors, codewords(rng, 2, 256, 8))
+
+
+@pytest.mark.parametrize("far", [10.0, 1e4, 1e30])
+def test_a_few_codewords_far_from_all_rows(kernels: Kernels, rng: np.random.Generator, far: float) -> None:
+    words = codewords(rng, 2, 256, 8)
+    words[:, ::50] *= np.float32(far)
+    assert_same_codes(kernels, rng.standard_normal((300, 16)).astype(np.float32), words)
+
+
+def test_rows_that_are_codewords_and_codewords_twice(kernels: Kernels, rng: np.random.Generator) -> None:
+    words = codewords(rng, 3, 256, 8)
+    words[:, 128:] = words[:, 127::-1]
+    vectors = words.transpose(1, 0, 2).reshape(256, 24).copy()
+    assert_same_codes(kernels, vectors, words)
+    found = kernels.encode(vectors, words)
+    np.testing.assert_array_equal(found, np.minimum(np.arange(256), 255 - np.arange(256))[:, None].repeat(3, 1))
+
+
 def test_many_codewords(kernels: Kernels, rng: np.random.Generator) -> None:
     assert_same_codes(kernels, rng.standard_normal((40, 3)).astype(np.float32), codewords(rng, 1, 65_536, 3))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pqstore.quantizer.kmeans import lloyd, lloyd_once, sum_of_squares
+from pqstore.quantizer.kmeans import head_start, lloyd, lloyd_once, sum_of_squares
 
 
 def once(points: np.ndarray, codewords: np.ndarray):
@@ -98,3 +98,23 @@ def test_values_far_from_one_do_not_disturb() -> None:
     for scale in (np.float32(2.0**-50), np.float32(2.0**50)):
         scaled = lloyd(groups * scale, start * scale, 5, 1, lambda *_: None)
         np.testing.assert_array_equal(scaled, plain * scale)
+
+
+def test_a_head_start_comes_close_to_the_end() -> None:
+    groups = np.random.default_rng(7).standard_normal((2, 4096, 4)).astype(np.float32)
+    start = np.ascontiguousarray(groups[:, :32])
+    squares = sum_of_squares(groups)
+    seed = np.random.SeedSequence(1)
+    ahead = head_start(groups, start, 8, 1, seed)
+    errors = [
+        lloyd_once(groups, codewords, squares, 1).error
+        for codewords in (start, lloyd(groups, start, 1, 1, lambda *_: None), ahead)
+    ]
+    assert errors == sorted(errors, reverse=True)  # better than the round on all rows that it costs
+    np.testing.assert_array_equal(ahead, head_start(groups, start, 8, 3, seed))
+
+
+def test_no_head_start_on_few_rows() -> None:
+    groups = np.random.default_rng(8).standard_normal((1, 128 * 32 - 8, 4)).astype(np.float32)
+    start = np.ascontiguousarray(groups[:, :32])
+    assert head_start(groups, start, 8, 1, np.random.SeedSequence(1)) is start
