@@ -64,8 +64,7 @@ class CodeSpace:
             self._names = np.pad(self.labels, ((0, 0), (0, 256 - self.Ks)))
             self._unlabels = _inverse(self.labels)
         self._searcher: Searcher | None = None
-        # Whether queries are their own place among the codewords. Then the searcher sees them first, and looks for values
-        # that are not finite.
+        # Whether queries go to the searcher as they come: it then finds values that are not finite itself.
         self.takes_queries = quantizer.kind == "PQ" and metric != "cosine"
 
     @property
@@ -100,8 +99,9 @@ class CodeSpace:
         return labels.astype(self.quantizer.code_dtype, copy=False)
 
     def search(self, queries: F32, prepared: Any, k: int, threads: int) -> tuple[F32, I64]:
-        """The k nearest of chunks that `searcher` prepared: distances float32 (n, k) in the sign of the metric, and rows
-        int64 (n, k); what is missing is -1, infinitely far.
+        """The k nearest of chunks that `searcher` prepared.
+
+        Distances are float32 (n, k) in the sign of the metric, rows int64 (n, k); what is missing is -1, infinitely far.
 
         Raises:
             InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.

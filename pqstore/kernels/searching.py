@@ -38,7 +38,7 @@ class ReferenceSearcher:
     """What every searcher must compute."""
 
     def __init__(self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, dot: bool) -> None:
-        """`codewords` float32 (M, Ks, Ds); codeword c of sub-space m is stored as ``labels[m, c]``, without labels as c."""
+        """`codewords` float32 (M, Ks, Ds); codeword c of sub-space m is stored as ``labels[m, c]``, or as c."""
         self._layout, self._codewords, self._labels, self._dot = layout, codewords, labels, dot
 
     def prepare(self, chunks: Sequence[CodeChunk]) -> Any:
