@@ -101,7 +101,7 @@ class CodeSpace:
     def search(self, queries: F32, prepared: Any, k: int, threads: int) -> tuple[F32, I64]:
         """The k nearest of chunks that `searcher` prepared.
 
-        Distances are float32 (n, k) in the sign of the metric, rows int64 (n, k); what is missing is -1, infinitely far.
+        Distances are float32 (n, k) in the sign of the metric, rows int64 (n, k); missing ones are -1, infinitely far.
 
         Raises:
             InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pqstore.kernels.backend import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.readable import readable
 from pqstore.kernels.searching import CompiledSearcher, Searcher
 
 __all__ = ["CompiledKernels"]
@@ -29,7 +30,7 @@ class CompiledKernels:
 
     def dtables(self, queries: F32, codewords: F32, metric: str) -> F32:
         tables = np.empty((len(queries), *codewords.shape[:2]), dtype=np.float32)
-        self._native.dtables(_readable(queries), _readable(codewords), metric == "dot", tables)
+        self._native.dtables(readable(queries), readable(codewords), metric == "dot", tables)
         return tables
 
     def adist(self, dtable: F32, codes: npt.NDArray[Any], threads: int = 1) -> F32:
@@ -37,20 +38,20 @@ class CompiledKernels:
         if codes.dtype.itemsize > 4:
             # Codes that no table can have stay codes that no table can have.
             codes = np.minimum(codes, _LARGEST_CODE).astype(np.uint32)
-        self._native.adist(_readable(dtable), _readable(codes), threads, distances)
+        self._native.adist(readable(dtable), readable(codes), threads, distances)
         return distances
 
     def encode(self, vectors: F32, codewords: F32, threads: int = 1) -> npt.NDArray[Any]:
         M, Ks, _ = codewords.shape
         codes = np.empty((len(vectors), M), dtype=_code_dtype(Ks))
-        self._native.encode(_readable(vectors), _readable(codewords), threads, codes)
+        self._native.encode(readable(vectors), readable(codewords), threads, codes)
         return codes
 
     def lloyd_step(self, groups: F32, codewords: F32, threads: int = 1) -> tuple[npt.NDArray[Any], F64, I64]:
         labels = np.empty(groups.shape[:2], dtype=_code_dtype(codewords.shape[1]))
         sums = np.empty(codewords.shape, dtype=np.float64)
         counts = np.empty(codewords.shape[:2], dtype=np.int64)
-        self._native.lloyd_step(_readable(groups), _readable(codewords), threads, labels, sums, counts)
+        self._native.lloyd_step(readable(groups), readable(codewords), threads, labels, sums, counts)
         return labels, sums, counts
 
     def pack(self, layout: CodeLayout, codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -64,12 +65,12 @@ class CompiledKernels:
         if not layout.kind.startswith("block"):
             return layout.unpack(packed, rows)
         codes = np.empty((rows, layout.M), dtype=np.uint8)
-        self._native.unpack(layout.kind, _readable(packed), codes)
+        self._native.unpack(layout.kind, readable(packed), codes)
         return codes
 
     def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         renamed = np.empty(codes.shape, dtype=np.uint8)
-        self._native.relabel(_readable(labels), _readable(codes), renamed)
+        self._native.relabel(readable(labels), readable(codes), renamed)
         return renamed
 
     def scan(
@@ -77,7 +78,7 @@ class CompiledKernels:
     ) -> tuple[F32, I64]:
         distances = np.empty((len(tables), k), dtype=np.float32)
         rows = np.empty((len(tables), k), dtype=np.int64)
-        self._native.scan(chunks, layout.kind, _readable(tables), threads, distances, rows)
+        self._native.scan(chunks, layout.kind, readable(tables), threads, distances, rows)
         return distances, rows
 
     def searcher(
@@ -88,8 +89,3 @@ class CompiledKernels:
 
 def _code_dtype(Ks: int) -> type[np.unsignedinteger[Any]]:
     return np.uint8 if Ks <= 256 else np.uint16 if Ks <= 65_536 else np.uint32
-
-
-def _readable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array, or a copy of it, with its elements one after another at an address their size divides."""
-    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")

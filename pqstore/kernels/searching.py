@@ -12,6 +12,7 @@ from pqstore.kernels import reference
 from pqstore.kernels.backend import F32, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.readable import readable
 
 __all__ = ["CompiledSearcher", "ReferenceSearcher", "Searcher"]
 
@@ -88,8 +89,8 @@ class CompiledSearcher:
         self._native = native.Searcher(
             kernels,
             layout.kind,
-            np.ascontiguousarray(codewords),
-            None if labels is None else np.ascontiguousarray(labels),
+            readable(codewords),
+            None if labels is None else readable(labels),
             layout.table_size,
             dot,
         )
@@ -99,10 +100,10 @@ class CompiledSearcher:
 
     def tables(self, queries: F32) -> F32 | None:
         tables = np.empty((len(queries), self._layout.M, self._layout.table_size), dtype=np.float32)
-        return tables if self._native.tables(queries, tables) else None
+        return tables if self._native.tables(readable(queries), tables) else None
 
     def search(self, queries: F32, prepared: Any, k: int, threads: int = 1) -> tuple[F32, I64] | None:
-        n = len(queries)
+        n, queries = len(queries), readable(queries)
         distances, rows = np.empty((n, k), dtype=np.float32), np.empty((n, k), dtype=np.int64)
         if n == 1:
             return (distances, rows) if self._native.search(queries, prepared, threads, distances, rows) else None
