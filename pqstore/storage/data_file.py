@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,11 +31,13 @@ def check_data_file(generation: Path) -> None:
         raise CorruptIndexError(f"{path} is missing") from None
 
 
-def check_trees(generation: Path, transaction: int) -> None:
+def check_trees(
+    generation: Path, transaction: int, *, only: Collection[str] | None = None, leave: Collection[str] = ()
+) -> None:
     """Raise `CorruptIndexError` when pages of the trees are damaged or the file is cut short.
 
     For use under a read transaction with this number, so that no writer uses the pages for something else meanwhile,
-    and before anything is read through LMDB.
+    and before anything is read through LMDB. `only` and `leave` name databases that are looked at, or left out.
     """
     path = generation / DATA_FILE
     with path.open("rb") as file:
@@ -43,7 +45,7 @@ def check_trees(generation: Path, transaction: int) -> None:
         if meta is None:
             raise CorruptIndexError(f"{path}: there is no page that describes transaction {transaction}")
         size = path.stat().st_size
-        problem = tree_problem(file, meta, size)
+        problem = tree_problem(file, meta, size, only=only, leave=leave)
     if problem:
         raise CorruptIndexError(f"{path} ({size} bytes) is damaged or cut short: {problem}")
 

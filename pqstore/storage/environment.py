@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pqstore.storage.cache import ViewCache
 from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.generations import generation_path
-from pqstore.storage.layout import DATABASES
+from pqstore.storage.layout import DATABASES, ROW_DATABASES
 from pqstore.storage.originals import OriginalFiles
 
 __all__ = ["Environment"]
@@ -23,6 +23,25 @@ _TIB = 1 << 40
 _MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_READERS = 1022
 _MAX_DATABASES = 64
+
+
+class _Databases(dict[str, Any]):
+    """Handles by name. The trees of some are checked when they are first asked for, so that opening takes no longer
+    the more rows there are.
+
+    Later is as good: what was damaged when the file was opened is found before it is used, and other processes that
+    change the tree meanwhile have checked it too.
+    """
+
+    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[..., None]) -> None:
+        super().__init__({name: handle for name, handle in handles.items() if name not in later})
+        self._handles = handles
+        self._check = check
+
+    def __missing__(self, name: str) -> Any:
+        self._check(only=(name,))
+        self[name] = self._handles[name]
+        return self[name]
 
 
 class Environment:
@@ -45,8 +64,10 @@ class Environment:
             self._lmdb = self._open()
             try:
                 if not create:
-                    self._check_trees()
-                self.databases = self._open_databases(DATABASES, create)
+                    self._check_trees(leave=ROW_DATABASES)
+                handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
+                self._handles = handles
+                self.databases = _Databases(handles, () if create else ROW_DATABASES, self._check_trees)
                 if self.writable:
                     self._lmdb.reader_check()
             except BaseException:
@@ -83,12 +104,12 @@ class Environment:
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
 
-    def _check_trees(self) -> None:
+    def _check_trees(self, **which: Collection[str]) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
         for _ in range(20):
             with self._lmdb.begin() as txn:
                 try:
-                    return check_trees(self.path, txn.id())
+                    return check_trees(self.path, txn.id(), **which)
                 except CorruptIndexError:
                     # With many commits a moment the page of this transaction is written over before it is read.
                     if txn.id() == self._lmdb.info()["last_txnid"]:
@@ -98,9 +119,6 @@ class Environment:
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE
         return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
-
-    def _open_databases(self, names: Iterable[str], create: bool) -> dict[str, Any]:
-        return {name: self._lmdb.open_db(name.encode(), create=create) for name in names}
 
     def begin(self, *, write: bool = False) -> Any:
         """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
@@ -124,6 +142,8 @@ class Environment:
 
     def copy_compacted(self, target: Path, txn: Any = None) -> None:
         """Write a compacted copy of one consistent state into the directory `target`."""
+        for name in DATABASES:
+            _ = self.databases[name]  # the copy reads all of them
         self._lmdb.copy(str(target), compact=True, txn=txn)
 
     def info(self) -> dict[str, int]:
@@ -132,7 +152,7 @@ class Environment:
 
     def page_counts(self, txn: Any) -> tuple[int, int, int]:
         """(pages that hold records, other pages of the file, bytes of a page)."""
-        stats = [txn.stat(), *(txn.stat(database) for database in self.databases.values())]
+        stats = [txn.stat(), *(txn.stat(handle) for handle in self._handles.values())]
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 

@@ -26,27 +26,13 @@ from pqstore.errors import (
 from pqstore.storage import Store
 from pqstore.storage.data_file import LOCK_FILE
 from pqstore.storage.generations import generation_path
+from tests.forked import in_child
 
 from .row_packing import RowPacking
 
 Create = Callable[..., Store]
 CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)
 ROOT = Path(__file__).parents[3]
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Fork, do the work, and give the child's exit status: 0 unless the work raised."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def start_python(code: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
@@ -119,6 +105,30 @@ def test_writers_of_threads_and_processes_take_turns(create: Create) -> None:
         assert snapshot.live_rows == 800
         assert np.array_equal(np.sort(snapshot.ids_of(np.arange(800))), np.arange(800))
     assert store.verify(deep=True) == []
+    store.close()
+
+
+def test_a_writer_that_comes_back_at_once_does_not_keep_others_out(create: Create) -> None:
+    store = create()
+    child = start_python(
+        """
+        import threading
+        stop = threading.Thread(target=sys.stdin.readline, daemon=True)
+        stop.start()
+        print("writing", flush=True)
+        while stop.is_alive():
+            with store.write() as txn:
+                txn.append(CODES)
+        """,
+        str(store.path),
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    for _ in range(20):
+        with store.write(timeout=20) as txn:
+            txn.append(CODES)
+    child.communicate("stop\n")
+    assert child.returncode == 0
     store.close()
 
 
@@ -387,6 +397,7 @@ def test_an_address_space_limit(create: Create) -> None:
 
 
 def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None:
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     store = create()
     child = start_python(
         "with store.write() as txn:\n    print('in', flush=True); sys.stdin.readline()", str(store.path)
@@ -396,8 +407,11 @@ def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        store.write(timeout=30)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store.write(timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert time.monotonic() - started < 25  # it was the interrupt, not the timeout
     timer.join()
     child.communicate("go\n")
