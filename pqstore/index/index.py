@@ -17,7 +17,7 @@ from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
 from pqstore.index.calibration import Calibration, keep_calibration
 from pqstore.index.code_space import CodeSpace, RowBlock
 from pqstore.index.ids import IdArray, IdType, as_id_batch, check_distinct
-from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks, update_payloads
+from pqstore.index.ingest import append_block, are_one_batch, as_on_conflict, pair_blocks, update_payloads
 from pqstore.index.originals import OriginalKind, OriginalSpace, as_original_kind
 from pqstore.index.packing import CodePacking
 from pqstore.index.payload_input import PayloadShares, as_payload_batch
@@ -293,12 +293,14 @@ class Index(AsyncCalls):
         pairs = pair_blocks(blocks, ids, id_type, rows)
         added = [as_id_batch([], id_type)]
         shares = PayloadShares(payloads, rows)
+        distinct = are_one_batch(ids, rows)
         # The first block, most often the only one, is checked and encoded before other writers have to wait.
         first = next(pairs, None)
         if first is not None:
             with self._store.write() as txn:
                 for block, names in chain([first], pairs):
-                    added.append(append_block(txn, block, names, shares.take(len(block)), id_type, policy))
+                    payload = shares.take(len(block))
+                    added.append(append_block(txn, block, names, payload, id_type, policy, all_distinct=distinct))
                 shares.finish()
         else:
             shares.finish()

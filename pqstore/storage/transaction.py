@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -179,18 +180,33 @@ class WriteTransaction(Snapshot):
             reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
         return reader
 
+    @contextmanager
+    def _without_appended(self) -> Iterator[None]:
+        """Inside the block, what this transaction has appended is not there; what it has killed is dead."""
+        current, tail, recent = self._current, self._tail, self._tail_recent
+        before = self._base
+        if current.open_segment == before.open_segment:
+            before = before._replace(tail_dead=current.tail_dead, tail_stamp=current.tail_stamp)
+        self._current, self._tail, self._tail_recent = before, {}, None
+        try:
+            yield
+        finally:
+            self._current, self._tail, self._tail_recent = current, tail, recent
+
     def _tail_keys(self) -> list[KeyIndex]:
         """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
-        if self._tail_recent is None:
+        recent = self._tail_recent
+        if recent is None:
             return super()._tail_keys()  # nothing appended yet
-        if self._tail_recent.follows_base:
-            current, self._current = self._current, self._base
-            tail, self._tail = self._tail, {}
-            try:
-                self._tail_recent.put_first(super()._tail_keys())
-            finally:
-                self._current, self._tail = current, tail
-        return self._waiting_keys.sorted() + self._tail_recent.sorted()
+        if recent.follows_base:
+            with self._without_appended():
+                recent.put_first(super()._tail_keys())
+        return self._waiting_keys.sorted() + recent.sorted()
+
+    def rows_before(self, ids: Any) -> I64:
+        """As `rows_of`, for ids of which this transaction has appended none: its own rows need not be searched."""
+        with self._without_appended():
+            return self.rows_of(ids)
 
     def chunks(self) -> tuple[StoredChunk, ...]:
         """Packed codes of all rows as this transaction sees them; good until its next change."""
