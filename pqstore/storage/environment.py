@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.cache import ViewCache
-from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
+from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.generations import generation_path
 from pqstore.storage.layout import DATABASES, ROW_DATABASES
@@ -23,6 +23,8 @@ _TIB = 1 << 40
 _MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_READERS = 1022
 _MAX_DATABASES = 64
+
+Result = TypeVar("Result")
 
 
 class _Databases(dict[str, Any]):
@@ -106,15 +108,19 @@ class Environment:
 
     def _check_trees(self, **which: Collection[str]) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
+        self._on_pages(lambda transaction: check_trees(self.path, transaction, **which))
+
+    def _on_pages(self, look: Callable[[int], Result]) -> Result:
+        """Look at the pages of the newest transaction, by its number, past LMDB."""
         for _ in range(20):
             with self._lmdb.begin() as txn:
                 try:
-                    return check_trees(self.path, txn.id(), **which)
+                    return look(txn.id())
                 except CorruptIndexError:
                     # With many commits a moment the page of this transaction is written over before it is read.
                     if txn.id() == self._lmdb.info()["last_txnid"]:
                         raise
-        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to open it; try again")
+        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to look at its pages; try again")
 
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE
@@ -156,14 +162,25 @@ class Environment:
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 
-    def reader_lag(self) -> tuple[int, int]:
-        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+    def _snapshots(self) -> list[int]:
+        """Transaction numbers of the open snapshots of all processes."""
         if self.writable:
             self._lmdb.reader_check()
         # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
         fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
-        transactions = [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
-        return (self.info()["last_txnid"] - min(transactions) if transactions else 0), len(transactions)
+        return [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
+
+    def reader_lag(self) -> tuple[int, int]:
+        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        snapshots = self._snapshots()
+        return (self.info()["last_txnid"] - min(snapshots) if snapshots else 0), len(snapshots)
+
+    def pinned_bytes(self) -> int:
+        """Bytes that cannot be used again before the oldest open snapshot closes."""
+        snapshots = self._snapshots()
+        if not snapshots:
+            return 0
+        return self._on_pages(lambda transaction: bytes_freed_after(self.path, transaction, min(snapshots)))
 
     def reader_check(self) -> int:
         """Clear the slots of readers whose process is gone; how many there were."""

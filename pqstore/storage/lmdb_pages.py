@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Collection
+import sys
+from collections.abc import Callable, Collection, Iterator
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Meta", "meta_of", "newest_meta", "tree_problem"]
+__all__ = ["Meta", "meta_of", "newest_meta", "pages_freed_after", "tree_problem"]
 
 _MAGIC = 0xBEEFC0DE
 # A meta page: page header, magic, version, address, map size, two trees, last page, transaction
@@ -92,6 +93,17 @@ def tree_problem(
     return None
 
 
+def pages_freed_after(file: BinaryIO, meta: Meta, size: int, transaction: int) -> int:
+    """How many pages commits after this transaction have freed and nobody has used again. The trees must be sound."""
+    total = 0
+    walk = _Walk(file, meta, size)
+    for nodes in walk.nodes([meta.free_root]):
+        for freed_by, first_bytes in nodes.entries(walk.value_in_own_pages):
+            if int.from_bytes(freed_by, sys.byteorder) > transaction:
+                total += int.from_bytes(first_bytes, sys.byteorder)  # a list of pages begins with their number
+    return total
+
+
 class _DamagedError(Exception):
     """Says what is wrong with a page."""
 
@@ -109,17 +121,26 @@ class _Walk:
     def follow(self, roots: list[int], *, ordered: bool = True) -> list[tuple[bytes, int]]:
         """Check the trees of these roots; (name, root) of the trees that they name."""
         named: list[tuple[bytes, int]] = []
+        for nodes in self.nodes(roots):
+            if ordered:
+                nodes.check_order()
+            nodes.check_large_values(self._size)
+            named += nodes.trees()
+        return named
+
+    def nodes(self, roots: list[int]) -> Iterator[_Nodes]:
+        """All nodes of the trees of these roots."""
         waiting = np.array([root for root in roots if root != _NO_PAGE], dtype=np.uint64)
         while len(waiting):
             numbers, waiting = np.sort(waiting[-_BATCH:]), waiting[:-_BATCH]
             self._mark(numbers)
             nodes = _Nodes(self._read(numbers.astype(np.int64)), numbers, self._page_size)
-            if ordered:
-                nodes.check_order()
-            nodes.check_large_values(self._size)
-            named += nodes.trees()
+            yield nodes
             waiting = np.concatenate((waiting, nodes.children()))
-        return named
+
+    def value_in_own_pages(self, first: int) -> bytes:
+        """The first 8 bytes of a large value."""
+        return os.pread(self._descriptor, 8, first * self._page_size + _HEADER)
 
     def _mark(self, numbers: U64) -> None:
         beyond = numbers[numbers >= len(self._seen)]
@@ -197,6 +218,12 @@ class _Nodes:
                 raise _DamagedError(f"page {number} describes a tree of a kind that is not used here")
             found.append((name, root))
         return found
+
+    def entries(self, elsewhere: Callable[[int], bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """(key, first 8 bytes of the value) of every record; `elsewhere` reads those of a large one by its page."""
+        for at in np.flatnonzero(~self._in_branch).tolist():
+            head = self._bytes[self._values[at] :][:8].tobytes()
+            yield self._key(at), elsewhere(int.from_bytes(head, sys.byteorder)) if self._big[at] else head
 
     def check_order(self) -> None:
         """The keys of a page must ascend: a search for a key passes over one that stands in the wrong place."""

@@ -318,6 +318,79 @@ def test_a_killed_reader_does_not_pin_for_ever(create: Create) -> None:
     store.close()
 
 
+def test_stats_tell_what_an_old_snapshot_pins(create: Create, rng: np.random.Generator) -> None:
+    store = create()
+
+    def add_and_remove() -> None:
+        with store.write() as txn:
+            txn.append(rng.integers(0, 256, (5000, 8), dtype=np.uint8))
+        with store.write() as txn:
+            txn.kill(np.arange(txn.total_rows))
+        store.write_for_maintenance().__enter__().close()
+
+    add_and_remove()
+    assert store.stats().pinned_bytes == 0
+    with store.read():
+        for _ in range(4):
+            add_and_remove()
+        held = store.stats()
+        assert 4 * 5000 * 8 <= held.pinned_bytes <= held.free_bytes
+        assert held.oldest_reader_lag >= 8
+    assert store.stats().pinned_bytes == 0
+    assert store.stats().file_bytes == held.file_bytes  # given back by compact(), used again before
+    store.close()
+
+
+def test_readers_of_many_processes_see_whole_commits(create: Create) -> None:
+    store = create()
+    code = """
+    print("reading", flush=True)
+    last = 0
+    while last < 600:
+        with store.read() as snapshot:
+            rows = snapshot.live_rows
+            assert rows % 10 == 0 and rows >= last, (rows, last)
+            assert sum(chunk.rows for chunk in snapshot.chunks()) == rows
+            assert snapshot.rows_of(np.arange(rows)).tolist() == list(range(rows))
+        last = rows
+    """
+    children = [start_python(code, str(store.path), "readonly") for _ in range(3)]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "reading\n"
+    for _ in range(60):
+        with store.write() as txn:
+            txn.append(CODES)
+    for child in children:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+    store.close()
+
+
+def test_slots_of_dead_readers_are_used_again(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pqstore.storage.environment._MAX_READERS", 4)
+    store = create()
+    with store.write() as txn:
+        txn.append(CODES)
+    code = "snapshots = [store.read() for _ in range(3)]; print('reading', flush=True); sys.stdin.readline()"
+    for _ in range(3):
+        child = start_python(code, str(store.path), "readonly")
+        assert child.stdout is not None
+        assert child.stdout.readline() == "reading\n"
+        child.kill()
+        child.communicate()
+    snapshots = [store.read() for _ in range(4)]
+    assert [snapshot.live_rows for snapshot in snapshots] == [10] * 4
+    with pytest.raises(PQStoreError, match="too many snapshots"):
+        store.read()
+    snapshots.pop().close()
+    with store.read() as snapshot:
+        assert snapshot.live_rows == 10
+    for snapshot in snapshots:
+        snapshot.close()
+    store.close()
+
+
 def test_a_missing_lock_file_is_made_again(create: Create, reopen: Create) -> None:
     store = create()
     lock_file = generation_path(store.path, 1) / LOCK_FILE
