@@ -14,7 +14,7 @@ from pqstore.storage.cache import ViewCache
 from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.generations import generation_path
-from pqstore.storage.layout import DATABASES, ROW_DATABASES
+from pqstore.storage.layout import DATABASES
 from pqstore.storage.originals import OriginalFiles
 
 __all__ = ["Environment"]
@@ -23,6 +23,7 @@ _TIB = 1 << 40
 _MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_READERS = 1022
 _MAX_DATABASES = 64
+_CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
 
 Result = TypeVar("Result")
 
@@ -66,10 +67,10 @@ class Environment:
             self._lmdb = self._open()
             try:
                 if not create:
-                    self._check_trees(leave=ROW_DATABASES)
+                    self._check_trees(leave=_CHECKED_LATER)
                 handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
                 self._handles = handles
-                self.databases = _Databases(handles, () if create else ROW_DATABASES, self._check_trees)
+                self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
                 if self.writable:
                     self._lmdb.reader_check()
             except BaseException:

@@ -43,7 +43,6 @@ __all__ = [
     "ROWIDS",
     "ROWS_U32",
     "ROWS_U64",
-    "ROW_DATABASES",
     "RUN_CHUNK",
     "RUN_CHUNK_ENTRIES",
     "RUN_DIRECTORY",
@@ -145,8 +144,6 @@ DATABASES: Final = (
     "tailfields",
     "sets",
 )
-# Those with a record for each row, whose trees have many pages
-ROW_DATABASES: Final = ("payloads",)
 IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
 STAGED_KEY: Final = b"staged"
