@@ -84,7 +84,8 @@ def index(directory: Path, **options: Any) -> Iterator[Store]:
         yield store
     finally:
         store.close()
-        shutil.rmtree(path)
+        if path.exists():  # not when it was built with bulk=True and never published
+            shutil.rmtree(path)
 
 
 def fill(

@@ -291,7 +291,9 @@ class Index(AsyncCalls):
         policy = as_on_conflict(on_conflict)
         id_type = self.id_type
         pairs = pair_blocks(blocks, ids, id_type, rows)
+        automatic = ids is None and id_type == "int64"
         added = [as_id_batch([], id_type)]
+        count = 0
         shares = PayloadShares(payloads, rows)
         distinct = are_one_batch(ids, rows)
         # The first block, most often the only one, is checked and encoded before other writers have to wait.
@@ -300,10 +302,17 @@ class Index(AsyncCalls):
             with self._store.write() as txn:
                 for block, names in chain([first], pairs):
                     payload = shares.take(len(block))
-                    added.append(append_block(txn, block, names, payload, id_type, policy, all_distinct=distinct))
+                    given = append_block(txn, block, names, payload, id_type, policy, all_distinct=distinct)
+                    # Automatic ids follow one another: the first ones say the others, which may be millions.
+                    if not (automatic and count):
+                        added.append(given)
+                    count += len(block)
                 shares.finish()
         else:
             shares.finish()
+        if automatic and count:
+            first_id = int(np.concatenate(added)[0])
+            return np.arange(first_id, first_id + count)
         return np.concatenate(added)
 
     def remove(self, ids: Any, missing: str = "error") -> int:

@@ -205,8 +205,6 @@ def test_pages_of_payloads_are_checked_when_they_are_used(
                     snapshot.payloads_of(found[:1])
             with pytest.raises(CorruptIndexError), store.write() as txn:
                 txn.append(codes, new_id, **attached(codes))
-            with pytest.raises(CorruptIndexError), store.write() as txn:
-                txn.kill(found[:1])
             with pytest.raises(CorruptIndexError):
                 store.backup(tmp_path / "backup.pqs")
             for deep in (False, True):
