@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import pqstore
 from pqstore.storage import Store
 from pqstore.storage.points import POINTS, observe
 from tests.unit.storage.attached import attached, save_some
@@ -154,6 +155,8 @@ def test_killed_at_random(place: Path, part: int) -> None:
     assert acknowledged_in_all > len(runs) / 10  # the kills came while work was done, not before it
 
 
+# An interrupt may come between the opening of a file and the statement that closes it, or inside a destructor.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_interrupted_at_random(memory_path: Path) -> None:
     """SIGINT (Ctrl-C) in the middle of a call: the call has happened or not, and the handle goes on."""
     rng = np.random.default_rng(4)
@@ -188,3 +191,22 @@ def test_interrupted_at_random(memory_path: Path) -> None:
     assert interrupted > 10
     store.close()
     check(path, rows)
+
+
+def test_interrupted_in_the_middle_of_an_add(memory_path: Path, small_pq: pqstore.PQ) -> None:
+    """Ctrl-C while vectors are read, after some blocks are in the transaction."""
+    vectors = np.random.default_rng(5).standard_normal((1000, 8)).astype(np.float32)
+
+    def blocks() -> Iterator[np.ndarray]:
+        for number in range(5):
+            if number == 3:
+                raise KeyboardInterrupt
+            yield vectors
+
+    with pqstore.Index.create(memory_path / "index", small_pq) as index:
+        index.add(vectors)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(blocks())
+        assert len(index) == 1000
+        np.testing.assert_array_equal(index.add(vectors[:2]), [1000, 1001])
+        assert index.verify(deep=True) == []
