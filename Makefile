@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 READY_DOCS := $(VENV)/.ready-docs
 NATIVE := CMakeLists.txt $(wildcard native/*.* native/*/*)
 
-.PHONY: help setup demo test test-numpy peers lint format docs clean
+.PHONY: help setup demo test nightly test-numpy peers lint format docs clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: $(READY) ## train, build, search, remove and reopen an index of real vecto
 
 test: $(READY) ## run the tests
 	$(BIN)/pytest --numprocesses 2
+
+nightly: $(READY) ## kill writers 500 times and cut the power 400 times, on the disk; says what was acknowledged and kept
+	PQSTORE_CRASH_RUNS=500 PQSTORE_POWER_CUTS=200 $(BIN)/pytest --numprocesses 2 -rP tests/crash
 
 peers: $(READY) ## add nanopq and Faiss, beside which some tests and benchmarks run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group peers

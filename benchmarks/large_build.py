@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from data import load, machine
+from disk import disk_now
 
 import pqstore
 
@@ -46,29 +47,62 @@ class Source:
             yield block
 
 
+class PeakMemory(threading.Thread):
+    """The most memory of its own that the process had at a time, looked at ten times a second: RssAnon, which leaves
+    out the pages of files."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.megabytes = 0.0
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(0.1):
+            self.look()
+
+    def look(self) -> None:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("RssAnon:"):
+                self.megabytes = max(self.megabytes, int(line.split()[1]) / 1024)
+
+    def __enter__(self) -> PeakMemory:
+        self.look()
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--M", type=int, default=16)
+    parser.add_argument("--directory", type=Path, default=None, help="on the disk to be measured")
     rows, M = (options := parser.parse_args()).rows, options.M
     data = load("sift")
     print(f"pqstore {pqstore.__version__}, kernel {pqstore.kernels.active().name}, {machine()}, ", end="")
     print(f"load {os.getloadavg()[0]:.1f} before the run\n")
     print(f"| {rows:,} jittered SIFT vectors, M = {M} | |\n|---|---|")
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=options.directory) as directory:
         path = Path(directory) / "index"
         began = time.perf_counter()
         pq = pqstore.PQ(M=M, verbose=False).fit(data.train)
         print(f"| train on {len(data.train):,} vectors | {time.perf_counter() - began:.1f} s |")
+        print(f"| before the build | {disk_now(Path(directory))} |")
         source = Source(data.base, rows)
         began = time.perf_counter()
-        with pqstore.Index.create(path, pq, bulk=True) as index:
-            index.add(iter(source))
+        with PeakMemory() as peak:
+            before = peak.megabytes
+            with pqstore.Index.create(path, pq, bulk=True) as index:
+                index.add(iter(source))
         seconds = time.perf_counter() - began - source.seconds
         print(f"| build, without the {source.seconds:.0f} s of making vectors | {seconds:.0f} s |")
         print(f"| rows a second | {rows / seconds:,.0f} |")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"| peak memory of the process, file pages among it | {peak:,.0f} MB |")
+        print(f"| own memory at its peak, beside the page cache | {peak.megabytes:,.0f} MB, {before:,.0f} MB before |")
+        for _ in range(5):
+            pqstore.Index.open(path).close()
         began = time.perf_counter()
         with pqstore.Index.open(path) as index:
             print(f"| open | {(time.perf_counter() - began) * 1e3:.1f} ms |")

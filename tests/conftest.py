@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,17 @@ import pytest
 import pqstore
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: for faults in which the disk has no part."""
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="pqstore-", dir=MEMORY) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
 from pqstore.index.calibration import Calibration, keep_calibration
 from pqstore.index.code_space import CodeSpace, RowBlock
 from pqstore.index.ids import IdArray, IdType, as_id_batch, check_distinct
-from pqstore.index.ingest import append_block, as_on_conflict, pair_blocks, update_payloads
+from pqstore.index.ingest import append_block, are_one_batch, as_on_conflict, pair_blocks, update_payloads
 from pqstore.index.originals import OriginalKind, OriginalSpace, as_original_kind
 from pqstore.index.packing import CodePacking
 from pqstore.index.payload_input import PayloadShares, as_payload_batch
@@ -291,17 +291,28 @@ class Index(AsyncCalls):
         policy = as_on_conflict(on_conflict)
         id_type = self.id_type
         pairs = pair_blocks(blocks, ids, id_type, rows)
+        automatic = ids is None and id_type == "int64"
         added = [as_id_batch([], id_type)]
+        count = 0
         shares = PayloadShares(payloads, rows)
+        distinct = are_one_batch(ids, rows)
         # The first block, most often the only one, is checked and encoded before other writers have to wait.
         first = next(pairs, None)
         if first is not None:
             with self._store.write() as txn:
                 for block, names in chain([first], pairs):
-                    added.append(append_block(txn, block, names, shares.take(len(block)), id_type, policy))
+                    payload = shares.take(len(block))
+                    given = append_block(txn, block, names, payload, id_type, policy, all_distinct=distinct)
+                    # Automatic ids follow one another: the first ones say the others, which may be millions.
+                    if not (automatic and count):
+                        added.append(given)
+                    count += len(block)
                 shares.finish()
         else:
             shares.finish()
+        if automatic and count:
+            first_id = int(np.concatenate(added)[0])
+            return np.arange(first_id, first_id + count)
         return np.concatenate(added)
 
     def remove(self, ids: Any, missing: str = "error") -> int:

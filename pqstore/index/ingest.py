@@ -14,7 +14,7 @@ from pqstore.index.payload_input import PayloadBatch
 from pqstore.index.records import refuse_unknown
 from pqstore.storage import WriteTransaction
 
-__all__ = ["OnConflict", "append_block", "as_on_conflict", "pair_blocks", "update_payloads"]
+__all__ = ["OnConflict", "append_block", "are_one_batch", "as_on_conflict", "pair_blocks", "update_payloads"]
 
 OnConflict = Literal["error", "skip", "replace"]
 
@@ -37,8 +37,12 @@ def append_block(
     payloads: PayloadBatch | None,
     id_type: IdType,
     on_conflict: OnConflict,
+    *,
+    all_distinct: bool,
 ) -> IdArray:
     """Append rows under `ids` (distinct; None: automatic) and return the ids given to the rows.
+
+    `all_distinct` says that no id of another block of the call is among them either.
 
     With "skip" the ids that are in the index already keep their rows; they are in the result all the same, so that
     it always lines up with the input.
@@ -52,7 +56,7 @@ def append_block(
             return given
         ids = automatic_names(len(block))
     else:
-        rows = txn.rows_of(ids)
+        rows = txn.rows_before(ids) if all_distinct else txn.rows_of(ids)
         present = rows >= 0
         if present.any():
             if on_conflict == "error":
@@ -67,6 +71,11 @@ def append_block(
                 return ids
     txn.append(block.codes, ids, block.originals, payloads)
     return ids
+
+
+def are_one_batch(ids: Any, rows: int | None) -> bool:
+    """Whether the ids of a call are at hand all at once; else they are taken as they come."""
+    return rows is not None or is_single_id(ids) or isinstance(ids, (np.ndarray, list, tuple))
 
 
 def pair_blocks(
@@ -85,7 +94,7 @@ def pair_blocks(
         for block in blocks:
             yield block, None
         return
-    if rows is not None or is_single_id(ids) or isinstance(ids, (np.ndarray, list, tuple)):
+    if are_one_batch(ids, rows):
         batch = as_id_batch(ids, id_type)
         if rows is not None and len(batch) != rows:
             raise DimensionError(f"{rows} vectors need {rows} ids, got {len(batch)}")

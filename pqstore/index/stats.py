@@ -43,6 +43,8 @@ class IndexStats:
     """Open snapshots, of all processes."""
     oldest_reader_lag: int
     """Commits since the oldest open snapshot began; what was freed since cannot be used again before it closes."""
+    pinned_bytes: int
+    """How much that is: bytes of `free_bytes` that are free only when the oldest snapshot closes."""
     commits: int
     generation: int
     """How often the index was compacted, plus 1."""
@@ -76,6 +78,7 @@ class IndexStats:
             free_bytes=stored.free_bytes,
             readers=stored.readers,
             oldest_reader_lag=stored.oldest_reader_lag,
+            pinned_bytes=stored.pinned_bytes,
             commits=stored.commits,
             generation=stored.generation,
             durability=stored.durability,

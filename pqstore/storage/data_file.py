@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.lmdb_pages import meta_of, newest_meta, tree_problem
+from pqstore.storage.lmdb_pages import Meta, meta_of, newest_meta, pages_freed_after, tree_problem
 
-__all__ = ["DATA_FILE", "LOCK_FILE", "check_data_file", "check_trees", "structure_problems"]
+__all__ = ["DATA_FILE", "LOCK_FILE", "bytes_freed_after", "check_data_file", "check_trees", "structure_problems"]
 
 DATA_FILE = "data.mdb"
 LOCK_FILE = "lock.mdb"
@@ -31,21 +32,35 @@ def check_data_file(generation: Path) -> None:
         raise CorruptIndexError(f"{path} is missing") from None
 
 
-def check_trees(generation: Path, transaction: int) -> None:
+def check_trees(
+    generation: Path, transaction: int, *, only: Collection[str] | None = None, leave: Collection[str] = ()
+) -> None:
     """Raise `CorruptIndexError` when pages of the trees are damaged or the file is cut short.
 
     For use under a read transaction with this number, so that no writer uses the pages for something else meanwhile,
-    and before anything is read through LMDB.
+    and before anything is read through LMDB. `only` and `leave` name databases that are looked at, or left out.
     """
+    with _at(generation, transaction) as (file, meta, size):
+        problem = tree_problem(file, meta, size, only=only, leave=leave)
+    if problem:
+        raise CorruptIndexError(f"{generation / DATA_FILE} ({size} bytes) is damaged or cut short: {problem}")
+
+
+def bytes_freed_after(generation: Path, transaction: int, since: int) -> int:
+    """Bytes of pages that commits after number `since` freed and nobody has used again. For use as `check_trees`."""
+    with _at(generation, transaction) as (file, meta, size):
+        return pages_freed_after(file, meta, size, since) * meta.page_size
+
+
+@contextmanager
+def _at(generation: Path, transaction: int) -> Iterator[tuple[BinaryIO, Meta, int]]:
+    """The data file, the page that describes a transaction, and the size of the file."""
     path = generation / DATA_FILE
     with path.open("rb") as file:
         meta = meta_of(file, transaction)
         if meta is None:
             raise CorruptIndexError(f"{path}: there is no page that describes transaction {transaction}")
-        size = path.stat().st_size
-        problem = tree_problem(file, meta, size)
-    if problem:
-        raise CorruptIndexError(f"{path} ({size} bytes) is damaged or cut short: {problem}")
+        yield file, meta, path.stat().st_size
 
 
 def structure_problems(generation: Path) -> list[str]:

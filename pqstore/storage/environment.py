@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.cache import ViewCache
-from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, check_data_file, check_trees
+from pqstore.storage.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.generations import generation_path
 from pqstore.storage.layout import DATABASES
@@ -23,6 +23,28 @@ _TIB = 1 << 40
 _MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_READERS = 1022
 _MAX_DATABASES = 64
+_CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
+
+Result = TypeVar("Result")
+
+
+class _Databases(dict[str, Any]):
+    """Handles by name. The trees of some are checked when they are first asked for, so that opening takes no longer
+    the more rows there are.
+
+    Later is as good: what was damaged when the file was opened is found before it is used, and other processes that
+    change the tree meanwhile have checked it too.
+    """
+
+    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[..., None]) -> None:
+        super().__init__({name: handle for name, handle in handles.items() if name not in later})
+        self._handles = handles
+        self._check = check
+
+    def __missing__(self, name: str) -> Any:
+        self._check(only=(name,))
+        self[name] = self._handles[name]
+        return self[name]
 
 
 class Environment:
@@ -45,8 +67,10 @@ class Environment:
             self._lmdb = self._open()
             try:
                 if not create:
-                    self._check_trees()
-                self.databases = self._open_databases(DATABASES, create)
+                    self._check_trees(leave=_CHECKED_LATER)
+                handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
+                self._handles = handles
+                self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
                 if self.writable:
                     self._lmdb.reader_check()
             except BaseException:
@@ -83,24 +107,25 @@ class Environment:
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
 
-    def _check_trees(self) -> None:
+    def _check_trees(self, **which: Collection[str]) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
+        self._on_pages(lambda transaction: check_trees(self.path, transaction, **which))
+
+    def _on_pages(self, look: Callable[[int], Result]) -> Result:
+        """Look at the pages of the newest transaction, by its number, past LMDB."""
         for _ in range(20):
             with self._lmdb.begin() as txn:
                 try:
-                    return check_trees(self.path, txn.id())
+                    return look(txn.id())
                 except CorruptIndexError:
                     # With many commits a moment the page of this transaction is written over before it is read.
                     if txn.id() == self._lmdb.info()["last_txnid"]:
                         raise
-        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to open it; try again")
+        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to look at its pages; try again")
 
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE
         return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
-
-    def _open_databases(self, names: Iterable[str], create: bool) -> dict[str, Any]:
-        return {name: self._lmdb.open_db(name.encode(), create=create) for name in names}
 
     def begin(self, *, write: bool = False) -> Any:
         """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
@@ -124,6 +149,8 @@ class Environment:
 
     def copy_compacted(self, target: Path, txn: Any = None) -> None:
         """Write a compacted copy of one consistent state into the directory `target`."""
+        for name in DATABASES:
+            _ = self.databases[name]  # the copy reads all of them
         self._lmdb.copy(str(target), compact=True, txn=txn)
 
     def info(self) -> dict[str, int]:
@@ -132,18 +159,29 @@ class Environment:
 
     def page_counts(self, txn: Any) -> tuple[int, int, int]:
         """(pages that hold records, other pages of the file, bytes of a page)."""
-        stats = [txn.stat(), *(txn.stat(database) for database in self.databases.values())]
+        stats = [txn.stat(), *(txn.stat(handle) for handle in self._handles.values())]
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 
-    def reader_lag(self) -> tuple[int, int]:
-        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+    def _snapshots(self) -> list[int]:
+        """Transaction numbers of the open snapshots of all processes."""
         if self.writable:
             self._lmdb.reader_check()
         # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
         fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
-        transactions = [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
-        return (self.info()["last_txnid"] - min(transactions) if transactions else 0), len(transactions)
+        return [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
+
+    def reader_lag(self) -> tuple[int, int]:
+        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        snapshots = self._snapshots()
+        return (self.info()["last_txnid"] - min(snapshots) if snapshots else 0), len(snapshots)
+
+    def pinned_bytes(self) -> int:
+        """Bytes that cannot be used again before the oldest open snapshot closes."""
+        snapshots = self._snapshots()
+        if not snapshots:
+            return 0
+        return self._on_pages(lambda transaction: bytes_freed_after(self.path, transaction, min(snapshots)))
 
     def reader_check(self) -> int:
         """Clear the slots of readers whose process is gone; how many there were."""

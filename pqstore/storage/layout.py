@@ -169,6 +169,14 @@ SET_CHUNK_IDS: Final = 65_536
 _KEY1: Final = struct.Struct(">Q")
 _KEY2: Final = struct.Struct(">QQ")
 _SEGMENT: Final = struct.Struct("<QQ")  # dead rows, commit of the last change of its tombstones
+_SEGMENT_MARK: Final = struct.pack("<4sBBH", MAGIC, FORMAT_VERSION, SEGMENT, 0)  # how its header begins
+_SEGMENT_ENTRY: Final = np.dtype(  # header and payload
+    [
+        *[(name, "<u8") for name in ("mark", "segment", "key_1", "rows", "bytes")],
+        *[(name, "<u4") for name in ("reserved", "checksum")],
+        *[(name, "<u8") for name in ("dead", "stamp")],
+    ]
+)
 
 key1 = _KEY1.pack
 key2 = _KEY2.pack
@@ -285,20 +293,19 @@ def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
 
 def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tuple[int, int, int, int]]:
     """(segment, rows, dead, stamp) of many entries, given by key and value; there may be thousands of them."""
-    size, unpack, checksum_at = HEADER_BYTES + _SEGMENT.size, _HEADER.unpack_from, _CRC_OFFSET
-    expected = (MAGIC, FORMAT_VERSION, SEGMENT, 0)
-    for key, value in items:
-        (segment,) = _KEY1.unpack(key)
-        raw = bytes(value)
-        header = unpack(raw) if len(raw) == size else ()
-        if (
-            header[:5] == (*expected, segment)
-            and header[7] == _SEGMENT.size
-            and header[9] == crc32(raw[HEADER_BYTES:], crc32(raw[:checksum_at]))
-        ):
-            yield (segment, header[6], *_SEGMENT.unpack_from(raw, HEADER_BYTES))
-        else:
-            yield (segment, *unpack_segment(value, segment))  # says what is wrong with it
+    size = HEADER_BYTES + _SEGMENT.size
+    raw = b"".join([value if len(value) == size else bytes(size) for _, value in items])
+    checksums = [
+        crc32(raw[at + HEADER_BYTES : at + size], crc32(raw[at : at + _CRC_OFFSET])) for at in range(0, len(raw), size)
+    ]
+    entries = np.frombuffer(raw, dtype=_SEGMENT_ENTRY)
+    segments = np.frombuffer(b"".join([key for key, _ in items]), dtype=">u8")
+    sound = (entries["mark"] == int.from_bytes(_SEGMENT_MARK, "little")) & (entries["segment"] == segments)
+    sound &= (entries["key_1"] == 0) & (entries["bytes"] == _SEGMENT.size) & (entries["reserved"] == 0)
+    sound &= entries["checksum"] == np.array(checksums, dtype=np.uint32)
+    for at in np.flatnonzero(~sound).tolist():
+        unpack_segment(items[at][1], int(segments[at]))  # says what is wrong with it
+    return zip(*(entries[name].tolist() for name in ("segment", "rows", "dead", "stamp")), strict=True)
 
 
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all

@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_TIMEOUT", "WriterLock"]
 
 DEFAULT_TIMEOUT = 60.0
 _NAME = "writer.lock"
+_WRITER, _TURN = 0, 1  # bytes of the file that are locked
+_PAUSE = 0.002  # seconds between two looks at a lock that another process has
 
 
 class WriterLock:
@@ -60,19 +62,26 @@ class WriterLock:
                 self._descriptor = os.open(index / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
             except PermissionError as error:
                 raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
-        pause = 0.0005
-        while True:
-            try:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                if time.monotonic() >= deadline:
-                    raise IndexLockedError(
-                        f"index at {index}: another process has been writing for {timeout:g} s; try again later"
-                    ) from None
-                time.sleep(pause)
-                pause = min(2 * pause, 0.02)
-            else:
-                return
+        # Whoever waits for the writer has the turn. A writer that comes back needs it too, so it cannot overtake.
+        try:
+            for byte in (_TURN, _WRITER):
+                while not self._try(byte):
+                    if time.monotonic() >= deadline:
+                        raise IndexLockedError(
+                            f"index at {index}: another process has been writing for {timeout:g} s; try again later"
+                        )
+                    time.sleep(_PAUSE)
+        finally:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _TURN)
+
+    def _try(self, byte: int) -> bool:
+        """Lock a byte of the file if no other process has it."""
+        assert self._descriptor is not None
+        try:
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
     def release(self) -> None:
         """Let the next writer in, if this thread holds the lock."""
@@ -80,7 +89,7 @@ class WriterLock:
             return
         try:
             if fcntl is not None and self._descriptor is not None:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
         finally:
             self._thread_lock.release()
 

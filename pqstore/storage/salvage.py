@@ -20,7 +20,7 @@ from pqstore.storage.payloads import PayloadRecord, payloads_of, unpack_payload
 from pqstore.storage.state import Identity
 
 if TYPE_CHECKING:
-    from pqstore.storage.repair import RepairReport
+    from pqstore.storage.repair_report import RepairReport
 
 __all__ = ["AttachmentSalvage"]
 

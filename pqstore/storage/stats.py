@@ -32,6 +32,8 @@ class StoreStats:
     """Open snapshots of all processes."""
     oldest_reader_lag: int
     """Commits since the oldest open snapshot began; what was freed since then cannot be used again yet."""
+    pinned_bytes: int
+    """How much that is: bytes of `free_bytes` that are free only when the oldest snapshot closes."""
     format_version: int
     durability: str
     uuid: str

@@ -313,6 +313,7 @@ class Store:
                 free_bytes=free * page,
                 readers=readers - 1,  # not this one
                 oldest_reader_lag=oldest,
+                pinned_bytes=environment.pinned_bytes(),
                 format_version=layout.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,

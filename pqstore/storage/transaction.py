@@ -13,24 +13,23 @@ from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage import layout
 from pqstore.storage.attachments import Attachments
 from pqstore.storage.bitmap import with_bits
-from pqstore.storage.cache import Committed, StoredChunk, read_codes, read_ids
+from pqstore.storage.cache import Committed
 from pqstore.storage.catalog import Catalog
+from pqstore.storage.changed_state import ChangedState
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors
 from pqstore.storage.idmap.merge import write_run
 from pqstore.storage.idmap.ranges import with_range
 from pqstore.storage.idmap.recent import RecentKeys
-from pqstore.storage.idmap.runs import RunReader
-from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdColumn, RangeColumn, is_consecutive
-from pqstore.storage.layout import I64, U8
+from pqstore.storage.layout import U8
 from pqstore.storage.points import reach
 from pqstore.storage.rows import by_segment, contiguous
-from pqstore.storage.segments import SegmentEntry, SegmentTable
+from pqstore.storage.segments import SegmentEntry
 from pqstore.storage.shared import Lease
-from pqstore.storage.snapshot import Shape, Snapshot
+from pqstore.storage.snapshot import Shape
 from pqstore.storage.staging import clear_staged, pack_staged
-from pqstore.storage.state import Range, RunInfo, State
+from pqstore.storage.state import Range
 
 __all__ = ["WriteTransaction"]
 
@@ -43,7 +42,7 @@ _REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
 _REWRITE_PER_COMMIT = 512
 
 
-class WriteTransaction(Snapshot):
+class WriteTransaction(ChangedState):
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
     def __init__(
@@ -60,17 +59,8 @@ class WriteTransaction(Snapshot):
         # Another handle of this process may have opened the file with less durability than this one promises.
         self.flush = flush
         self._flushes = flush and environment.sync and not environment.metasync
-        self._base = self._committed.state
-        self._current = self._base
-        self._changed: dict[int, SegmentEntry | None] = {}
-        self._current_table: SegmentTable | None = self._committed.table
-        self._bitmaps: dict[int, U8] = {}
-        self._tail: dict[int, tuple[U8, IdColumn]] = {}
         self._dropped_tail: range = range(0)
         self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
-        self._waiting_keys = RecentKeys()
-        self._tail_recent: RecentKeys | None = None
-        self._private_runs: dict[int, RunReader] = {}
         self._deletions: list[tuple[str, bytes]] = []
         self._written = 0
         self._staged = False
@@ -111,14 +101,7 @@ class WriteTransaction(Snapshot):
         finally:
             lease.end()
 
-    def _transaction_number(self) -> int:
-        return int(self._txn.id()) - 1  # of the state that it changes
-
-    # -- the state with this transaction's changes ------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        return self._current
+    # -- what rows bring with them ---------------------------------------------------------------------------------
 
     @property
     def attachments(self) -> Attachments:
@@ -132,73 +115,6 @@ class WriteTransaction(Snapshot):
         """Names, fields and notes, with this transaction's changes."""
         return super().catalog if self._attachments is None else self._attachments.catalog
 
-    @property
-    def table(self) -> SegmentTable:
-        if self._current_table is None:
-            self._current_table = self._committed.table.with_changes(self._changed, self._commit_number)
-        return self._current_table
-
-    @property
-    def _commit_number(self) -> int:
-        return self._base.commit + 1
-
-    def _change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
-        self._changed[segment] = entry
-        self._current_table = None
-
-    def _codes(self, segment: int) -> U8:
-        if segment < self._base.open_segment:
-            return super()._codes(segment)
-        return read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
-
-    def _ids(self, segment: int) -> IdColumn:
-        if segment < self._base.open_segment:
-            return super()._ids(segment)
-        return read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
-
-    def _bitmap(self, segment: int) -> U8 | None:
-        bitmap = self._bitmaps.get(segment)
-        return super()._bitmap(segment) if bitmap is None else bitmap
-
-    def _tail_codes(self, chunk: int) -> U8:
-        changed = self._tail.get(chunk)
-        return super()._tail_codes(chunk) if changed is None else changed[0]
-
-    def _take_ids(self, rows: I64, ids: I64) -> bool:  # noqa: ARG002 - what the cache has is the committed state
-        return False
-
-    def _tail_ids(self, chunk: int) -> IdColumn:
-        changed = self._tail.get(chunk)
-        return super()._tail_ids(chunk) if changed is None else changed[1]
-
-    def _run(self, info: RunInfo) -> RunReader:
-        if info in self._base.runs:
-            return super()._run(info)
-        reader = self._private_runs.get(info.run)
-        if reader is None:
-            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
-        return reader
-
-    def _tail_keys(self) -> list[KeyIndex]:
-        """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
-        if self._tail_recent is None:
-            return super()._tail_keys()  # nothing appended yet
-        if self._tail_recent.follows_base:
-            current, self._current = self._current, self._base
-            tail, self._tail = self._tail, {}
-            try:
-                self._tail_recent.put_first(super()._tail_keys())
-            finally:
-                self._current, self._tail = current, tail
-        return self._waiting_keys.sorted() + self._tail_recent.sorted()
-
-    def chunks(self) -> tuple[StoredChunk, ...]:
-        """Packed codes of all rows as this transaction sees them; good until its next change."""
-        self._check()
-        rows = self._shape.segment_rows
-        sealed = [StoredChunk(self._codes(s), rows, s * rows, self._bitmap(s)) for s in self.table.entries]
-        return (*sealed, *self._open_chunks())
-
     # -- changes -------------------------------------------------------------------------------------------------
 
     def _put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
@@ -208,11 +124,6 @@ class WriteTransaction(Snapshot):
     def _delete(self, database: str, key: bytes) -> None:
         # Not before the last commit: what is staged on the way must leave the index as it is.
         self._deletions.append((database, key))
-
-    @property
-    def base(self) -> State:
-        """The committed state that this transaction changes (for this room)."""
-        return self._base
 
     def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
         """Write a record (for this room)."""

@@ -44,8 +44,15 @@ def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iter
     for names in (catalog.names, catalog.fields):
         if len(set(names)) < len(names):
             yield Problem(17, "catalog", "a name is there twice")
-    yield from _payloads(snapshot, catalog)
-    yield from _columns(snapshot, shape, catalog, deep=deep)
+    try:
+        _ = snapshot.environment.databases["payloads"]
+    except CorruptIndexError as error:
+        yield Problem(1, "payloads", str(error))
+        deep_columns = False
+    else:
+        yield from _payloads(snapshot, catalog)
+        deep_columns = deep
+    yield from _columns(snapshot, shape, catalog, deep=deep_columns)
     yield from _sets(snapshot, shape, catalog)
     if shape.identity.row_bytes:
         yield from _originals(snapshot, shape, deep=deep)

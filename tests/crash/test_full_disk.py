@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
 
@@ -14,22 +12,9 @@ import pytest
 
 from pqstore.errors import StorageFullError
 from pqstore.storage import Store
+from tests.forked import in_child
 
 from .workload import PACKING, apply, changes, check, contents, create
-
-
-def in_child(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 @pytest.mark.parametrize("limit", [150_000, 400_000, 1_000_000, 1_234_567])

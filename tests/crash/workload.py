@@ -35,7 +35,7 @@ def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
         action = rng.choice(["add", "add", "remove", "replace", "compact"], p=[0.3, 0.25, 0.2, 0.2, 0.05])
         if action == "add" or not rows:
             action = "add"
-            count = int(rng.choice([1, 3, 100, 1500, 6000]))
+            count = int(rng.choice([1, 3, 100, 1100, 3000]))
             ids = rng.integers(-(2**63), 2**63 - 1, count)
         else:
             known = np.fromiter(rows, dtype=np.int64)

@@ -18,6 +18,8 @@ from pqstore.storage import Store, layout, repair
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.generations import generation_path
 from pqstore.storage.lmdb_pages import newest_meta, tree_problem
+from tests.forked import in_child
+from tests.unit.storage.attached import attached
 
 from .damaged import PACKING, build, check_answers, flip, records
 
@@ -125,20 +127,6 @@ def test_missing_records(original: Original, copy: Callable[[], Path], tmp_path:
         salvaged(damaged, tmp_path / "repaired", rows)
 
 
-def in_child(work: Callable[[], None]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
 def named_or_right(path: Path, rows: Rows) -> None:
     try:
         check_answers(path, rows)
@@ -185,6 +173,48 @@ def test_flipped_bits_of_the_trees(original: Original, copy: Callable[[], Path])
             named_or_right(damaged, rows)
 
         assert in_child(work) == 0, (page, bit)
+
+
+def test_pages_of_payloads_are_checked_when_they_are_used(
+    original: Original, copy: Callable[[], Path], tmp_path: Path
+) -> None:
+    """Opening must not take longer the more payloads there are; the pages of everything else are checked then."""
+    path, rows = original
+    env = lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26, readonly=True, lock=False)
+    with env, env.begin(db=env.open_db(b"payloads", create=False)) as txn:
+        keys = list(txn.cursor().iternext(values=False))
+    damaged = copy()
+    file = generation_path(damaged, 1) / DATA_FILE
+    content = bytearray(file.read_bytes())
+    found = 0
+    for page in range(2, len(content) // 4096):  # those that are free by now, too
+        leaf = content[4096 * page : 4096 * (page + 1)]
+        if leaf[10] == 2 and all(key in leaf for key in keys[-5:]):
+            content[4096 * page + 16 : 4096 * page + 20] = b"\xfe\xff\xfe\xff"  # nodes beyond the end of the page
+            found += 1
+    assert found
+    file.write_bytes(content)
+
+    def work() -> None:
+        codes = np.zeros((1, 8), dtype=np.uint8)
+        new_id: Any = [123456] if isinstance(next(iter(rows)), int) else ["new"]
+        with Store.open(damaged, lambda _: PACKING) as store:
+            with store.read() as snapshot:
+                found = snapshot.rows_of(list(rows))
+                assert [code.tobytes() for code in snapshot.codes_of(found)] == list(rows.values())
+                with pytest.raises(CorruptIndexError, match=r"page \d+ has nodes outside"):
+                    snapshot.payloads_of(found[:1])
+            with pytest.raises(CorruptIndexError), store.write() as txn:
+                txn.append(codes, new_id, **attached(codes))
+            with pytest.raises(CorruptIndexError):
+                store.backup(tmp_path / "backup.pqs")
+            for deep in (False, True):
+                assert {problem.invariant for problem in store.verify(deep)} == {1}
+            with store.read() as snapshot:
+                assert snapshot.live_rows == len(rows)
+
+    assert in_child(work) == 0
+    assert repair(damaged, tmp_path / "repaired", lambda _: PACKING).scanned
 
 
 def test_a_file_that_ends_in_pages_nobody_uses_is_sound(original: Original, copy: Callable[[], Path]) -> None:

@@ -44,6 +44,7 @@ class Model:
             probe = self.rng.integers(0, count, min(count, 20))
             assert np.array_equal(txn.rows_of(ids[probe]), rows[probe])
             assert np.array_equal(txn.rows_of(ids), rows)
+            assert np.all(txn.rows_before(ids) == -1)
         self.rows.update({identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)})
 
     def remove(self, store: Store, count: int) -> list[Any]:
@@ -63,8 +64,15 @@ class Model:
         ids = [known[i] for i in self.rng.choice(len(known), min(count, len(known)), replace=False)]
         codes = self.rng.integers(0, 256, (len(ids), self.width), dtype=np.uint8)
         with store.write() as txn:
-            txn.kill(txn.rows_of(self.array(ids)))
-            txn.append(codes, self.array(ids))
+            rows = txn.rows_of(self.array(ids))
+            half = len(ids) // 2
+            txn.kill(rows[:half])
+            txn.append(codes[:half], self.array(ids[:half]))
+            assert np.array_equal(txn.rows_before(self.array(ids)), np.where(np.arange(len(ids)) < half, -1, rows))
+            assert txn.rows_before(self.array(ids[:1])) == -1 or half == 0
+            txn.kill(rows[half:])
+            assert np.all(txn.rows_before(self.array(ids)) == -1)
+            txn.append(codes[half:], self.array(ids[half:]))
         self.rows.update({identifier: code.tobytes() for identifier, code in zip(ids, codes, strict=True)})
 
     def check(self, store: Store) -> None:

@@ -26,27 +26,13 @@ from pqstore.errors import (
 from pqstore.storage import Store
 from pqstore.storage.data_file import LOCK_FILE
 from pqstore.storage.generations import generation_path
+from tests.forked import in_child
 
 from .row_packing import RowPacking
 
 Create = Callable[..., Store]
 CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)
 ROOT = Path(__file__).parents[3]
-
-
-def in_child(work: Callable[[], object]) -> int:
-    """Fork, do the work, and give the child's exit status: 0 unless the work raised."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def start_python(code: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
@@ -119,6 +105,30 @@ def test_writers_of_threads_and_processes_take_turns(create: Create) -> None:
         assert snapshot.live_rows == 800
         assert np.array_equal(np.sort(snapshot.ids_of(np.arange(800))), np.arange(800))
     assert store.verify(deep=True) == []
+    store.close()
+
+
+def test_a_writer_that_comes_back_at_once_does_not_keep_others_out(create: Create) -> None:
+    store = create()
+    child = start_python(
+        """
+        import threading
+        stop = threading.Thread(target=sys.stdin.readline, daemon=True)
+        stop.start()
+        print("writing", flush=True)
+        while stop.is_alive():
+            with store.write() as txn:
+                txn.append(CODES)
+        """,
+        str(store.path),
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    for _ in range(20):
+        with store.write(timeout=20) as txn:
+            txn.append(CODES)
+    child.communicate("stop\n")
+    assert child.returncode == 0
     store.close()
 
 
@@ -308,6 +318,79 @@ def test_a_killed_reader_does_not_pin_for_ever(create: Create) -> None:
     store.close()
 
 
+def test_stats_tell_what_an_old_snapshot_pins(create: Create, rng: np.random.Generator) -> None:
+    store = create()
+
+    def add_and_remove() -> None:
+        with store.write() as txn:
+            txn.append(rng.integers(0, 256, (5000, 8), dtype=np.uint8))
+        with store.write() as txn:
+            txn.kill(np.arange(txn.total_rows))
+        store.write_for_maintenance().__enter__().close()
+
+    add_and_remove()
+    assert store.stats().pinned_bytes == 0
+    with store.read():
+        for _ in range(4):
+            add_and_remove()
+        held = store.stats()
+        assert 4 * 5000 * 8 <= held.pinned_bytes <= held.free_bytes
+        assert held.oldest_reader_lag >= 8
+    assert store.stats().pinned_bytes == 0
+    assert store.stats().file_bytes == held.file_bytes  # given back by compact(), used again before
+    store.close()
+
+
+def test_readers_of_many_processes_see_whole_commits(create: Create) -> None:
+    store = create()
+    code = """
+    print("reading", flush=True)
+    last = 0
+    while last < 600:
+        with store.read() as snapshot:
+            rows = snapshot.live_rows
+            assert rows % 10 == 0 and rows >= last, (rows, last)
+            assert sum(chunk.rows for chunk in snapshot.chunks()) == rows
+            assert snapshot.rows_of(np.arange(rows)).tolist() == list(range(rows))
+        last = rows
+    """
+    children = [start_python(code, str(store.path), "readonly") for _ in range(3)]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "reading\n"
+    for _ in range(60):
+        with store.write() as txn:
+            txn.append(CODES)
+    for child in children:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+    store.close()
+
+
+def test_slots_of_dead_readers_are_used_again(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pqstore.storage.environment._MAX_READERS", 4)
+    store = create()
+    with store.write() as txn:
+        txn.append(CODES)
+    code = "snapshots = [store.read() for _ in range(3)]; print('reading', flush=True); sys.stdin.readline()"
+    for _ in range(3):
+        child = start_python(code, str(store.path), "readonly")
+        assert child.stdout is not None
+        assert child.stdout.readline() == "reading\n"
+        child.kill()
+        child.communicate()
+    snapshots = [store.read() for _ in range(4)]
+    assert [snapshot.live_rows for snapshot in snapshots] == [10] * 4
+    with pytest.raises(PQStoreError, match="too many snapshots"):
+        store.read()
+    snapshots.pop().close()
+    with store.read() as snapshot:
+        assert snapshot.live_rows == 10
+    for snapshot in snapshots:
+        snapshot.close()
+    store.close()
+
+
 def test_a_missing_lock_file_is_made_again(create: Create, reopen: Create) -> None:
     store = create()
     lock_file = generation_path(store.path, 1) / LOCK_FILE
@@ -387,6 +470,7 @@ def test_an_address_space_limit(create: Create) -> None:
 
 
 def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None:
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     store = create()
     child = start_python(
         "with store.write() as txn:\n    print('in', flush=True); sys.stdin.readline()", str(store.path)
@@ -396,8 +480,11 @@ def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        store.write(timeout=30)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            store.write(timeout=30)
+    finally:
+        signal.signal(signal.SIGINT, previous)
     assert time.monotonic() - started < 25  # it was the interrupt, not the timeout
     timer.join()
     child.communicate("go\n")
