@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidFilterError
+from pqstore.index.code_space import CodeSpace
 from pqstore.index.filters import Condition, fields_of, matches, parse, plan
 from pqstore.index.filters.columns import evaluate
 from pqstore.index.filters.tree import All, AnyOf, Between, Not
 from pqstore.index.ids import IdType, as_id_batch
 from pqstore.index.saved_sets import ids_of_set
-from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeChunk, active
 from pqstore.storage import FieldColumn, RowUnit, Snapshot, count_set, kind_of
 
