@@ -214,7 +214,7 @@ class InterleavedScanner {
         state.best.reset(capacity_);
         state.best.lower_limit(result.limit());
         const Block8Terms terms(request_.layout, state.table);
-        const int64_t wanted = std::max<int64_t>(4, 2 * capacity_ / kBlockRows + 1);
+        const int64_t wanted = std::max<int64_t>(4, 4 * capacity_ / kBlockRows + 1);
         if (end_block - first_block < 4 * wanted) return;  // the scan itself finds a limit as soon
         sample_.reset(capacity_);
         state.best.lower_limit(sampled_limit(request_, terms, {first_block, end_block}, wanted, sample_));
