@@ -19,13 +19,10 @@ bool has_avx2() {
 }
 
 void scan(const ScanRequest& request) {
-    switch (request.layout.kind) {
-        case LayoutKind::kBlock8:
-            if (request.queries == 1) return run_scan<PrefixScanner<Avx2>>(request);
-            return run_scan<InterleavedScanner>(request);
-        case LayoutKind::kBlock4: return run_scan<NibbleScanner<Avx2>>(request);
-        default: return plain_scan(request);
-    }
+    if (is_plain(request)) return plain_scan(request);
+    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<Avx2>>(request);
+    if (request.queries == 1) return run_scan<PrefixScanner<Avx2>>(request);
+    run_scan<InterleavedScanner>(request);
 }
 
 }  // namespace

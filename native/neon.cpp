@@ -16,11 +16,9 @@ namespace {
 bool has_neon() { return true; }
 
 void scan(const ScanRequest& request) {
-    switch (request.layout.kind) {
-        case LayoutKind::kBlock8: return run_scan<PrefixScanner<Neon>>(request);
-        case LayoutKind::kBlock4: return run_scan<NibbleScanner<Neon>>(request);
-        default: return plain_scan(request);
-    }
+    if (is_plain(request)) return plain_scan(request);
+    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<Neon>>(request);
+    run_scan<PrefixScanner<Neon>>(request);
 }
 
 }  // namespace

@@ -50,6 +50,9 @@ class PlainScanner {
     TopK best_[kGroup];
 };
 
+// Whether so few rows are asked about that they are summed sooner than tables for bounds are made.
+inline bool is_plain(const ScanRequest& request) { return !request.layout.in_blocks() || count_blocks(request) <= 8; }
+
 inline void plain_scan(const ScanRequest& request) {
     switch (request.layout.kind) {
         case LayoutKind::kBlock8: return run_scan<PlainScanner<Block8Terms>>(request);

@@ -144,6 +144,8 @@ def as_rerank(snapshot: Snapshot, space: CodeSpace, rerank: Any, k: int) -> int 
 
 
 def as_include(include: Any) -> frozenset[str]:
+    if include == ():
+        return frozenset()
     names = (include,) if isinstance(include, str) else include
     if not isinstance(names, Iterable):
         raise TypeError(f"include must be a sequence of names, got {type(include).__name__}")

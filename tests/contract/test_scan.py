@@ -43,13 +43,16 @@ def test_enough_rows_for_the_bounds_to_work(kernels: Kernels, rng: np.random.Gen
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_k(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(1 if kind == "rows32" else 3, KINDS[kind])
-    pieces = chunks(rng, layout, (33, 12))
-    for k in range(1, 45 + 6):
+    few, more = (33, 12), (33, 12, 240)  # the few are summed without bounds
+    for pieces, k in [
+        *((chunks(rng, layout, few), k) for k in range(1, 45 + 6)),
+        *((chunks(rng, layout, more), k) for k in (*range(1, 20), 100, *range(280, 285 + 6))),
+    ]:
         assert_same_scan(kernels, pieces, layout, tables(rng, layout, 1 + k % (2 if kind == "rows32" else 9)), k)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33])
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33, 256, 257, 289])
 def test_one_chunk_of_few_rows(kernels: Kernels, rng: np.random.Generator, kind: str, rows: int) -> None:
     layout = CodeLayout(4, KINDS[kind])
     for n in batches(kind):
