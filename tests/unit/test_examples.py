@@ -270,44 +270,50 @@ def browser(tmp_path: Path) -> Iterator[object]:
 
 
 def test_browser_by_keyboard_alone(collection: Collection, browser) -> None:
-    from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+    from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import WebDriverWait
 
-    # A key that sends a form returns before the next page is there.
-    passing = [NoSuchElementException, StaleElementReferenceException]
-    waiting = WebDriverWait(browser, 30, poll_frequency=0.05, ignored_exceptions=passing)
+    # A key that sends a form returns before the next page is there, and whatever asks the browser while one page
+    # gives way to the next may fail, in as many ways as there are moments. So each page is awaited by what only it
+    # shows, read in one piece and once it is complete; a failure is asked again, for 30 seconds.
+    waiting = WebDriverWait(browser, 30, poll_frequency=0.05, ignored_exceptions=[WebDriverException])
 
-    def text(selector: str) -> str:
-        return browser.find_element(By.CSS_SELECTOR, selector).text
+    def read(selector: str) -> list[str] | None:
+        """The texts of the elements, or None while the page is being loaded."""
+        script = (
+            "return document.readyState === 'complete' ?"
+            " [...document.querySelectorAll(arguments[0])].map(element => element.innerText) : null"
+        )
+        return browser.execute_script(script, selector)
 
-    def sentences() -> list[str]:
-        return [element.text for element in browser.find_elements(By.CSS_SELECTOR, ".sentence")]
+    def wait_for(selector: str, *texts: str) -> None:
+        waiting.until(lambda _: read(selector) == list(texts), f"{selector} never read {texts}")
 
     with served(collection) as address:
         browser.get(address)
         browser.switch_to.active_element.send_keys("feeling ill", Keys.ENTER)  # the search field has the focus
-        waiting.until(lambda _: text("#found") == "Nearest to “feeling ill”")
-        found = sentences()
+        wait_for("#found", "Nearest to “feeling ill”")
+        found = read(".sentence")
         assert len(found) == 10
 
         browser.find_element(By.ID, "q").send_keys(Keys.TAB)  # to the button Search
         browser.switch_to.active_element.send_keys(Keys.TAB)  # to the first button Remove
         assert browser.switch_to.active_element.get_attribute("aria-label") == f"Remove: {found[0]}"
         browser.switch_to.active_element.send_keys(Keys.ENTER)
-        waiting.until(lambda _: text("[role=status] p") == f"Removed: {found[0]}")
-        assert found[0] not in sentences()
-        assert "314 sentences" in text("header")
+        wait_for("[role=status] p", f"Removed: {found[0]}")
+        assert found[0] not in read(".sentence")
+        assert "314 sentences" in read("header")[0]
 
         browser.find_element(By.CSS_SELECTOR, ".message button").send_keys(Keys.ENTER)  # Put it back
-        waiting.until(lambda _: text("[role=status] p") == f"Added: {found[0]}")
-        assert sorted(sentences()) == sorted(found)
+        wait_for("[role=status] p", f"Added: {found[0]}")
+        assert sorted(read(".sentence")) == sorted(found)
 
         browser.find_element(By.ID, "text").send_keys(KETTLE, Keys.ENTER)
-        waiting.until(lambda _: text("[role=status] p") == f"Added: {KETTLE}")
+        wait_for("[role=status] p", f"Added: {KETTLE}")
         browser.refresh()  # the page was got, not posted: nothing is sent twice, and the message is gone
-        waiting.until(lambda _: not browser.find_elements(By.CSS_SELECTOR, ".message"))
+        wait_for(".message")
         assert len(collection) == 316
 
 
