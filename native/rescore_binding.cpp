@@ -1,26 +1,18 @@
 #include "rescore_binding.h"
 
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
+#include "checked.h"
 #include "rescore.h"
 
-namespace nb = nanobind;
-using namespace nb::literals;
+using namespace nanobind::literals;
 
 namespace pqstore {
 namespace {
-
-template <typename T, int kAxes>
-using Array = nb::ndarray<T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
-
-void require(bool condition, const char* what) {
-    if (!condition) throw nb::value_error(what);
-}
 
 OriginalKind kind_named(const std::string& name) {
     if (name == "float32") return OriginalKind::kFloat32;
@@ -46,9 +38,9 @@ ExactMetric metric_named(const std::string& name) {
 }
 
 // The k nearest of the candidates, by (distance, row), into `distances` and `found`.
-void nearest_of(const std::string& kind_name, const std::string& metric_name, Array<const uint8_t, 2> stored,
-                Array<const int64_t, 1> places, Array<const int64_t, 1> rows, Array<const double, 1> query, bool portable,
-                Array<float, 1> distances, Array<int64_t, 1> found) {
+void nearest_of(const std::string& kind_name, const std::string& metric_name, const In<uint8_t, 2>& stored,
+                const In<int64_t, 1>& places, const In<int64_t, 1>& rows, const In<double, 1>& query, bool portable,
+                const Out<float, 1>& distances, const Out<int64_t, 1>& found) {
     const OriginalKind kind = kind_named(kind_name);
     const ExactMetric metric = metric_named(metric_name);
     const size_t D = query.size(), count = places.size(), k = distances.size();
@@ -78,7 +70,7 @@ void nearest_of(const std::string& kind_name, const std::string& metric_name, Ar
 }
 
 // Whether all are finite; None where this machine cannot do it.
-nb::object as_halves(Array<const float, 2> vectors, Array<uint16_t, 2> halves) {
+nb::object as_halves(const In<float, 2>& vectors, const Out<uint16_t, 2>& halves) {
     require(halves.size() == vectors.size(), "as many halves as values");
     Halves result;
     {

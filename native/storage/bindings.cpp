@@ -4,6 +4,8 @@
 
 #include <vector>
 
+#include "../checked.h"
+#include "id_parts.h"
 #include "pack_payloads.h"
 #include "rows.h"
 
@@ -13,16 +15,9 @@ using namespace nb::literals;
 namespace pqstore {
 namespace {
 
-template <typename T, int kAxes>
-using Array = nb::ndarray<T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
-
-void require(bool condition, const char* what) {
-    if (!condition) throw nb::value_error(what);
-}
-
 // `ranges` int64 (n, 2): values of a group, from and up to; the others as in ValueRows.
-void set_values(Array<const uint32_t, 1> starts, Array<const uint16_t, 1> listed, Array<const uint32_t, 2> dense,
-                Array<const uint8_t, 1> blob, Array<const int64_t, 2> ranges, Array<uint8_t, 1> mask) {
+void set_values(const In<uint32_t, 1>& starts, const In<uint16_t, 1>& listed, const In<uint32_t, 2>& dense,
+                const In<uint8_t, 1>& blob, const In<int64_t, 2>& ranges, const Out<uint8_t, 1>& mask) {
     require(starts.size() > 0 && dense.shape(1) == 4 && ranges.shape(1) == 2, "no group of a column");
     const ValueRows group{starts.data(), starts.size() - 1, listed.data(), listed.size(),
                           dense.data(),  dense.shape(0),    blob.data(),   blob.size()};
@@ -35,7 +30,7 @@ void set_values(Array<const uint32_t, 1> starts, Array<const uint16_t, 1> listed
 }
 
 // Of all but the last four bytes of each row, which are for its checksum.
-void checksums(Array<const uint8_t, 2> stored, Array<const int64_t, 1> rows, Array<uint32_t, 1> sums) {
+void checksums(const In<uint8_t, 2>& stored, const In<int64_t, 1>& rows, const Out<uint32_t, 1>& sums) {
     const size_t count = stored.shape(0), stride = stored.shape(1);
     require(rows.size() == count && sums.size() == count && stride >= 4, "one row number and one checksum a row");
     nb::gil_scoped_release released;
@@ -43,8 +38,8 @@ void checksums(Array<const uint8_t, 2> stored, Array<const int64_t, 1> rows, Arr
 }
 
 // `files` by segment: uint8 (rows, size + 4). False: a row is in no file, or its checksum does not match.
-bool gather(nb::dict files, int64_t segment_rows, Array<const int64_t, 1> rows, Array<uint8_t, 2> out) {
-    using File = Array<const uint8_t, 2>;
+bool gather(nb::dict files, int64_t segment_rows, const In<int64_t, 1>& rows, const Out<uint8_t, 2>& out) {
+    using File = In<uint8_t, 2>;
     const size_t count = rows.size(), size = out.shape(1), stride = size + 4;
     require(out.shape(0) == count && segment_rows > 0, "one place for each row");
     std::vector<StoredRow> stored(count);
@@ -74,63 +69,21 @@ bool gather(nb::dict files, int64_t segment_rows, Array<const int64_t, 1> rows, 
     return gather_rows(stored.data(), count, size, out.data());
 }
 
-// Ids of consecutive rows, as a dict holds them: int64 (n,), or the first of n consecutive ids.
-class IdPart {
-  public:
-    // False: the dict has no such part.
-    bool find(PyObject* parts, int64_t number) {
-        PyObject* found = PyDict_GetItemWithError(parts, nb::int_(number).ptr());
-        if (found == nullptr) {
-            if (PyErr_Occurred()) throw nb::python_error();
-            return false;
-        }
-        if (PyLong_Check(found)) {
-            ids_ = {};
-            first_ = PyLong_AsLongLong(found);
-            if (first_ == -1 && PyErr_Occurred()) throw nb::python_error();
-        } else {
-            ids_ = nb::cast<Array<const int64_t, 1>>(nb::handle(found));
-        }
-        return true;
-    }
-
-    bool take(int64_t position, int64_t& id) const {
-        if (!ids_.is_valid()) {
-            id = first_ + position;
-            return true;
-        }
-        if (position >= static_cast<int64_t>(ids_.size())) return false;
-        id = ids_.data()[position];
-        return true;
-    }
-
-  private:
-    Array<const int64_t, 1> ids_;
-    int64_t first_ = 0;
-};
-
 // The ids of rows, -1 for row -1. Sealed segments are parts of `segment_rows` rows, the open one has parts of
 // `chunk_rows`. False: a part is missing.
-bool take_ids(nb::dict sealed, int64_t segment_rows, nb::dict open, int64_t chunk_rows, int64_t open_segment,
-              Array<const int64_t, 1> rows, Array<int64_t, 1> ids) {
+bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, int64_t chunk_rows,
+              int64_t open_segment, const In<int64_t, 1>& rows, const Out<int64_t, 1>& ids) {
     require(segment_rows > 0 && chunk_rows > 0, "parts have rows");
     require(ids.size() == rows.size(), "one place for each row");
-    IdPart part;
-    int64_t first = 0, end = 0;  // the rows of the part
     for (size_t i = 0; i < rows.size(); ++i) {
         const int64_t row = rows.data()[i];
         if (row < 0) {
             ids.data()[i] = -1;
             continue;
         }
-        if (row < first || row >= end) {
-            const bool is_open = row / segment_rows == open_segment;
-            const int64_t part_rows = is_open ? chunk_rows : segment_rows, number = row / part_rows;
-            if (!part.find((is_open ? open : sealed).ptr(), number)) return false;
-            first = number * part_rows;
-            end = first + part_rows;
-        }
-        if (!part.take(row - first, ids.data()[i])) return false;
+        const bool is_open = row / segment_rows == open_segment;
+        const int64_t part_rows = is_open ? chunk_rows : segment_rows;
+        if (!(is_open ? open : sealed).take(row / part_rows, row % part_rows, ids.data()[i])) return false;
     }
     return true;
 }
@@ -147,6 +100,11 @@ NB_MODULE(_native, module) {
     module.def("set_values", &pqstore::set_values, exactly("starts"), exactly("listed"), exactly("dense"),
                exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &pqstore::checksums, exactly("stored"), exactly("rows"), exactly("sums"));
+    nb::class_<pqstore::IdParts>(module, "IdParts")
+        .def(nb::init<>())
+        .def("__setitem__", &pqstore::IdParts::set, "number"_a, "ids"_a)
+        .def("__delitem__", &pqstore::IdParts::remove, "number"_a)
+        .def("__iter__", [](const pqstore::IdParts& parts) { return nb::iter(parts.numbers()); });
     module.def("take_ids", &pqstore::take_ids, "sealed"_a, "segment_rows"_a, "open"_a, "chunk_rows"_a,
                "open_segment"_a, exactly("rows"), exactly("ids"));
     module.def("gather", &pqstore::gather, "files"_a, "segment_rows"_a, exactly("rows"), exactly("out"));

@@ -25,6 +25,7 @@ from pqstore.index.recall import RecallReport
 from pqstore.index.records import ScrollPage, refuse_unknown
 from pqstore.index.results import RangeResult, SearchResult
 from pqstore.index.saved_sets import as_set_ids, as_set_name, refuse_unknown_set
+from pqstore.index.search import Question, search
 from pqstore.index.selection import select
 from pqstore.index.settings import as_fields, as_index_arguments, packing_of, read_space, record_of
 from pqstore.index.stats import IndexStats
@@ -513,18 +514,10 @@ class Index(AsyncCalls):
             UnknownSetError: no set was saved under this name.
             CorruptIndexError: a record that the search needs fails its checksum.
         """
-        with self._view() as view:
-            return view.search(
-                queries,
-                k,
-                threads,
-                rerank=rerank,
-                where=where,
-                allow=allow,
-                deny=deny,
-                include=include,
-                explain=explain,
-            )
+        # Without a view between: what a search of a small index takes is mostly calls.
+        with self._store.read() as snapshot:
+            question = Question(k, threads, rerank, where, allow, deny, include, explain)
+            return search(snapshot, self._space, self._store.id_type, queries, question)
 
     def range_search(
         self,

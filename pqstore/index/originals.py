@@ -42,7 +42,9 @@ class OriginalSpace:
     @property
     def row_bytes(self) -> int:
         """Bytes of one vector."""
-        return {"float32": 4 * self.D, "float16": 2 * self.D, "int8": self.D + _INT8_EXTRA}[self.kind]
+        if self.kind == "int8":
+            return self.D + _INT8_EXTRA
+        return (4 if self.kind == "float32" else 2) * self.D
 
     def encode(self, vectors: F32) -> U8:
         """Vectors float32 (n, D) -> uint8 (n, row_bytes).

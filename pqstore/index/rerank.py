@@ -42,15 +42,16 @@ class ExactScorer:
         Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by row; padded with infinity and -1.
         """
         worst = np.float32(-np.inf if self.larger_is_nearer else np.inf)
-        distances = np.full((len(rows), k), worst, dtype=np.float32)
-        found = np.full((len(rows), k), -1, dtype=np.int64)
+        distances = np.empty((len(rows), k), dtype=np.float32)
+        found = np.empty((len(rows), k), dtype=np.int64)
         step = max(1, _BATCH_BYTES // (self._space.row_bytes * max(1, rows.shape[1])))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             # Reads in the order of the disk, each row once, whoever asked for it.
             alone = len(part) == 1  # the candidates of one query are distinct
             wanted = np.sort(part[0]) if alone else np.unique(part)
-            wanted = wanted[np.searchsorted(wanted, 0) :]
+            if len(wanted) and wanted[0] < 0:
+                wanted = wanted[np.searchsorted(wanted, 0) :]
             stored = self._snapshot.originals_of(wanted)
             for q, candidates in enumerate(part, start):
                 mine = wanted if alone else candidates[candidates >= 0]
@@ -59,4 +60,6 @@ class ExactScorer:
                 distances[q, :some], found[q, :some] = nearest_originals(
                     self._space.kind, self._metric, stored, places, mine, self._queries[q], some
                 )
+                if some < k:
+                    distances[q, some:], found[q, some:] = worst, -1
         return distances, found

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +41,7 @@ _GATHER_BYTES = 8 << 20
 _INCLUDABLE = ("payload", "vector")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """What a search is asked beyond its queries; arguments as of `pqstore.Index.search`."""
 
     k: Any = 10
@@ -73,9 +71,10 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
     threads = resolve_threads(question.threads)
     batch, single = _as_queries(queries, space)
     if question.is_plain():
-        distances, rows = nearest_rows(snapshot, space, batch, k, threads, None)
-        ids = rows_to_ids(snapshot, rows)
-        return SearchResult(ids[0], distances[0]) if single else SearchResult(ids, distances)
+        distances, rows = space.search(batch, _prepared(snapshot, space), k, threads)
+        if single:
+            return SearchResult(snapshot.ids_of(rows[0]), distances[0])
+        return SearchResult(rows_to_ids(snapshot, rows), distances)
     include = as_include(question.include)
     rerank = as_rerank(snapshot, space, question.rerank, k)
     selection = select(snapshot, id_type, question.where, question.allow, question.deny)
@@ -167,9 +166,7 @@ def nearest_rows(
     if not gathers(snapshot, space, selection):
         return space.search(queries, selection.prepared(snapshot, space), k, threads)
     distances, places = space.search(queries, selection.gathered(snapshot, space), k, threads)
-    if selection.count == 0:
-        return distances, places
-    return distances, np.where(places >= 0, selection.rows()[places], -1)
+    return distances, selection.rows_at(places)
 
 
 def _prepared(snapshot: Snapshot, space: CodeSpace) -> Any:

@@ -67,6 +67,7 @@ class Selection:
     _codes: npt.NDArray[Any] | None = None
     _prepared: Any = None
     _gathered: Any = None
+    _rows_and_none: I64 | None = None
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 
@@ -108,6 +109,12 @@ class Selection:
             found = [_positions(mask) + self.units[at].first_row for at, mask in self.masks.items()]
             self._rows = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
         return self._rows
+
+    def rows_at(self, places: I64) -> I64:
+        """The rows at places in `rows`, of any shape; -1 stays -1."""
+        if self._rows_and_none is None:
+            self._rows_and_none = np.append(self.rows(), -1)
+        return self._rows_and_none[places]
 
     def codes(self, snapshot: Snapshot) -> npt.NDArray[Any]:
         """Stored labels (count, M) of the rows."""

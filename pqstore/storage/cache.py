@@ -22,6 +22,7 @@ from pqstore.storage.idmap.runs import Get, RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.ids import IdCodec, IdColumn
 from pqstore.storage.layout import U8
+from pqstore.storage.native import new_id_parts
 from pqstore.storage.segments import SegmentTable
 from pqstore.storage.state import RunInfo, State
 
@@ -55,7 +56,7 @@ class Committed:
     table: SegmentTable
     chunks: tuple[StoredChunk, ...] | None = None
     tail_ids: dict[int, IdColumn] = field(default_factory=dict)
-    tail_plain_ids: dict[int, Any] = field(default_factory=dict)
+    tail_plain_ids: Any = field(default_factory=new_id_parts)
     tail_codes: dict[int, U8] = field(default_factory=dict)
     last_chunk_keys: KeyIndex | None = None
     catalog: Catalog | None = None
@@ -123,7 +124,7 @@ class ViewCache:
         self.committed: Committed | None = None
         self.codes: dict[int, U8] = {}
         self.ids: dict[int, IdColumn] = {}
-        self.plain_ids: dict[int, Any] = {}  # of the same columns, for compiled code
+        self.plain_ids: Any = new_id_parts()  # of the same columns, for compiled code
         self.chunks: dict[int, tuple[int, StoredChunk]] = {}  # by segment, with the stamp of its tombstones
         self.bitmaps: dict[int, tuple[int, U8]] = {}  # by segment, with stamp
         self.tail_codes: dict[int, U8] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pqstore.errors import StorageFullError
 from pqstore.storage import layout
 from pqstore.storage.bitmap import live_positions
@@ -197,3 +199,4 @@ class _NoLease(Lease):
     def __init__(self) -> None:
         self._shared = None
         self._writer = None
+        self.pid = os.getpid()

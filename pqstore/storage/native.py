@@ -6,8 +6,9 @@ import importlib
 import os
 from functools import cache
 from types import ModuleType
+from typing import Any
 
-__all__ = ["native_module"]
+__all__ = ["native_module", "new_id_parts"]
 
 _NAME = "pqstore.storage._native"
 
@@ -26,3 +27,9 @@ def native_module() -> ModuleType | None:
         if error.name != _NAME:
             raise
         return None
+
+
+def new_id_parts() -> Any:
+    """An empty mapping of segments or chunks to int64 ids, as ``take_ids`` reads it; a dict where nothing does."""
+    native = native_module()
+    return {} if native is None else native.IdParts()

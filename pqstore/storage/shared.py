@@ -20,7 +20,7 @@ import lmdb
 from pqstore.errors import ForkedIndexError, PQStoreError, ReadOnlyError
 from pqstore.storage import layout
 from pqstore.storage.environment import Environment
-from pqstore.storage.failures import storage_errors
+from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.generations import (
     generation_path,
     is_current,
@@ -57,17 +57,17 @@ def share(path: Path, *, sync: bool = True) -> SharedIndex:
 class Lease:
     """The right to one transaction. Ends when told to, or when it is lost: an interrupt may come at any moment."""
 
-    __slots__ = ("_pid", "_shared", "_writer")
+    __slots__ = ("_shared", "_writer", "pid")
 
     def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
         self._writer = writer
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._shared: SharedIndex | None = shared
 
     def end(self) -> None:
         """LMDB's transaction is over; called again it does nothing."""
         shared, self._shared = self._shared, None
-        if shared is None or self._pid != os.getpid():
+        if shared is None or self.pid != os.getpid():
             return
         try:
             shared.ended(self)
@@ -151,9 +151,12 @@ class SharedIndex:
     def begin_read(self) -> tuple[Environment, Any, Lease]:
         """(environment, LMDB's transaction, what to end after it)."""
         lease = Lease(self, None)
-        with self._lock, storage_errors(self.path):
+        with self._lock:
             environment = self._open()
-            txn = environment.begin()
+            try:
+                txn = environment.begin()
+            except lmdb.Error as error:
+                raise translate(error, self.path) from error
             self._active[id(lease)] = (threading.get_ident(), environment)
         return environment, txn, lease
 

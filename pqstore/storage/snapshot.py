@@ -72,7 +72,7 @@ class Snapshot(AttachedReads):
         self._txn = txn
         self._lease: Lease | None = lease
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._pid = lease.pid
         self._committed = committed or self._read_committed()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -218,7 +218,8 @@ class Snapshot(AttachedReads):
             column = records.read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
             if self._shape.segment_rows >= 1024:
                 self._cache.ids[segment] = column
-                self._cache.plain_ids[segment] = column.plain()
+                if self._shape.codec.keys_are_ids:
+                    self._cache.plain_ids[segment] = column.plain()
         return column
 
     def _bitmap(self, segment: int) -> U8 | None:
@@ -267,7 +268,8 @@ class Snapshot(AttachedReads):
             column = records.read_tail_ids(self._get, self._shape.codec, chunk, rows)
             column = column.take(np.arange(rows))  # a copy: records of few ids share pages
             store[chunk] = column
-        self._committed.tail_plain_ids[chunk] = column.plain()
+        if self._shape.codec.keys_are_ids:
+            self._committed.tail_plain_ids[chunk] = column.plain()
         return column
 
     def _run(self, info: RunInfo) -> RunReader:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
+import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +21,7 @@ from pqstore.storage.catalog import Catalog
 from pqstore.storage.compaction import backup, compact
 from pqstore.storage.data_file import DATA_FILE
 from pqstore.storage.environment import Environment
-from pqstore.storage.failures import storage_errors
+from pqstore.storage.failures import storage_errors, translate
 from pqstore.storage.ids import IdType
 from pqstore.storage.maintenance import MaintenanceTransaction, maintain
 from pqstore.storage.originals import originals_bytes
@@ -227,11 +228,12 @@ class Store:
         while True:
             environment, txn, lease = shared.begin_read()
             try:
-                with storage_errors(self.path):
-                    snapshot = Snapshot(self._shape, environment, txn, lease)
-            except BaseException:
+                snapshot = Snapshot(self._shape, environment, txn, lease)
+            except BaseException as error:
                 txn.abort()
                 lease.end()
+                if isinstance(error, lmdb.Error):
+                    raise translate(error, self.path) from error
                 raise
             if not snapshot.state.superseded or shared.is_newest(environment):
                 return snapshot
