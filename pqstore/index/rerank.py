@@ -29,7 +29,7 @@ class ExactScorer:
         self._snapshot = snapshot
         self._space = space
         self._metric = metric
-        wide = queries.astype(np.float64)
+        wide = np.ascontiguousarray(queries, dtype=np.float64)
         self._queries = unit_length(wide) if metric == "cosine" else wide
 
     @property

@@ -39,6 +39,7 @@ I64 = npt.NDArray[np.int64]
 _GATHER_COST = 20
 _GATHER_BYTES = 8 << 20
 _INCLUDABLE = ("payload", "vector")
+_FLOAT32 = np.dtype(np.float32)
 
 
 class Question(NamedTuple):
@@ -53,16 +54,14 @@ class Question(NamedTuple):
     include: Any = ()
     explain: bool = False
 
-    def is_plain(self) -> bool:
-        """Whether nothing is asked but the nearest ids."""
-        return (
-            self.rerank is None
-            and self.where is None
-            and self.allow is None
-            and self.deny is None
-            and self.include == ()
-            and not self.explain
-        )
+    @property
+    def is_filtered(self) -> bool:
+        return self.where is not None or self.allow is not None or self.deny is not None
+
+    @property
+    def is_for_ids(self) -> bool:
+        """Whether the nearest by codes are all that is asked for."""
+        return self.rerank is None and self.include == () and not self.explain
 
 
 def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, question: Question) -> SearchResult:
@@ -70,21 +69,20 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
     k = as_count(question.k, "k")
     threads = resolve_threads(question.threads)
     batch, single = _as_queries(queries, space)
-    if question.is_plain():
-        distances, rows = space.search(batch, _prepared(snapshot, space), k, threads)
-        if single:
-            return SearchResult(snapshot.ids_of(rows[0]), distances[0])
-        return SearchResult(rows_to_ids(snapshot, rows), distances)
-    include = as_include(question.include)
-    rerank = as_rerank(snapshot, space, question.rerank, k)
-    selection = select(snapshot, id_type, question.where, question.allow, question.deny)
+    include: frozenset[str] = frozenset()
+    rerank = selection = None
+    if not question.is_for_ids:
+        include = as_include(question.include)
+        rerank = as_rerank(snapshot, space, question.rerank, k)
+    if question.is_filtered:
+        selection = select(snapshot, id_type, question.where, question.allow, question.deny)
     distances, rows = nearest_rows(snapshot, space, batch, rerank or k, threads, selection)
     if rerank is not None:
         assert space.originals is not None
         distances, rows = ExactScorer(snapshot, space.originals, space.metric, batch).best(rows, k)
-    ids = rows_to_ids(snapshot, rows)
     if single:
-        ids, distances, rows = ids[0], distances[0], rows[0]
+        distances, rows = distances[0], rows[0]
+    ids = rows_to_ids(snapshot, rows)
     if not include and not question.explain:
         return SearchResult(ids, distances)
     hits = SearchHits(ids, distances)
@@ -103,11 +101,11 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
 def _as_queries(queries: Any, space: CodeSpace) -> tuple[F32, bool]:
     """Queries float32 (n, D), and whether a single vector came. Values are looked at when their tables are made, where
     that finds one that is not finite."""
-    if type(queries) is np.ndarray and queries.dtype == np.float32 and space.takes_queries:
+    if type(queries) is np.ndarray and queries.dtype == _FLOAT32 and space.takes_queries:
         if queries.shape == (space.D,):
-            return np.ascontiguousarray(queries)[None], True
+            return queries[None], True
         if queries.ndim == 2 and queries.shape[1] == space.D:
-            return np.ascontiguousarray(queries), False
+            return queries, False
     return as_queries(queries, space.D)
 
 
@@ -181,8 +179,10 @@ def _prepared(snapshot: Snapshot, space: CodeSpace) -> Any:
 
 def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
     """Whether so few rows are allowed that their codes are better fetched one by one."""
-    few = selection.count * _GATHER_COST <= snapshot.total_rows
-    return few and selection.count * space.M <= _GATHER_BYTES
+    if selection.gathers is None:
+        few = selection.count * _GATHER_COST <= snapshot.total_rows
+        selection.gathers = few and selection.count * space.M <= _GATHER_BYTES
+    return selection.gathers
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
 
 def rows_to_ids(snapshot: Snapshot, rows: I64) -> IdArray:
     """The ids of rows of any shape; -1 becomes the id that stands for none."""
-    return snapshot.ids_of(rows.reshape(-1)).reshape(rows.shape)
+    return snapshot.ids_of(rows) if rows.ndim == 1 else snapshot.ids_of(rows.reshape(-1)).reshape(rows.shape)
 
 
 def original_vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:

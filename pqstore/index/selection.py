@@ -68,6 +68,8 @@ class Selection:
     _prepared: Any = None
     _gathered: Any = None
     _rows_and_none: I64 | None = None
+    gathers: bool | None = None
+    """Whether codes of its rows are better fetched one by one; None: not asked yet."""
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 

@@ -67,6 +67,18 @@ def test_int8_is_within_half_a_step(tmp_path, small_pq, metric) -> None:
         np.testing.assert_array_equal(index.get(9999).vector, constant[0])
 
 
+@pytest.mark.parametrize("rerank", [None, 50])
+def test_queries_that_do_not_lie_in_one_piece(index, rerank) -> None:
+    queries = vectors()[:6]
+    expected = index.search(queries, k=5, rerank=rerank)
+    for scattered in (np.asfortranarray(queries), np.repeat(queries, 2, axis=1)[:, ::2], queries[::-1][::-1]):
+        found = index.search(scattered, k=5, rerank=rerank)
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.distances, expected.distances)
+        one = index.search(scattered[3], k=5, rerank=rerank)
+        np.testing.assert_array_equal(one.ids, expected.ids[3])
+
+
 def test_rerank_beyond_the_live_rows(index) -> None:
     found = index.search(vectors()[5], k=5, rerank=10_000)
     assert found.ids[0] == 5
