@@ -41,25 +41,31 @@ class ExactScorer:
 
         Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by row; padded with infinity and -1.
         """
-        worst = np.float32(-np.inf if self.larger_is_nearer else np.inf)
-        distances = np.empty((len(rows), k), dtype=np.float32)
-        found = np.empty((len(rows), k), dtype=np.int64)
+        if len(rows) == 1:  # the candidates of one query are distinct
+            mine = _present(np.sort(rows[0]))
+            distances, found = self._nearest(0, self._snapshot.originals_of(mine), np.arange(len(mine)), mine, k)
+            if len(found) == k:
+                return distances[None], found[None]
+        all_distances = np.full((len(rows), k), -np.inf if self.larger_is_nearer else np.inf, dtype=np.float32)
+        all_found = np.full((len(rows), k), -1, dtype=np.int64)
         step = max(1, _BATCH_BYTES // (self._space.row_bytes * max(1, rows.shape[1])))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             # Reads in the order of the disk, each row once, whoever asked for it.
-            alone = len(part) == 1  # the candidates of one query are distinct
-            wanted = np.sort(part[0]) if alone else np.unique(part)
-            if len(wanted) and wanted[0] < 0:
-                wanted = wanted[np.searchsorted(wanted, 0) :]
+            wanted = _present(np.unique(part))
             stored = self._snapshot.originals_of(wanted)
             for q, candidates in enumerate(part, start):
-                mine = wanted if alone else candidates[candidates >= 0]
-                places = np.arange(len(wanted)) if alone else np.searchsorted(wanted, mine)
-                some = min(k, len(mine))
-                distances[q, :some], found[q, :some] = nearest_originals(
-                    self._space.kind, self._metric, stored, places, mine, self._queries[q], some
-                )
-                if some < k:
-                    distances[q, some:], found[q, some:] = worst, -1
-        return distances, found
+                mine = candidates[candidates >= 0]
+                distances, found = self._nearest(q, stored, np.searchsorted(wanted, mine), mine, k)
+                all_distances[q, : len(found)], all_found[q, : len(found)] = distances, found
+        return all_distances, all_found
+
+    def _nearest(self, q: int, stored: npt.NDArray[np.uint8], places: I64, rows: I64, k: int) -> tuple[F32, I64]:
+        """The k nearest to a query, or all where there are fewer, of originals at `places` of `stored`."""
+        some = min(k, len(rows))
+        return nearest_originals(self._space.kind, self._metric, stored, places, rows, self._queries[q], some)
+
+
+def _present(ascending: I64) -> I64:
+    """Without the -1 that stand for no row."""
+    return ascending[np.searchsorted(ascending, 0) :] if len(ascending) and ascending[0] < 0 else ascending
