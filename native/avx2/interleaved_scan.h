@@ -4,116 +4,25 @@
 // tile of rows meets one pair of sub-spaces after the other, so that the pair's tables and the tile's sums stay in the
 // first-level cache. Bytes are added with saturation: over all sub-spaces if they are few, else over sections of them,
 // whose sums are added in 16 bits, because rounding many entries down to few units would discard too little. Rows that
-// remain for a query get their exact sum.
+// remain for a query get their exact sum; of the first rows, whose sums are kept, those with the least sums come first.
 #pragma once
 
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "../common/bound_scale.h"
 #include "../common/code_terms.h"
 #include "../common/opening.h"
 #include "../common/prefix_scan.h"
 #include "../common/scan_driver.h"
+#include "query_lanes.h"
 #include "simd.h"
 
 namespace pqstore {
 namespace {
-
-// Bytes of kQueries queries in one register, and 16-bit sums of as many in two.
-template <int kQueries>
-struct QueryLanes;
-
-template <>
-struct QueryLanes<32> {
-    using Register = __m256i;
-    static Register load(const uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
-    static void store(uint8_t* p, Register r) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), r); }
-    static Register add(Register a, Register b) { return _mm256_adds_epu8(a, b); }
-
-    static uint32_t within(Register sums, Register limit) {
-        return static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_min_epu8(sums, limit), sums)));
-    }
-    static Register bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
-
-    // The order of queries within wide sums is that of the unpacking, which `wide_within` undoes.
-    static void wide_add(uint16_t* wide, Register r, bool first) {
-        auto* to = reinterpret_cast<__m256i*>(wide);
-        const __m256i zero = _mm256_setzero_si256(), low = _mm256_unpacklo_epi8(r, zero),
-                      high = _mm256_unpackhi_epi8(r, zero);
-        _mm256_store_si256(to, first ? low : _mm256_add_epi16(_mm256_load_si256(to), low));
-        _mm256_store_si256(to + 1, first ? high : _mm256_add_epi16(_mm256_load_si256(to + 1), high));
-    }
-    static uint32_t wide_within(const uint16_t* wide, int limit) {
-        const auto* from = reinterpret_cast<const __m256i*>(wide);
-        const __m256i most = _mm256_set1_epi16(static_cast<int16_t>(limit));
-        const __m256i low = _mm256_cmpgt_epi16(_mm256_load_si256(from), most);
-        const __m256i high = _mm256_cmpgt_epi16(_mm256_load_si256(from + 1), most);
-        return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(low, high)));
-    }
-};
-
-template <>
-struct QueryLanes<16> {
-    using Register = __m128i;
-    static Register load(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
-    static void store(uint8_t* p, Register r) { _mm_store_si128(reinterpret_cast<__m128i*>(p), r); }
-    static Register add(Register a, Register b) { return _mm_adds_epu8(a, b); }
-
-    static uint32_t within(Register sums, Register limit) {
-        return static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(sums, limit), sums)));
-    }
-    static Register bytes(int value) { return _mm_set1_epi8(static_cast<char>(value)); }
-
-    static void wide_add(uint16_t* wide, Register r, bool first) {
-        auto* to = reinterpret_cast<__m256i*>(wide);
-        const __m256i widened = _mm256_cvtepu8_epi16(r);
-        _mm256_store_si256(to, first ? widened : _mm256_add_epi16(_mm256_load_si256(to), widened));
-    }
-    static uint32_t wide_within(const uint16_t* wide, int limit) {
-        const __m256i sums = _mm256_load_si256(reinterpret_cast<const __m256i*>(wide));
-        const __m256i over = _mm256_cmpgt_epi16(sums, _mm256_set1_epi16(static_cast<int16_t>(limit)));
-        const __m128i packed = _mm_packs_epi16(_mm256_castsi256_si128(over), _mm256_extracti128_si256(over, 1));
-        return ~static_cast<uint32_t>(_mm_movemask_epi8(packed)) & 0xffff;
-    }
-};
-
-// Eight queries: the upper halves of registers are zero, or ignored.
-template <>
-struct QueryLanes<8> : QueryLanes<16> {
-    static Register load(const uint8_t* p) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)); }
-    static void store(uint8_t* p, Register r) { _mm_storel_epi64(reinterpret_cast<__m128i*>(p), r); }
-    static uint32_t within(Register sums, Register limit) { return QueryLanes<16>::within(sums, limit) & 0xff; }
-
-    static void wide_add(uint16_t* wide, Register r, bool first) {
-        auto* to = reinterpret_cast<__m128i*>(wide);
-        const __m128i widened = _mm_cvtepu8_epi16(r);
-        _mm_store_si128(to, first ? widened : _mm_add_epi16(_mm_load_si128(to), widened));
-    }
-    static uint32_t wide_within(const uint16_t* wide, int limit) {
-        const __m128i sums = _mm_load_si128(reinterpret_cast<const __m128i*>(wide));
-        const __m128i over = _mm_cmpgt_epi16(sums, _mm_set1_epi16(static_cast<int16_t>(limit)));
-        return ~static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(over, over))) & 0xff;
-    }
-};
-
-// Rows of 16 bytes to columns.
-inline void transpose_16x16(__m128i rows[16]) {
-    __m128i other[16];
-    // Four times: row i and row i + 8 become rows 2 i and 2 i + 1, byte by byte. That turns index bits of rows into
-    // index bits of columns, one a time.
-    for (int round = 0; round < 2; ++round) {
-        for (int i = 0; i < 8; ++i) {
-            other[2 * i] = _mm_unpacklo_epi8(rows[i], rows[i + 8]);
-            other[2 * i + 1] = _mm_unpackhi_epi8(rows[i], rows[i + 8]);
-        }
-        for (int i = 0; i < 8; ++i) {
-            rows[2 * i] = _mm_unpacklo_epi8(other[i], other[i + 8]);
-            rows[2 * i + 1] = _mm_unpackhi_epi8(other[i], other[i + 8]);
-        }
-    }
-}
 
 class InterleavedScanner {
   public:
@@ -127,8 +36,7 @@ class InterleavedScanner {
 
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
         // Few queries do not repay the building of interleaved tables.
-        const int64_t least = request_.layout.M <= 32 ? 4 : 6;
-        if (count < least) {
+        if (count < kLeastQueries) {
             for (int64_t q = 0; q < count; ++q) single_.scan(first_query + q, 1, first_block, end_block, results + q);
         } else if (count <= 8) {
             scan_lanes<8>(first_query, count, first_block, end_block, results);
@@ -140,12 +48,15 @@ class InterleavedScanner {
     }
 
   private:
+    static constexpr int64_t kLeastQueries = 6;
     static constexpr int64_t kTileBlocks = 16;
     static constexpr int64_t kTileRows = kTileBlocks * kBlockRows;
     static constexpr int64_t kFewSubspaces = 32;  // one section: its sum, saturated at 255, is beyond any limit
     static constexpr int64_t kSectionPairs = 8;
     static constexpr double kSaturation = 1.5;  // sections saturate at so many times their share of the limit
     static constexpr double kRescale = 0.95;
+    static constexpr int64_t kOpening = 1024;  // blocks
+    static constexpr int kMostUnits = 32767;
 
     // Units of the limit. In one section one less than 254, for rounding: see BoundScale::limit_units.
     double units() const {
@@ -156,7 +67,16 @@ class InterleavedScanner {
         const float* table;
         Buffer<float> least;  // of each sub-space
         BoundScale scale;
+        bool bounded;  // whether the tables, as they are now, discard anything
         TopK best;
+    };
+
+    // Rows whose sums are kept.
+    struct KeptTile {
+        const Chunk* chunk;
+        int64_t first_block;
+        int64_t rows;
+        const uint16_t* sums;
     };
 
     // A row of the tile that remains for some queries.
@@ -173,26 +93,110 @@ class InterleavedScanner {
         sums_.resize(static_cast<size_t>(kTileRows * kQueries));
         if (sections_.count > 1) wide_sums_.resize(static_cast<size_t>(kTileRows * kQueries));
         build_tables<kQueries>();
-        // Limits fall fast at first and ever more slowly: tables are looked at when half as many more rows were seen.
-        int64_t seen = 0, next_look = 2 * kTileBlocks;
-        visit_span(request_, first_block, end_block, [&](const Piece& piece) {
+        const int64_t opened = open<kQueries>({first_block, end_block});
+        share_limits(results);
+        if (opened < end_block) build_tables<kQueries>();
+        // Limits fall ever more slowly: tables are looked at when half as many more rows were seen.
+        int64_t seen = opened - first_block, next_look = seen + seen / 2;
+        visit_span(request_, opened, end_block, [&](const Piece& piece) {
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kTileBlocks) {
                 const int64_t end = std::min(begin + kTileBlocks, piece.end_block);
                 scan_tile<kQueries>(*piece.chunk, begin, end);
                 seen += end - begin;
                 if (seen < next_look) continue;
                 next_look = seen + seen / 2 + 1;
-                int64_t outdated = 0;
-                for (int64_t q = 0; q < count; ++q) {
-                    TopK& best = queries_[q].best;
-                    best.lower_limit(results[q].limit());
-                    if (best.full()) results[q].lower_limit(best.limit());
-                    outdated += queries_[q].scale.outdated(best.limit(), kRescale);
-                }
-                if (4 * outdated > count) build_tables<kQueries>();
+                if (4 * share_limits(results) > count) build_tables<kQueries>();
             }
         });
         for (int64_t q = 0; q < count; ++q) results[q].merge(queries_[q].best);
+    }
+
+    // Gives our limits to the other threads and takes theirs. Returns for how many queries tables made anew would bound
+    // better.
+    int64_t share_limits(SharedTopK* results) {
+        int64_t outdated = 0;
+        for (int64_t q = 0; q < count_; ++q) {
+            TopK& best = queries_[q].best;
+            best.lower_limit(results[q].limit());
+            if (best.full()) results[q].lower_limit(best.limit());
+            outdated += queries_[q].scale.outdated(best.limit(), kRescale);
+        }
+        return outdated;
+    }
+
+    // What Opening does for one query: keeps the sums of the span's first rows and offers those that look nearest, so
+    // that few of the others are within the limit. Returns the block after them.
+    template <int kQueries>
+    int64_t open(BlockSpan span) {
+        const int64_t blocks = std::min(kOpening, span.count());
+        keep_sums<kQueries>({span.first, span.first + blocks});
+        alignas(32) uint16_t cuts[kQueries], limits[kQueries] = {};
+        find_cuts<kQueries>(blocks * kBlockRows, capacity_ + capacity_ / 2 + 8, cuts);
+        offer_kept<kQueries>(nullptr, cuts);
+        for (int64_t q = 0; q < count_; ++q) {
+            const Query& query = queries_[q];
+            const int lane = QueryLanes<kQueries>::lane_of(static_cast<int>(q));
+            limits[lane] = static_cast<uint16_t>(query.bounded ? query.scale.units_of(query.best.limit()) : kMostUnits);
+        }
+        offer_kept<kQueries>(cuts, limits);
+        return span.first + blocks;
+    }
+
+    template <int kQueries>
+    void keep_sums(BlockSpan span) {
+        kept_.clear();
+        kept_sums_.resize(static_cast<size_t>(span.count() * kBlockRows * kQueries));
+        uint16_t* sums = kept_sums_.data();
+        visit_span(request_, span.first, span.end, [&](const Piece& piece) {
+            for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kTileBlocks) {
+                const int64_t end = std::min(begin + kTileBlocks, piece.end_block), rows = (end - begin) * kBlockRows;
+                sum_tile<kQueries>(*piece.chunk, begin, end, sums);
+                kept_.push_back({piece.chunk, begin, rows, sums});
+                sums += rows * kQueries;
+            }
+        });
+    }
+
+    // For each lane about the least sum, up to the limit's, that `wanted` kept rows do not exceed, judged by a quarter of
+    // the rows.
+    template <int kQueries>
+    void find_cuts(int64_t rows, int64_t wanted, uint16_t* cuts) const {
+        constexpr int64_t kStride = 4;
+        const int most = queries_[0].scale.limit_units();
+        int low[kQueries] = {}, high[kQueries];
+        std::fill(high, high + kQueries, most);
+        for (int width = most; width > 0; width /= 2) {
+            for (int i = 0; i < kQueries; ++i) cuts[i] = static_cast<uint16_t>((low[i] + high[i]) / 2);
+            uint16_t within[kQueries] = {};
+            for (int64_t row = 0; row < rows; row += kStride) {
+                const uint16_t* sums = kept_sums_.data() + row * kQueries;
+                for (int i = 0; i < kQueries; ++i) within[i] = static_cast<uint16_t>(within[i] + (sums[i] <= cuts[i]));
+            }
+            for (int i = 0; i < kQueries; ++i) {
+                if (kStride * within[i] >= wanted) {
+                    high[i] = cuts[i];
+                } else {
+                    low[i] = std::min(cuts[i] + 1, high[i]);
+                }
+            }
+        }
+        for (int i = 0; i < kQueries; ++i) cuts[i] = static_cast<uint16_t>(high[i]);
+    }
+
+    // Offers the kept rows whose sums are above `over` (without it: all) and within `limits`.
+    template <int kQueries>
+    void offer_kept(const uint16_t* over, const uint16_t* limits) {
+        using Lanes = QueryLanes<kQueries>;
+        for (const KeptTile& tile : kept_) {
+            survivors_ = 0;
+            for (int64_t row = 0; row < tile.rows; ++row) {
+                const uint16_t* sums = tile.sums + row * kQueries;
+                uint32_t within = Lanes::wide_within(sums, limits);
+                if (over != nullptr) within &= ~Lanes::wide_within(sums, over);
+                add_survivor(row, within);
+            }
+            offer_survivors(*tile.chunk, tile.first_block);
+        }
     }
 
     void prepare(int64_t q, int64_t query, int64_t first_block, int64_t end_block, const SharedTopK& result) {
@@ -214,8 +218,8 @@ class InterleavedScanner {
         state.best.reset(capacity_);
         state.best.lower_limit(result.limit());
         const Block8Terms terms(request_.layout, state.table);
-        const int64_t wanted = std::max<int64_t>(4, 4 * capacity_ / kBlockRows + 1);
-        if (end_block - first_block < 4 * wanted) return;  // the scan itself finds a limit as soon
+        const int64_t wanted = std::max<int64_t>(4, capacity_ / kBlockRows + 1);
+        if (end_block - first_block < 2 * wanted) return;  // to sum all of them takes no longer
         sample_.reset(capacity_);
         state.best.lower_limit(sampled_limit(request_, terms, {first_block, end_block}, wanted, sample_));
     }
@@ -228,9 +232,9 @@ class InterleavedScanner {
         float scales[kGroup];
         for (int64_t q = 0; q < count_; ++q) {
             Query& state = queries_[q];
-            const bool bounded = state.scale.usable() && state.best.limit() < kInfinity;
-            if (bounded) state.scale.set_limit(state.best.limit());
-            scales[q] = bounded ? state.scale.scale() : 0.0f;
+            state.bounded = state.scale.usable() && state.best.limit() < kInfinity;
+            if (state.bounded) state.scale.set_limit(state.best.limit());
+            scales[q] = state.bounded ? state.scale.scale() : 0.0f;
         }
         constexpr int kQuerySteps = kQueries < 16 ? 1 : kQueries / 16;
         for (int64_t m = 0; m < M; ++m) {
@@ -279,19 +283,38 @@ class InterleavedScanner {
 
     template <int kQueries>
     void scan_tile(const Chunk& chunk, int64_t begin, int64_t end) {
+        using Lanes = QueryLanes<kQueries>;
+        const int64_t rows = (end - begin) * kBlockRows;
+        const int limit = queries_[0].scale.limit_units();  // the same for all
+        survivors_ = 0;
+        if (sections_.count == 1) {
+            add_section<kQueries>(chunk.packed + begin * request_.layout.block_bytes(), 0, sections_.ends[0], end - begin);
+            const auto byte_limit = Lanes::bytes(limit);
+            for (int64_t row = 0; row < rows; ++row)
+                add_survivor(row, Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit));
+        } else {
+            sum_tile<kQueries>(chunk, begin, end, wide_sums_.data());
+            alignas(32) uint16_t limits[kQueries];
+            std::fill(limits, limits + kQueries, static_cast<uint16_t>(limit));
+            for (int64_t row = 0; row < rows; ++row)
+                add_survivor(row, Lanes::wide_within(wide_sums_.data() + row * kQueries, limits));
+        }
+        offer_survivors(chunk, begin);
+    }
+
+    // The sums of a tile's rows in 16 bits.
+    template <int kQueries>
+    void sum_tile(const Chunk& chunk, int64_t begin, int64_t end, uint16_t* wide_sums) {
+        using Lanes = QueryLanes<kQueries>;
         const int64_t rows = (end - begin) * kBlockRows;
         const uint8_t* codes = chunk.packed + begin * request_.layout.block_bytes();
         int64_t pair = 0;
         for (int64_t s = 0; s < sections_.count; ++s) {
             add_section<kQueries>(codes, pair, sections_.ends[s], end - begin);
             pair = sections_.ends[s];
-            if (sections_.count == 1) break;
             for (int64_t row = 0; row < rows; ++row)
-                QueryLanes<kQueries>::wide_add(wide_sums_.data() + row * kQueries,
-                                               QueryLanes<kQueries>::load(sums_.data() + row * kQueries), s == 0);
+                Lanes::wide_add(wide_sums + row * kQueries, Lanes::load(sums_.data() + row * kQueries), s == 0);
         }
-        collect_survivors<kQueries>(rows);
-        offer_survivors(chunk, begin);
     }
 
     // The sums of the tile's rows over pairs first .. end - 1. As many pairs at a time as have 16 KiB of tables.
@@ -337,19 +360,10 @@ class InterleavedScanner {
         }
     }
 
-    template <int kQueries>
-    void collect_survivors(int64_t rows) {
-        using Lanes = QueryLanes<kQueries>;
-        const int limit = queries_[0].scale.limit_units();
-        const auto byte_limit = Lanes::bytes(std::min(limit, 254));
-        survivors_ = 0;
-        for (int64_t row = 0; row < rows; ++row) {
-            const uint32_t within = sections_.count == 1
-                                        ? Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit)
-                                        : Lanes::wide_within(wide_sums_.data() + row * kQueries, limit);
-            tile_survivors_[survivors_] = {static_cast<int32_t>(row), within};
-            survivors_ += within != 0;
-        }
+    // The place is written in any case: a branch would be taken at random.
+    void add_survivor(int64_t row, uint32_t queries) {
+        tile_survivors_[survivors_] = {static_cast<int32_t>(row), queries};
+        survivors_ += queries != 0;
     }
 
     void offer_survivors(const Chunk& chunk, int64_t first_block) {
@@ -374,7 +388,8 @@ class InterleavedScanner {
     int64_t count_ = 0;
     Query queries_[kGroup];
     Buffer<uint8_t> bytes_, sums_;
-    Buffer<uint16_t> wide_sums_;
+    Buffer<uint16_t> wide_sums_, kept_sums_;
+    std::vector<KeptTile> kept_;
     int64_t survivors_ = 0;
     Survivor tile_survivors_[kTileRows];
     TopK sample_;

@@ -40,6 +40,15 @@ def test_enough_rows_for_the_bounds_to_work(kernels: Kernels, rng: np.random.Gen
         assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
 
 
+@pytest.mark.parametrize("M", [3, 40])
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+def test_more_rows_than_a_scan_begins_with(kernels: Kernels, rng: np.random.Generator, kind: str, M: int) -> None:
+    layout = CodeLayout(M, KINDS[kind])
+    pieces = chunks(rng, layout, (9000, 25_000, 77, 8000))
+    for n, k in ((1, 10), (6, 100), (12, 10), (33, 100)):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_k(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(1 if kind == "rows32" else 3, KINDS[kind])
