@@ -13,6 +13,7 @@
 #include "common/relabel.h"
 #include "crc32.h"
 #include "dispatch.h"
+#include "labels.h"
 #include "rescore_binding.h"
 #include "searcher_binding.h"
 
@@ -108,6 +109,14 @@ class BoundKernels {
         kernels_->unpack(layout, packed.data(), extent(codes, 0), codes.data());
     }
 
+    void scan_labels(const In<float, 3>& codewords, const Out<uint8_t, 2>& labels) const {
+        const Codewords checked = checked_codewords(codewords);
+        require(checked.Ks <= 256, "labels are for at most 256 codewords");
+        require(extent(labels, 0) == checked.M && extent(labels, 1) == checked.Ks, "labels must be (M, Ks)");
+        nb::gil_scoped_release released;
+        pqstore::scan_labels(checked, labels.data());
+    }
+
     // The same for every instruction set: nothing but loads from a table of 256 bytes.
     void relabel(const In<uint8_t, 2>& labels, const In<uint8_t, 2>& codes, const Out<uint8_t, 2>& renamed) const {
         const int64_t n = extent(codes, 0), M = extent(codes, 1);
@@ -176,6 +185,7 @@ NB_MODULE(_native, module) {
              exactly("labels"), exactly("sums"), exactly("counts"))
         .def("pack", &BoundKernels::pack, "kind"_a, exactly("codes"), exactly("packed"))
         .def("unpack", &BoundKernels::unpack, "kind"_a, exactly("packed"), exactly("codes"))
+        .def("scan_labels", &BoundKernels::scan_labels, exactly("codewords"), exactly("labels"))
         .def("relabel", &BoundKernels::relabel, exactly("labels"), exactly("codes"), exactly("renamed"))
         .def("scan", &BoundKernels::scan, "chunks"_a, "kind"_a, exactly("tables"), "threads"_a, exactly("distances"),
              exactly("rows"));

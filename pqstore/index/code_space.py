@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidVectorError
 from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import CodeLayout, Searcher, active, scan_labels
+from pqstore.kernels import CodeLayout, Searcher, active
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock"]
@@ -40,7 +40,7 @@ class RowBlock:
 class CodeSpace:
     """What an index knows of its quantizer: encoding into stored labels, and distance tables over stored labels.
 
-    Codewords of one byte are stored under labels that make scans fast (`pqstore.kernels.scan_labels`); codes
+    Codewords of one byte are stored under labels that make scans fast (`pqstore.kernels.reference.scan_labels`); codes
     of 4 bits and wide codes are stored as they are.
     """
 
@@ -53,7 +53,7 @@ class CodeSpace:
         self.metric = metric
         self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
         self.layout = CodeLayout(self.M, self.Ks)
-        self.labels = scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
+        self.labels = active().scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
         settings["metric"] = metric
         self._coder = Quantizer.from_state(settings, arrays)

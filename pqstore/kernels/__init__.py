@@ -4,7 +4,6 @@ from pqstore.kernels.backend import Kernels
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.layout import BLOCK_ROWS, CodeLayout
-from pqstore.kernels.relabel import scan_labels
 from pqstore.kernels.rescoring import OriginalKind, as_halves, decode_originals, nearest_originals, unit_length
 from pqstore.kernels.searching import Searcher
 from pqstore.kernels.threads import resolve_threads
@@ -23,6 +22,5 @@ __all__ = [
     "get",
     "nearest_originals",
     "resolve_threads",
-    "scan_labels",
     "unit_length",
 ]

@@ -44,6 +44,9 @@ class Kernels(Protocol):
 
     def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]: ...
 
+    def scan_labels(self, codewords: F32) -> npt.NDArray[np.uint8]:
+        """The label each codeword is stored under: uint8 (M, Ks), from `codewords` (M, Ks, Ds) with Ks <= 256."""
+
     def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """``labels[m, codes[i, m]]`` for `labels` uint8 (M, 256) and `codes` uint8 (n, M)."""
 

@@ -68,6 +68,11 @@ class CompiledKernels:
         self._native.unpack(layout.kind, readable(packed), codes)
         return codes
 
+    def scan_labels(self, codewords: F32) -> npt.NDArray[np.uint8]:
+        labels = np.empty(codewords.shape[:2], dtype=np.uint8)
+        self._native.scan_labels(readable(codewords), labels)
+        return labels
+
     def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         renamed = np.empty(codes.shape, dtype=np.uint8)
         self._native.relabel(readable(labels), readable(codes), renamed)

@@ -45,6 +45,9 @@ class NumpyKernels:
     def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]:
         return layout.unpack(packed, rows)
 
+    def scan_labels(self, codewords: F32) -> npt.NDArray[np.uint8]:
+        return reference.scan_labels(codewords)
+
     def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         return reference.relabel(labels, codes)
 

@@ -1,0 +1,174 @@
+#include "labels.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+
+namespace pqstore {
+namespace {
+
+constexpr int kPlaces = 256;
+constexpr int kFours = 64;
+constexpr int kRounds = 40;
+
+// Orders the codewords of one sub-space: every float64 operation is one of the reference, in its order.
+class Arrangement {
+  public:
+    // `points` (Ks, Ds). Place p holds codeword order()[p]; from Ks on there are no codewords.
+    void arrange(const float* points, int64_t Ks, int64_t Ds) {
+        measure(points, Ks, Ds);
+        for (int i = 0; i < kPlaces; ++i) order_[i] = i;
+        for (int size = kPlaces; size > 4; size /= 2)
+            for (int first = 0; first < kPlaces; first += size) split(points, Ks, Ds, order_ + first, size);
+        for (int round = 0; round < kRounds && swap(); ++round) continue;
+        for (int g = 0; g < kFours; ++g) pair(order_ + 4 * g);
+    }
+
+    const int* order() const { return order_; }
+
+  private:
+    // Places that no codeword takes are near to everything: they go where they make room.
+    void measure(const float* points, int64_t Ks, int64_t Ds) {
+        for (auto& row : distances_) std::fill(row, row + kPlaces, 0.0);
+        for (int64_t i = 0; i < Ks; ++i) {
+            double* row = distances_[i];
+            for (int64_t d = 0; d < Ds; ++d) {
+                const double component = points[i * Ds + d];
+                for (int64_t j = 0; j < i; ++j) {
+                    const double difference = component - static_cast<double>(points[j * Ds + d]);
+                    row[j] += difference * difference;
+                }
+            }
+            for (int64_t j = 0; j < i; ++j) distances_[j][i] = row[j] = std::sqrt(row[j]);
+        }
+    }
+
+    // Orders a group along its widest dimension; the halves are the next groups.
+    void split(const float* points, int64_t Ks, int64_t Ds, int* group, int size) const {
+        int64_t widest = 0;
+        double width = -1;
+        for (int64_t d = 0; d < Ds; ++d) {
+            float least = points[group[0] % Ks * Ds + d], largest = least;
+            for (int i = 1; i < size; ++i) {
+                const float component = points[group[i] % Ks * Ds + d];
+                least = std::min(least, component);
+                largest = std::max(largest, component);
+            }
+            const double its_width = static_cast<double>(largest) - static_cast<double>(least);
+            if (its_width > width) {
+                width = its_width;
+                widest = d;
+            }
+        }
+        Ranked ranked[kPlaces];
+        for (int i = 0; i < size; ++i) ranked[i] = {points[group[i] % Ks * Ds + widest], i, group[i]};
+        std::sort(ranked, ranked + size);
+        for (int i = 0; i < size; ++i) group[i] = ranked[i].codeword;
+    }
+
+    // One round of swaps; false: none made the sum of the distances within groups smaller.
+    bool swap() {
+        int group[kPlaces], place[kPlaces];
+        for (int p = 0; p < kPlaces; ++p) {
+            group[order_[p]] = p / 4;
+            place[order_[p]] = p;
+        }
+        for (int g = 0; g < kFours; ++g) {
+            const double *a = distances_[order_[4 * g]], *b = distances_[order_[4 * g + 1]];
+            const double *c = distances_[order_[4 * g + 2]], *d = distances_[order_[4 * g + 3]];
+            for (int i = 0; i < kPlaces; ++i) to_group_[g][i] = ((a[i] + b[i]) + c[i]) + d[i];
+        }
+        double change[kPlaces];
+        int partner[kPlaces];
+        find_partners(group, change, partner);
+        Ranked gainful[kPlaces];
+        int count = 0;
+        for (int i = 0; i < kPlaces; ++i)
+            if (change[i] < 0) gainful[count++] = {change[i], i, i};
+        std::sort(gainful, gainful + count);
+        bool used[kFours] = {}, any = false;
+        for (int n = 0; n < count; ++n) {
+            const int i = gainful[n].codeword, j = partner[i];
+            // Rounding must not make two codewords change places for ever.
+            if (-change[i] <= 1e-9 * distances_[i][j]) break;
+            if (used[group[i]] || used[group[j]]) continue;
+            used[group[i]] = used[group[j]] = any = true;
+            std::swap(order_[place[i]], order_[place[j]]);
+        }
+        return any;
+    }
+
+    // For each codeword the one with which changing places changes the sum by the least: the lowest index on ties.
+    void find_partners(const int* group, double* change, int* partner) const {
+        double to_own[kPlaces];
+        for (int i = 0; i < kPlaces; ++i) {
+            to_own[i] = to_group_[group[i]][i];
+            change[i] = std::numeric_limits<double>::infinity();
+        }
+        for (int i = 0; i < kPlaces; ++i) {
+            double nearer[kFours];  // what i alone gains in each group
+            for (int g = 0; g < kFours; ++g) nearer[g] = to_group_[g][i] - to_own[i];
+            const double *theirs = to_group_[group[i]], *distances = distances_[i];
+            // The change is the same for i with j as for j with i: both take it, each in the order of its partners.
+            for (int j = i; j < kPlaces; ++j) {
+                double together = (nearer[group[j]] + (theirs[j] - to_own[j])) - 2 * distances[j];
+                if (group[j] == group[i]) together = 0;
+                if (together < change[i]) {
+                    change[i] = together;
+                    partner[i] = j;
+                }
+                if (together < change[j]) {
+                    change[j] = together;
+                    partner[j] = i;
+                }
+            }
+        }
+    }
+
+    // Of the three ways to make two pairs, the one with the nearest.
+    void pair(int* four) const {
+        constexpr int kWays[3][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 3, 1, 2}};
+        const int members[4] = {four[0], four[1], four[2], four[3]};
+        double least = std::numeric_limits<double>::infinity();
+        for (const auto& way : kWays) {
+            const double apart =
+                distances_[members[way[0]]][members[way[1]]] + distances_[members[way[2]]][members[way[3]]];
+            if (apart < least) {
+                least = apart;
+                for (int i = 0; i < 4; ++i) four[i] = members[way[i]];
+            }
+        }
+    }
+
+    struct Ranked {
+        double value;
+        int rank;  // among equals
+        int codeword;
+
+        bool operator<(const Ranked& other) const {
+            return value < other.value || (value == other.value && rank < other.rank);
+        }
+    };
+
+    double distances_[kPlaces][kPlaces];
+    double to_group_[kFours][kPlaces];
+    int order_[kPlaces];
+};
+
+}  // namespace
+
+void scan_labels(const Codewords& codewords, uint8_t* labels) {
+    const int64_t M = codewords.M, Ks = codewords.Ks, Ds = codewords.Ds;
+    const auto arrangement = std::make_unique<Arrangement>();
+    for (int64_t m = 0; m < M; ++m) {
+        arrangement->arrange(codewords.values + m * Ks * Ds, Ks, Ds);
+        for (int p = 0; p < kPlaces; ++p) {
+            const int codeword = arrangement->order()[p], four = p / 4, member = p % 4;
+            if (codeword < Ks)
+                labels[m * Ks + codeword] = static_cast<uint8_t>((four >> 2) | ((four & 3) << 6) | (member << 4));
+        }
+    }
+}
+
+}  // namespace pqstore
