@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pqstore
-from pqstore.kernels import CodeChunk, CodeLayout, active, scan_labels
+from pqstore.kernels import CodeChunk, CodeLayout, active
 
 __all__ = [
     "Case",
@@ -112,7 +112,7 @@ def relabelled(case: Case) -> tuple[F32, Codes]:
     M, Ks, _ = case.codewords.shape
     if CodeLayout(M, Ks).kind != "block8":
         return case.codewords, case.codes
-    labels = scan_labels(case.codewords)
+    labels = active().scan_labels(case.codewords)
     codewords = np.empty_like(case.codewords)
     for m in range(M):
         codewords[m, labels[m]] = case.codewords[m]

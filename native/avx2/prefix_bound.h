@@ -1,9 +1,9 @@
 // The prefix bound of 8-bit codes: a lower bound on the distances of 32 rows from byte shuffles.
 //
-// Labels are arranged so that codewords with a common prefix are similar (pqstore/kernels/reference/labelling.py): the low nibble
-// names one of 16 groups, bits 7, 6, 5, 4 its halves, quarters and so on. A bound of `bits` bits takes the least table
-// entry of the 2^(8 - bits) codewords that share a prefix. Rounded down to bytes and added with saturation, these
-// minima never exceed the distance.
+// Labels are arranged so that codewords with a common prefix are similar (pqstore/kernels/reference/labelling.py): the
+// low nibble names one of 16 groups, bits 7, 6, 5, 4 its halves, quarters and so on. A bound of `bits` bits takes the
+// least table entry of the 2^(8 - bits) codewords that share a prefix. Rounded down to bytes and added with saturation,
+// these minima never exceed the distance.
 #pragma once
 
 #include <immintrin.h>

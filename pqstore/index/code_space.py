@@ -81,8 +81,8 @@ class CodeSpace:
         return self.metric != "l2"
 
     def encode(self, vectors: F32, threads: int) -> Codes:
-        """Vectors float32 (n, D) -> stored labels (n, M)."""
-        return self.to_stored(self._coder.encode(vectors, threads=threads))
+        """A checked block of vectors float32 (n, D) -> stored labels (n, M)."""
+        return self.to_stored(self._coder.encode_block(vectors, threads).astype(self.quantizer.code_dtype, copy=False))
 
     def prepare(self, vectors: F32, threads: int) -> RowBlock:
         """Vectors float32 (n, D) as they are stored."""

@@ -159,14 +159,25 @@ class Quantizer(ABC):
             DimensionError: the shape is not (n, D).
             InvalidVectorError: NaN, infinity, values beyond float32, no real numbers; a zero vector under "cosine".
         """
-        codewords, D = self._trained()
+        _, D = self._trained()
         rows = as_rows(vecs, D)
         workers = resolve_threads(threads)
         codes = np.empty((len(rows), self.M), dtype=self.code_dtype)
         for first, block in vector_blocks(rows):
-            ready = self._turn(self._normalized(block, "vectors", first))
-            codes[first : first + len(block)] = active().encode(ready, codewords, threads=workers)
+            codes[first : first + len(block)] = self.encode_block(block, workers, first)
         return codes
+
+    def encode_block(self, block: F32, threads: int, first: int = 0) -> npt.NDArray[Any]:
+        """`encode` of one block of checked vectors float32 (n, D), of which the caller's first has the number `first`.
+
+        Codes are of any integer dtype that holds Ks - 1.
+
+        Raises:
+            InvalidVectorError: a zero vector under "cosine".
+        """
+        codewords, _ = self._trained()
+        ready = self._turn(self._normalized(block, "vectors", first))
+        return active().encode(ready, codewords, threads=threads)
 
     def decode(self, codes: npt.ArrayLike) -> F32:
         """The vectors that codes stand for (under "cosine": of length about 1).

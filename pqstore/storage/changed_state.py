@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from pqstore.storage.cache import StoredChunk, read_codes, read_ids
 from pqstore.storage.environment import Environment
 from pqstore.storage.idmap.recent import RecentKeys
@@ -120,6 +122,9 @@ class ChangedState(Snapshot):
 
     def rows_before(self, ids: Any) -> I64:
         """As `rows_of`, for ids of which this transaction has appended none: its own rows need not be searched."""
+        self._check()
+        if self._base.live_rows == 0:
+            return np.full(len(ids), -1, dtype=np.int64)  # a build
         with self._without_appended():
             return self.rows_of(ids)
 

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pqstore.kernels import CodeChunk, CodeLayout, Kernels, scan_labels
+from pqstore.kernels import CodeChunk, CodeLayout, Kernels
+from pqstore.kernels.reference import scan_labels
 from pqstore.kernels.searching import ReferenceSearcher
 from tests.contract.cases import chunks, codewords, unaligned
 

@@ -96,6 +96,10 @@ def test_result_arrays_are_checked(native: Any) -> None:
         native.adist(np.zeros((2, 9), np.float32), np.zeros((5, 2), np.uint8), 1, np.empty(4, np.float32))
     with pytest.raises(ValueError, match="table"):
         native.adist(np.zeros((3, 9), np.float32), np.zeros((5, 2), np.uint8), 1, np.empty(5, np.float32))
+    with pytest.raises(ValueError, match="at most 256"):
+        native.scan_labels(words, np.empty((2, 300), np.uint8))
+    with pytest.raises(ValueError, match=r"\(M, Ks\)"):
+        native.scan_labels(words[:, :256].copy(), np.empty((2, 255), np.uint8))
     with pytest.raises(ValueError, match="packed"):
         native.pack("block8", np.zeros((33, 2), np.uint8), np.empty(64, np.uint8))
     with pytest.raises(ValueError, match="packed"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pqstore.kernels import scan_labels
+from pqstore.kernels.reference import scan_labels
 
 
 @pytest.mark.parametrize("Ks", [17, 100, 255, 256])
