@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.storage import layout
+from pqstore.storage.idmap.order import ascending
 from pqstore.storage.idmap.runs import Get, RunReader, pack_chunk, pack_directory, unpack_directory
 from pqstore.storage.layout import I64, RUN_CHUNK_ENTRIES, U64
 from pqstore.storage.state import MergeJob, RunInfo
@@ -50,7 +51,7 @@ def plan_merge(runs: Sequence[RunInfo], output: int, live_rows: int) -> MergeJob
 
 def write_run(run: int, keys: U64, rows: I64, put: Put) -> RunInfo:
     """A new run from entries in any order."""
-    order = np.argsort(keys)
+    order = ascending(keys)
     last_keys = []
     for ordinal, start in enumerate(range(0, len(keys), RUN_CHUNK_ENTRIES)):
         chosen = order[start : start + RUN_CHUNK_ENTRIES]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pqstore.storage.idmap.order import ascending
 from pqstore.storage.layout import I64, U64
 
 __all__ = ["Candidates", "KeyIndex", "UnsortedKeys", "join", "none_found", "search"]
@@ -64,7 +65,7 @@ class KeyIndex:
 
     def __init__(self, keys: U64, rows: I64, *, presorted: bool = False) -> None:
         """Takes keys in any order. `presorted` ones come in a few ascending stretches, which merge in linear time."""
-        order = np.argsort(keys, kind="stable" if presorted else None)
+        order = np.argsort(keys, kind="stable") if presorted else ascending(keys)
         self.keys = keys[order]
         self.rows = rows[order]
 
