@@ -1,9 +1,9 @@
 // Kernels for x86-64 with AVX2, FMA and BMI.
+#include "avx2/blocks.h"
 #include "avx2/interleaved_scan.h"
 #include "avx2/nearest.h"
 #include "avx2/simd.h"
 #include "avx2/tables.h"
-#include "common/blocks.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/prefix_scan.h"
@@ -28,8 +28,16 @@ void scan(const ScanRequest& request) {
 }  // namespace
 
 const KernelSet kAvx2Kernels = {
-    "avx2",      has_avx2,      dtables_avx2, scan_tables_avx2, adist, encode<Avx2Nearest>, lloyd_step<Avx2Nearest>,
-    pack_blocks, unpack_blocks, scan,
+    "avx2",
+    has_avx2,
+    dtables_avx2,
+    scan_tables_avx2,
+    adist,
+    encode<Avx2Nearest>,
+    lloyd_step<Avx2Nearest>,
+    pack_blocks_avx2,
+    unpack_blocks,
+    scan,
 };
 
 }  // namespace pqstore

@@ -20,6 +20,7 @@
 #include "../common/scan_driver.h"
 #include "query_lanes.h"
 #include "simd.h"
+#include "transpose.h"
 
 namespace pqstore {
 namespace {

@@ -89,22 +89,5 @@ struct QueryLanes<8> : QueryLanes<16> {
     }
 };
 
-// Rows of 16 bytes to columns.
-inline void transpose_16x16(__m128i rows[16]) {
-    __m128i other[16];
-    // Four times: row i and row i + 8 become rows 2 i and 2 i + 1, byte by byte. That turns index bits of rows into
-    // index bits of columns, one a time.
-    for (int round = 0; round < 2; ++round) {
-        for (int i = 0; i < 8; ++i) {
-            other[2 * i] = _mm_unpacklo_epi8(rows[i], rows[i + 8]);
-            other[2 * i + 1] = _mm_unpackhi_epi8(rows[i], rows[i + 8]);
-        }
-        for (int i = 0; i < 8; ++i) {
-            rows[2 * i] = _mm_unpacklo_epi8(other[i], other[i + 8]);
-            rows[2 * i + 1] = _mm_unpackhi_epi8(other[i], other[i + 8]);
-        }
-    }
-}
-
 }  // namespace
 }  // namespace pqstore
