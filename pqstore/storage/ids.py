@@ -244,6 +244,9 @@ class IdCodec:
         if len(columns) == 1:
             return columns[0]
         if self.id_type == "int64":
+            ranges = [column for column in columns if isinstance(column, RangeColumn)]
+            if len(ranges) == len(columns) > 0 and all(b.first == a.first + a.count for a, b in pairwise(ranges)):
+                return RangeColumn(ranges[0].first, sum(column.count for column in ranges))
             return IntColumn(
                 np.concatenate([column.user() for column in columns]) if columns else np.empty(0, np.int64)
             )

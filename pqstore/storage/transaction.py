@@ -308,13 +308,11 @@ class WriteTransaction(ChangedState):
 
     def _map_ids(self, ids: IdColumn, first_row: int) -> None:
         """Enter the ids of a sealed segment: as a range where they are consecutive, else in the next run."""
-        if self._shape.codec.keys_are_ids:
-            values = ids.user()
-            if is_consecutive(values):
-                ranges = with_range(self._current.ranges, Range(int(values[0]), first_row, len(ids)))
-                if ranges is not None:
-                    self._current = self._current._replace(ranges=ranges)
-                    return
+        if self._shape.codec.keys_are_ids and (isinstance(ids, RangeColumn) or is_consecutive(ids.user())):
+            ranges = with_range(self._current.ranges, Range(int(ids.at(0)), first_row, len(ids)))
+            if ranges is not None:
+                self._current = self._current._replace(ranges=ranges)
+                return
         self._waiting.append((ids, first_row))
         self._waiting_keys.add(ids, first_row)
         if sum(len(column) for column, _ in self._waiting) >= _RUN_ENTRIES:
