@@ -134,9 +134,10 @@ class Opening {
         blocks_.resize(static_cast<size_t>(wanted));
         bounds_.resize(static_cast<size_t>(wanted * kBlockRows));
         const int64_t block_bytes = request.layout.block_bytes();
+        const int64_t fetched = exceeds_caches(request) ? block_bytes : 0;  // ahead, of each block
         const auto keep = [&](const Chunk& chunk, int64_t block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
-            Simd::prefetch(codes, Simd::kPrefetchBytes, block_bytes);
+            Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
             query.bound(codes, bounds_.data() + kept_ * kBlockRows);
             blocks_[static_cast<size_t>(kept_++)] = {&chunk, block, codes};
         };
