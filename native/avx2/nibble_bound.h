@@ -30,6 +30,7 @@ template <int kQueries>
     // High nibbles come down by a multiplication, for a shift would take a port that the shuffles need.
     const __m256i low_nibbles = _mm256_set1_epi8(15), sixteenth = _mm256_set1_epi16(1 << 12);
     for (int q = 0; q < kQueries; ++q) even[q] = odd[q] = _mm256_setzero_si256();
+    WideSums of_one;  // more than one query would take too many registers
     int64_t pair = 0;
     for (int64_t s = 0; s < sections.count; ++s) {
         __m256i first_half[kQueries], second_half[kQueries];
@@ -48,7 +49,15 @@ template <int kQueries>
         for (; pair + 4 <= end; pair += 4)
             for (int i = 0; i < 4; ++i) add(pair + i);
         for (; pair < end; ++pair) add(pair);
-        for (int q = 0; q < kQueries; ++q) widen_add(first_half[q], second_half[q], even[q], odd[q]);
+        if constexpr (kQueries == 1) {
+            of_one.add(first_half[0], second_half[0]);
+        } else {
+            for (int q = 0; q < kQueries; ++q) widen_add(first_half[q], second_half[q], even[q], odd[q]);
+        }
+    }
+    if constexpr (kQueries == 1) {
+        even[0] = of_one.even();
+        odd[0] = of_one.odd();
     }
 }
 
