@@ -52,8 +52,8 @@ inline void quantize_down(const float* values, int64_t count, float scale, uint8
 }
 
 // Splits u8 sums into u16: `a` holds vectors 0..15 and `b` vectors 16..31 of a block, each in the low half for one
-// sub-space and in the high half for the other. Even vectors go to `even`, odd ones to `odd`. Moving halves is dear: one
-// permutation and a blend bring them together.
+// sub-space and in the high half for the other. Even vectors go to `even`, odd ones to `odd`. Moving halves is dear:
+// one permutation and a blend bring them together.
 inline void widen_add(__m256i a, __m256i b, __m256i& even, __m256i& odd) {
     const __m256i low_bytes = _mm256_set1_epi16(255);
     const __m256i x = _mm256_blend_epi32(a, b, 0xf0), y = _mm256_permute2x128_si256(a, b, 0x21);

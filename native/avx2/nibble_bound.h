@@ -25,8 +25,9 @@ inline float above_least(const float* table, float* entries, double* total) {
 // For each of kQueries queries, the bounds of a block: even vectors and odd ones. `tables` holds pairs * 32 bytes a
 // query.
 template <int kQueries>
-[[gnu::always_inline]] inline void sum_nibble_block(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                             __m256i even[kQueries], __m256i odd[kQueries]) {
+[[gnu::always_inline]] inline void sum_nibble_block(const uint8_t* block, const uint8_t* tables, int64_t pairs,
+                                                    const Sections& sections, __m256i even[kQueries],
+                                                    __m256i odd[kQueries]) {
     // High nibbles come down by a multiplication, for a shift would take a port that the shuffles need.
     const __m256i low_nibbles = _mm256_set1_epi8(15), sixteenth = _mm256_set1_epi16(1 << 12);
     for (int q = 0; q < kQueries; ++q) even[q] = odd[q] = _mm256_setzero_si256();
@@ -62,8 +63,8 @@ template <int kQueries>
 }
 
 // The bounds of a block for one query.
-[[gnu::always_inline]] inline void nibble_sums(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                        uint16_t* sums) {
+[[gnu::always_inline]] inline void nibble_sums(const uint8_t* block, const uint8_t* tables, int64_t pairs,
+                                               const Sections& sections, uint16_t* sums) {
     __m256i even[1], odd[1];
     sum_nibble_block<1>(block, tables, pairs, sections, even, odd);
     store_sums(sums, even[0], odd[0]);
@@ -71,8 +72,8 @@ template <int kQueries>
 
 // For each query, the lanes of a block whose bound is not above the limit. False: none for any.
 template <int kQueries>
-[[gnu::always_inline]] inline bool bound_nibbles(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                          int limit, uint32_t within[kQueries]) {
+[[gnu::always_inline]] inline bool bound_nibbles(const uint8_t* block, const uint8_t* tables, int64_t pairs,
+                                                 const Sections& sections, int limit, uint32_t within[kQueries]) {
     __m256i even[kQueries], odd[kQueries];
     sum_nibble_block<kQueries>(block, tables, pairs, sections, even, odd);
     uint32_t any = 0;

@@ -130,8 +130,8 @@ class NibbleScanner {
         int64_t apart;
     };
 
-    // Calls visit(tile) for parts of a piece, of at most `most` blocks. With `in_halves`, a tile has blocks of both halves
-    // of the piece: memory serves two places by turns faster than one.
+    // Calls visit(tile) for parts of a piece, of `most` blocks or less. With `in_halves`, a tile has so many blocks of
+    // each half of the piece: memory serves two places by turns faster than one.
     template <typename Visit>
     static void visit_tiles(const Piece& piece, int64_t most, bool in_halves, const Visit& visit) {
         const int64_t half = in_halves ? (piece.end_block - piece.first_block) / 2 : 0;

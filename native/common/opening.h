@@ -110,7 +110,8 @@ class Opening {
         const double rank = static_cast<double>(k) * kSample / static_cast<double>(span.count());
         const int64_t looked_at = std::max<int64_t>(kNear, static_cast<int64_t>(rank) + 1);
         sample_.reset(looked_at);
-        offer(query, -1, cut_of(looked_at + looked_at / 2 + 8, query.scale().limit_units()), sample_, [](const uint8_t*, int, int) { return true; });
+        const int cut = cut_of(looked_at + looked_at / 2 + 8, query.scale().limit_units());
+        offer(query, -1, cut, sample_, [](const uint8_t*, int, int) { return true; });
         if (!sample_.full() || !(sample_.limit() < kInfinity)) return;
         sample_.sort();
         const auto distance = [&](int64_t at) { return static_cast<double>(sample_.begin()[at].distance); };
