@@ -52,13 +52,37 @@ inline void quantize_down(const float* values, int64_t count, float scale, uint8
 }
 
 // Splits u8 sums into u16: `a` holds vectors 0..15 and `b` vectors 16..31 of a block, each in the low half for one
-// sub-space and in the high half for the other. Even vectors go to `even`, odd ones to `odd`.
+// sub-space and in the high half for the other. Even vectors go to `even`, odd ones to `odd`. Moving halves is dear:
+// one permutation and a blend bring them together.
 inline void widen_add(__m256i a, __m256i b, __m256i& even, __m256i& odd) {
     const __m256i low_bytes = _mm256_set1_epi16(255);
-    const __m256i x = _mm256_permute2x128_si256(a, b, 0x20), y = _mm256_permute2x128_si256(a, b, 0x31);
+    const __m256i x = _mm256_blend_epi32(a, b, 0xf0), y = _mm256_permute2x128_si256(a, b, 0x21);
     even = _mm256_add_epi16(even, _mm256_add_epi16(_mm256_and_si256(x, low_bytes), _mm256_and_si256(y, low_bytes)));
     odd = _mm256_add_epi16(odd, _mm256_add_epi16(_mm256_srli_epi16(x, 8), _mm256_srli_epi16(y, 8)));
 }
+
+// The same for many pairs of sums, with less to do for each of them, but four registers.
+class WideSums {
+  public:
+    void add(__m256i a, __m256i b) {
+        a_words_ = _mm256_add_epi16(a_words_, a);
+        b_words_ = _mm256_add_epi16(b_words_, b);
+        a_odd_ = _mm256_add_epi16(a_odd_, _mm256_srli_epi16(a, 8));
+        b_odd_ = _mm256_add_epi16(b_odd_, _mm256_srli_epi16(b, 8));
+    }
+
+    __m256i odd() const { return join(a_odd_, b_odd_); }
+
+    // What the words hold, modulo 2^16, besides the odd sums in their high bytes.
+    __m256i even() const { return _mm256_sub_epi16(join(a_words_, b_words_), _mm256_slli_epi16(odd(), 8)); }
+
+  private:
+    static __m256i join(__m256i a, __m256i b) {
+        return _mm256_add_epi16(_mm256_blend_epi32(a, b, 0xf0), _mm256_permute2x128_si256(a, b, 0x21));
+    }
+
+    __m256i a_words_ = _mm256_setzero_si256(), b_words_ = a_words_, a_odd_ = a_words_, b_odd_ = a_words_;
+};
 
 // Where the sum of a lane lies when the even sums are stored before the odd ones.
 inline int sum_position(int lane) { return (lane >> 1) + (lane & 1) * 16; }

@@ -40,8 +40,8 @@ inline __m256i look_up(const uint8_t* tables, __m256i codes) {
 
 // The lanes of a block whose bound is not above the limit; their bounds go to `sums`, even vectors first, then odd.
 template <int kBits>
-inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const Sections& sections, int limit,
-                            uint16_t* sums) {
+[[gnu::always_inline]] inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables,
+                                                   const Sections& sections, int limit, uint16_t* sums) {
     __m256i even = _mm256_setzero_si256(), odd = even;
     int64_t pair = 0;
     for (int64_t s = 0; s < sections.count; ++s) {

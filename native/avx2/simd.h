@@ -23,22 +23,23 @@ struct Avx2 {
         return pqstore::count_within(sums, blocks, stride, limit);
     }
 
+    // A call costs as much as some pairs of sub-spaces: the loops over blocks contain the bounds.
     template <int kBits>
-    static uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const Sections& sections, int limit,
-                                uint16_t* sums) {
+    [[gnu::always_inline]] static uint32_t bound_block(const uint8_t* block, const uint8_t* tables,
+                                                       const Sections& sections, int limit, uint16_t* sums) {
         return pqstore::bound_block<kBits>(block, tables, sections, limit, sums);
     }
 
     static float above_least(const float* table, float* entries, double* total) {
         return pqstore::above_least(table, entries, total);
     }
-    static void nibble_sums(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                            uint16_t* sums) {
+    [[gnu::always_inline]] static void nibble_sums(const uint8_t* block, const uint8_t* tables, int64_t pairs,
+                                                   const Sections& sections, uint16_t* sums) {
         pqstore::nibble_sums(block, tables, pairs, sections, sums);
     }
     template <int kQueries>
-    static bool bound_nibbles(const uint8_t* block, const uint8_t* tables, int64_t pairs, const Sections& sections,
-                              int limit, uint32_t within[kQueries]) {
+    [[gnu::always_inline]] static bool bound_nibbles(const uint8_t* block, const uint8_t* tables, int64_t pairs,
+                                                     const Sections& sections, int limit, uint32_t within[kQueries]) {
         return pqstore::bound_nibbles<kQueries>(block, tables, pairs, sections, limit, within);
     }
 };

@@ -23,6 +23,7 @@ class NibbleScanner {
           capacity_(capacity),
           pairs_(request.layout.pairs()),
           sections_(pairs_, kSectionPairs),
+          from_memory_(exceeds_caches(request)),
           bytes_(static_cast<size_t>(kGroup * pairs_ * 32)) {}
 
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
@@ -43,20 +44,19 @@ class NibbleScanner {
         // Those that did not open catch up with those that did.
         for (int64_t q = 0; q < count; ++q)
             visit_span(request_, opened[q], start,
-                       [&](const Piece& piece) { scan_tile<1>(*piece.chunk, piece.first_block, piece.end_block, q); });
+                       [&](const Piece& piece) { scan_tile<1>({piece, 0}, q); });
         const int64_t tile = count == 1 ? kStretch : std::max<int64_t>(1, kTileBytes / request_.layout.block_bytes());
         visit_span(request_, start, end_block, [&](const Piece& piece) {
-            for (int64_t begin = piece.first_block; begin < piece.end_block; begin += tile) {
-                const int64_t end = std::min(begin + tile, piece.end_block);
+            visit_tiles(piece, tile, from_memory_ && count == 1, [&](const Tile& blocks) {
                 int64_t q = 0;
-                for (; q + kTogether <= count; q += kTogether) scan_tile<kTogether>(*piece.chunk, begin, end, q);
-                for (; q < count; ++q) scan_tile<1>(*piece.chunk, begin, end, q);
+                for (; q + kTogether <= count; q += kTogether) scan_tile<kTogether>(blocks, q);
+                for (; q < count; ++q) scan_tile<1>(blocks, q);
                 for (q = 0; q < count; ++q) {
                     TopK& best = queries_[q].best;
                     if (best.full()) results[q].lower_limit(best.limit());
                     best.lower_limit(results[q].limit());
                 }
-            }
+            });
         });
         for (int64_t q = 0; q < count; ++q) results[q].merge(queries_[q].best);
     }
@@ -124,20 +124,45 @@ class NibbleScanner {
         bool refine(const uint8_t*, int, int allowance) const { return allowance >= 0; }
     };
 
+    // The blocks of a piece and, unless `apart` is 0, the blocks that lie that many further on.
+    struct Tile {
+        Piece piece;
+        int64_t apart;
+    };
+
+    // Calls visit(tile) for parts of a piece, of `most` blocks or less. With `in_halves`, a tile has so many blocks of
+    // each half of the piece: memory serves two places by turns faster than one.
+    template <typename Visit>
+    static void visit_tiles(const Piece& piece, int64_t most, bool in_halves, const Visit& visit) {
+        const int64_t half = in_halves ? (piece.end_block - piece.first_block) / 2 : 0;
+        const int64_t middle = piece.first_block + half;
+        for (int64_t begin = piece.first_block; begin < middle; begin += most)
+            visit(Tile{{piece.chunk, begin, std::min(begin + most, middle)}, half});
+        for (int64_t begin = middle + half; begin < piece.end_block; begin += most)
+            visit(Tile{{piece.chunk, begin, std::min(begin + most, piece.end_block)}, 0});
+    }
+
     template <int kQueries>
-    void scan_tile(const Chunk& chunk, int64_t begin, int64_t end, int64_t first) {
+    void scan_tile(const Tile& tile, int64_t first_query) {
+        const Chunk& chunk = *tile.piece.chunk;
         const int64_t block_bytes = request_.layout.block_bytes();
-        const int limit = queries_[first].bound_scale.limit_units();  // the same for all
-        const uint8_t* tables = bytes_.data() + first * pairs_ * 32;
-        for (int64_t block = begin; block < end; ++block) {
+        const int64_t fetched = kQueries == 1 && from_memory_ ? block_bytes : 0;  // ahead, of each block
+        const int limit = queries_[first_query].bound_scale.limit_units();  // the same for all
+        const uint8_t* tables = bytes_.data() + first_query * pairs_ * 32;
+        const auto scan_block = [&](int64_t block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
-            if (kQueries == 1) Simd::prefetch(codes, Simd::kPrefetchBytes, block_bytes);
+            Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
             uint32_t within[kQueries];
-            if (!Simd::template bound_nibbles<kQueries>(codes, tables, pairs_, sections_, limit, within)) continue;
+            if (!Simd::template bound_nibbles<kQueries>(codes, tables, pairs_, sections_, limit, within)) return;
             const uint32_t live = live_lanes(chunk, block);
             for (int q = 0; q < kQueries; ++q)
-                if (within[q] & live) offer(queries_[first + q], chunk, block, within[q] & live);
-        }
+                if (within[q] & live) offer(queries_[first_query + q], chunk, block, within[q] & live);
+        };
+        for (int64_t first = tile.piece.first_block; first < tile.piece.end_block; ++first)
+            for (int64_t block = first;; block += tile.apart) {
+                scan_block(block);
+                if (block == first + tile.apart) break;
+            }
     }
 
     static void offer(Query& query, const Chunk& chunk, int64_t block, uint32_t lanes) {
@@ -153,6 +178,7 @@ class NibbleScanner {
     int64_t capacity_;
     int64_t pairs_;
     Sections sections_;
+    bool from_memory_;
     Buffer<uint8_t> bytes_;
     Query queries_[kGroup];
     Opening<Simd> opening_;

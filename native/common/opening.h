@@ -81,7 +81,7 @@ class Opening {
 
         int cut = -1;
         for (int64_t wanted = k + k / 2 + 8; !best.full() && cut < kMostUnits; wanted *= 2) {
-            const int next = cut_of(wanted);
+            const int next = cut_of(wanted, query.scale().limit_units());
             offer(query, cut, next, best, [](const uint8_t*, int, int) { return true; });
             cut = next;
         }
@@ -110,7 +110,8 @@ class Opening {
         const double rank = static_cast<double>(k) * kSample / static_cast<double>(span.count());
         const int64_t looked_at = std::max<int64_t>(kNear, static_cast<int64_t>(rank) + 1);
         sample_.reset(looked_at);
-        offer(query, -1, cut_of(looked_at + looked_at / 2 + 8), sample_, [](const uint8_t*, int, int) { return true; });
+        const int cut = cut_of(looked_at + looked_at / 2 + 8, query.scale().limit_units());
+        offer(query, -1, cut, sample_, [](const uint8_t*, int, int) { return true; });
         if (!sample_.full() || !(sample_.limit() < kInfinity)) return;
         sample_.sort();
         const auto distance = [&](int64_t at) { return static_cast<double>(sample_.begin()[at].distance); };
@@ -134,9 +135,10 @@ class Opening {
         blocks_.resize(static_cast<size_t>(wanted));
         bounds_.resize(static_cast<size_t>(wanted * kBlockRows));
         const int64_t block_bytes = request.layout.block_bytes();
+        const int64_t fetched = exceeds_caches(request) ? block_bytes : 0;  // ahead, of each block
         const auto keep = [&](const Chunk& chunk, int64_t block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
-            Simd::prefetch(codes, Simd::kPrefetchBytes, block_bytes);
+            Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
             query.bound(codes, bounds_.data() + kept_ * kBlockRows);
             blocks_[static_cast<size_t>(kept_++)] = {&chunk, block, codes};
         };
@@ -147,19 +149,27 @@ class Opening {
         }
     }
 
-    // The least bound that about `wanted` kept rows do not exceed, judged by a quarter of them if they are many.
-    int cut_of(int64_t wanted) const {
+    // A bound that about `wanted` kept rows do not exceed, judged by a quarter of them if they are many: the least such
+    // bound, or a little above it. The search begins at `expected`.
+    int cut_of(int64_t wanted, int expected) const {
         const int64_t stride = kept_ < 64 ? 1 : 4;
-        int low = 0, high = kMostUnits;
-        while (low < high) {
+        const auto enough = [&](int cut) {
+            return stride * Simd::count_within(bounds_.data(), kept_, stride, cut) >= wanted;
+        };
+        int low = 0, high = std::min(expected, kMostUnits);
+        while (high < kMostUnits && !enough(high)) {
+            low = high;
+            high = std::min(2 * high, kMostUnits);
+        }
+        while (high - low > high / 64) {
             const int middle = (low + high) / 2;
-            if (stride * Simd::count_within(bounds_.data(), kept_, stride, middle) >= wanted) {
+            if (enough(middle)) {
                 high = middle;
             } else {
                 low = middle + 1;
             }
         }
-        return low;
+        return high;
     }
 
     // Offers the kept rows whose bounds are above `over` and within `limit`, and pass a last look.

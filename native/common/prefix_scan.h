@@ -18,7 +18,8 @@ class PrefixScanner {
         : request_(request),
           capacity_(capacity),
           terms_(request.layout, request.tables),
-          sections_(request.layout.pairs(), kSectionPairs) {}
+          sections_(request.layout.pairs(), kSectionPairs),
+          from_memory_(exceeds_caches(request)) {}
 
     void scan(int64_t query, int64_t, int64_t first_block, int64_t end_block, SharedTopK* result) {
         terms_ = Block8Terms(request_.layout, request_.tables + query * request_.layout.M * 256);
@@ -79,7 +80,7 @@ class PrefixScanner {
     void begin_refining() { rescale_excesses(); }
 
     // Adds what each code is above its group's least. False: the row is beyond the limit.
-    bool refine(const uint8_t* block, int lane, int allowance) const {
+    [[gnu::always_inline]] bool refine(const uint8_t* block, int lane, int allowance) const {
         const int allowed = static_cast<int>(static_cast<float>(allowance) * excess_ratio_ * 1.0001f) + 1;
         const uint8_t* codes = block + (lane & 15) + (lane >> 4) * 32;
         const uint8_t* excesses = excesses_.data();
@@ -136,14 +137,16 @@ class PrefixScanner {
         excess_ratio_ = excess_scale_ / scale_.scale();
     }
 
+    // By itself, so that its loops have all registers.
     template <int kBits>
-    void scan_stretch(const Chunk& chunk, int64_t begin, int64_t end) {
+    [[gnu::noinline]] void scan_stretch(const Chunk& chunk, int64_t begin, int64_t end) {
         const int64_t block_bytes = terms_.block_bytes;
+        const int64_t fetched = from_memory_ ? block_bytes : 0;  // ahead, of each block
         const int limit = scale_.limit_units();
         alignas(32) uint16_t sums[kBlockRows];
         for (int64_t block = begin; block < end; ++block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
-            Simd::prefetch(codes, Simd::kPrefetchBytes, block_bytes);
+            Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
             uint32_t lanes = Simd::template bound_block<kBits>(codes, minima_.data(), sections_, limit, sums);
             if (lanes == 0) continue;
             lanes &= live_lanes(chunk, block);
@@ -161,6 +164,7 @@ class PrefixScanner {
     int64_t capacity_;
     Block8Terms terms_;
     Sections sections_;
+    bool from_memory_;
     typename Simd::PrefixTables tables_;
     BoundScale scale_;
     Buffer<uint8_t> minima_, excesses_;

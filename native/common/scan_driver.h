@@ -47,6 +47,12 @@ inline int64_t count_blocks(const ScanRequest& request) {
     return blocks;
 }
 
+// True if the codes are more than caches can be expected to hold from one scan to the next. What comes from memory is
+// fetched ahead, which only delays what does not.
+inline bool exceeds_caches(const ScanRequest& request) {
+    return count_blocks(request) * request.layout.block_bytes() > int64_t{4} << 20;
+}
+
 // Calls visit(piece) for the parts of chunks that make up blocks first .. end - 1, counted over all chunks.
 template <typename Visit>
 void visit_span(const ScanRequest& request, int64_t first, int64_t end, const Visit& visit) {

@@ -49,6 +49,15 @@ def test_more_rows_than_a_scan_begins_with(kernels: Kernels, rng: np.random.Gene
         assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
 
 
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+def test_more_codes_than_caches_hold(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
+    layout = CodeLayout(300, KINDS[kind])
+    # Over 4 MiB of either kind. Beyond the opening lie chunks of odd and of even numbers of blocks.
+    pieces = chunks(rng, layout, (33_000, 1, 1056, 33, 64, 2017))
+    for n, k in ((1, 10), (1, 300), (2, 10)):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_k(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(1 if kind == "rows32" else 3, KINDS[kind])
