@@ -15,6 +15,10 @@ namespace nb = nanobind;
 
 template <typename T, int kAxes>
 using In = nb::ndarray<const T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using InAnyShape = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using OutAnyShape = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 template <typename T, int kAxes>
 using Out = nb::ndarray<T, nb::ndim<kAxes>, nb::c_contig, nb::device::cpu>;
 

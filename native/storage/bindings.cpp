@@ -72,7 +72,7 @@ bool gather(nb::dict files, int64_t segment_rows, const In<int64_t, 1>& rows, co
 // The ids of rows, -1 for row -1. Sealed segments are parts of `segment_rows` rows, the open one has parts of
 // `chunk_rows`. False: a part is missing.
 bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, int64_t chunk_rows,
-              int64_t open_segment, const In<int64_t, 1>& rows, const Out<int64_t, 1>& ids) {
+              int64_t open_segment, const InAnyShape<int64_t>& rows, const OutAnyShape<int64_t>& ids) {
     require(segment_rows > 0 && chunk_rows > 0, "parts have rows");
     require(ids.size() == rows.size(), "one place for each row");
     for (size_t i = 0; i < rows.size(); ++i) {

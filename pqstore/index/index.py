@@ -515,9 +515,12 @@ class Index(AsyncCalls):
             CorruptIndexError: a record that the search needs fails its checksum.
         """
         # Without a view between: what a search of a small index takes is mostly calls.
-        with self._store.read() as snapshot:
-            question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        snapshot = self._store.read()
+        try:
             return search(snapshot, self._space, self._store.id_type, queries, question)
+        finally:
+            snapshot.close()
 
     def range_search(
         self,

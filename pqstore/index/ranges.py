@@ -13,7 +13,7 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.index.ids import IdType
 from pqstore.index.rerank import ExactScorer
 from pqstore.index.results import RangeResult
-from pqstore.index.search import Question, as_count, as_rerank, gathers, nearest_rows, rows_to_ids
+from pqstore.index.search import Question, as_count, as_rerank, gathers, nearest_rows
 from pqstore.index.selection import Selection, select
 from pqstore.kernels import CodeChunk, active, resolve_threads
 from pqstore.quantizer import as_queries
@@ -44,7 +44,7 @@ def range_search(
     answers = []
     for distances, rows in found:
         order = np.lexsort((rows, -distances if space.larger_is_nearer else distances))[:most]
-        answers.append((rows_to_ids(snapshot, rows[order]), distances[order]))
+        answers.append((snapshot.ids_of(rows[order]), distances[order]))
     if single:
         return RangeResult(*answers[0])
     return RangeResult([ids for ids, _ in answers], [distances for _, distances in answers])

@@ -27,7 +27,6 @@ __all__ = [
     "gathers",
     "nearest_rows",
     "original_vectors",
-    "rows_to_ids",
     "search",
 ]
 
@@ -82,7 +81,7 @@ def search(snapshot: Snapshot, space: CodeSpace, id_type: IdType, queries: Any, 
         distances, rows = ExactScorer(snapshot, space.originals, space.metric, batch).best(rows, k)
     if single:
         distances, rows = distances[0], rows[0]
-    ids = rows_to_ids(snapshot, rows)
+    ids: IdArray = snapshot.ids_of(rows)
     if not include and not question.explain:
         return SearchResult(ids, distances)
     hits = SearchHits(ids, distances)
@@ -186,11 +185,6 @@ def gathers(snapshot: Snapshot, space: CodeSpace, selection: Selection) -> bool:
 
 
 # -- answers ---------------------------------------------------------------------------------------------------------
-
-
-def rows_to_ids(snapshot: Snapshot, rows: I64) -> IdArray:
-    """The ids of rows of any shape; -1 becomes the id that stands for none."""
-    return snapshot.ids_of(rows) if rows.ndim == 1 else snapshot.ids_of(rows.reshape(-1)).reshape(rows.shape)
 
 
 def original_vectors(snapshot: Snapshot, space: CodeSpace, rows: I64) -> F32:

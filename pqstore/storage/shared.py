@@ -152,7 +152,9 @@ class SharedIndex:
         """(environment, LMDB's transaction, what to end after it)."""
         lease = Lease(self, None)
         with self._lock:
-            environment = self._open()
+            environment = self._environment
+            if environment is None or self._forking:
+                environment = self._open()
             try:
                 txn = environment.begin()
             except lmdb.Error as error:

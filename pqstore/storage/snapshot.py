@@ -339,25 +339,29 @@ class Snapshot(AttachedReads):
     # -- ids -----------------------------------------------------------------------------------------------------
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Ids of rows, which exist or are -1: int64, or an object array of str; -1, or None, for row -1."""
+        """Ids of rows of any shape, which exist or are -1: int64, or an object array of str; -1, or None, for row -1."""
         self._check()
         wanted = np.ascontiguousarray(rows, dtype=np.int64)
         if self._shape.codec.keys_are_ids:
-            ids = np.empty(len(wanted), dtype=np.int64)
+            ids = np.empty(wanted.shape, dtype=np.int64)
             if self._take_ids(wanted, ids):
                 return ids
-            ids[:] = -1
+            ids.fill(-1)
         else:
-            ids = np.empty(len(wanted), dtype=object)
-        if len(wanted) <= _FEW_ROWS:
-            for place, row in enumerate(wanted.tolist()):
+            ids = np.empty(wanted.shape, dtype=object)
+        self._read_ids(wanted.reshape(-1), ids.reshape(-1))
+        return ids
+
+    def _read_ids(self, rows: I64, ids: npt.NDArray[Any]) -> None:
+        """Fill in the ids of rows that are not -1."""
+        if len(rows) <= _FEW_ROWS:
+            for place, row in enumerate(rows.tolist()):
                 if row >= 0:
                     ids[place] = self._id_at(row)
-            return ids
-        known = np.flatnonzero(wanted >= 0)
-        for where, column, positions in self._id_columns(wanted[known]):
+            return
+        known = np.flatnonzero(rows >= 0)
+        for where, column, positions in self._id_columns(rows[known]):
             ids[known[where]] = column.take(positions).user()
-        return ids
 
     def _take_ids(self, rows: I64, ids: I64) -> bool:
         """Fill in int64 ids by compiled code, from columns that were read before. False: it could not."""
