@@ -20,8 +20,8 @@ bool has_avx2() {
 
 void scan(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
-    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<Avx2>>(request);
-    if (request.queries == 1) return run_scan<PrefixScanner<Avx2>>(request);
+    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<InstructionSet>>(request);
+    if (request.queries == 1) return run_scan<PrefixScanner<InstructionSet>>(request);
     run_scan<InterleavedScanner>(request);
 }
 

@@ -17,8 +17,8 @@ bool has_neon() { return true; }
 
 void scan(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
-    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<Neon>>(request);
-    run_scan<PrefixScanner<Neon>>(request);
+    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<InstructionSet>>(request);
+    run_scan<PrefixScanner<InstructionSet>>(request);
 }
 
 }  // namespace

@@ -385,7 +385,7 @@ class InterleavedScanner {
     const ScanRequest& request_;
     int64_t capacity_;
     Sections sections_;
-    PrefixScanner<Avx2> single_;
+    PrefixScanner<InstructionSet> single_;
     int64_t count_ = 0;
     Query queries_[kGroup];
     Buffer<uint8_t> bytes_, sums_;

@@ -29,7 +29,7 @@ class NibbleScanner {
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
         // Each query opens by itself; in a group it sees fewer rows then, because rows are cheaper together.
         const BlockSpan span{first_block, end_block};
-        const int64_t most = count < kTogether ? kOpening : kOpeningOfGroup;
+        const int64_t most = count < kTogether ? kOpening : std::min(kOpening, kOpeningOfGroup + 8 * capacity_);
         int64_t opened[kGroup], start = first_block;
         for (int64_t q = 0; q < count; ++q) {
             Query& query = queries_[q];
@@ -65,7 +65,7 @@ class NibbleScanner {
     static constexpr int64_t kSectionPairs = 12;
     static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
     static constexpr int kTogether = 3;
-    static constexpr int64_t kOpening = 1024, kOpeningOfGroup = 256;  // blocks
+    static constexpr int64_t kOpening = 1024, kOpeningOfGroup = 128;  // blocks
     static constexpr int64_t kStretch = 256;
     static constexpr int64_t kTileBytes = 1 << 15;
     static constexpr double kRescale = 0.98;

@@ -31,6 +31,9 @@ inline void quantize_down(const float* values, int64_t count, float scale, uint8
 // u16 sums of 32 rows, eight a register, in the order of the rows.
 constexpr int kSumVectors = 4;
 
+// Where the sum of a lane is stored.
+inline int sum_position(int lane) { return lane; }
+
 // Adds u8 sums of 16 rows to the u16 sums of the same rows.
 inline void widen_add(uint8x16_t bytes, uint16x8_t sums[2]) {
     sums[0] = vaddw_u8(sums[0], vget_low_u8(bytes));

@@ -339,7 +339,7 @@ class Snapshot(AttachedReads):
     # -- ids -----------------------------------------------------------------------------------------------------
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Ids of rows of any shape, which exist or are -1: int64, or an object array of str; -1, or None, for row -1."""
+        """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
         self._check()
         wanted = np.ascontiguousarray(rows, dtype=np.int64)
         if self._shape.codec.keys_are_ids:
