@@ -19,6 +19,14 @@ namespace {
 // Bytes of the bound's tables for a pair of sub-spaces: 2^(bits - 4) shuffle tables, each for both.
 constexpr int64_t pair_table_bytes(int bits) { return int64_t{2} << bits; }
 
+// The bytes of `b` where the top bit of a byte of `bits` is set, else those of `a`. Written out because GCC, where `bits`
+// serve two blends, first makes a mask of them.
+inline __m256i blend(__m256i a, __m256i b, __m256i bits) {
+    __m256i blended;
+    asm("vpblendvb %3, %2, %1, %0" : "=x"(blended) : "x"(a), "xm"(b), "x"(bits));
+    return blended;
+}
+
 // Table entries for the 32 codes in `codes`, 16 of each sub-space of a pair.
 template <int kBits>
 inline __m256i look_up(const uint8_t* tables, __m256i codes) {
@@ -28,13 +36,13 @@ inline __m256i look_up(const uint8_t* tables, __m256i codes) {
     // A blend looks at the top bit of each byte; adding a byte to itself brings up the next.
     const __m256i second_bit = _mm256_add_epi8(codes, codes);
     if constexpr (kBits == 6) {
-        return _mm256_blendv_epi8(_mm256_blendv_epi8(shuffled(0), shuffled(1), second_bit),
-                                  _mm256_blendv_epi8(shuffled(2), shuffled(3), second_bit), codes);
+        return blend(blend(shuffled(0), shuffled(1), second_bit),
+                                  blend(shuffled(2), shuffled(3), second_bit), codes);
     } else {
         const __m256i third_bit = _mm256_add_epi8(second_bit, second_bit);
-        const auto eighths = [&](int j) { return _mm256_blendv_epi8(shuffled(j), shuffled(j + 1), third_bit); };
-        return _mm256_blendv_epi8(_mm256_blendv_epi8(eighths(0), eighths(2), second_bit),
-                                  _mm256_blendv_epi8(eighths(4), eighths(6), second_bit), codes);
+        const auto eighths = [&](int j) { return blend(shuffled(j), shuffled(j + 1), third_bit); };
+        return blend(blend(eighths(0), eighths(2), second_bit),
+                                  blend(eighths(4), eighths(6), second_bit), codes);
     }
 }
 
@@ -42,7 +50,7 @@ inline __m256i look_up(const uint8_t* tables, __m256i codes) {
 template <int kBits>
 [[gnu::always_inline]] inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables,
                                                    const Sections& sections, int limit, uint16_t* sums) {
-    __m256i even = _mm256_setzero_si256(), odd = even;
+    WideSums wide;
     int64_t pair = 0;
     for (int64_t s = 0; s < sections.count; ++s) {
         __m256i first_half = _mm256_setzero_si256(), second_half = first_half;
@@ -52,11 +60,11 @@ template <int kBits>
             block += 64;
             tables += pair_table_bytes(kBits);
         }
-        widen_add(first_half, second_half, even, odd);
+        wide.add(first_half, second_half);
     }
-    const uint32_t within = lanes_within(even, odd, limit);
-    if (within) store_sums(sums, even, odd);
-    return within;
+    const __m256i even = wide.even(), odd = wide.odd();
+    store_sums(sums, even, odd);
+    return lanes_within(even, odd, limit);
 }
 
 // One query's tables, arranged for a bound of 6 or 7 bits. Float; PrefixBytes holds them scaled.

@@ -36,14 +36,13 @@ class PrefixScanner {
                 const int64_t end = std::min(begin + kStretch, piece.end_block);
                 if (best_.full()) result->lower_limit(best_.limit());
                 best_.lower_limit(result->limit());
-                survivors_ = 0;
                 if (tables_.bits() == 6) {
-                    scan_stretch<6>(*piece.chunk, begin, end);
-                    if (survivors_ <= kManySurvivors * (end - begin)) continue;
+                    const int64_t survivors = offer_kept(*piece.chunk, bound_stretch<6>(*piece.chunk, begin, end));
+                    if (survivors <= kManySurvivors * (end - begin)) continue;
                     prepare(7);
                     until_retry = patience *= 2;
                 } else {
-                    scan_stretch<7>(*piece.chunk, begin, end);
+                    offer_kept(*piece.chunk, bound_stretch<7>(*piece.chunk, begin, end));
                     // The limit may have fallen far enough for the quicker bound.
                     if (--until_retry > 0) continue;
                     prepare(6);
@@ -108,6 +107,12 @@ class PrefixScanner {
     static constexpr double kRescale = 0.98, kRescaleExcesses = 0.7;
     static constexpr int kMostUnits = 32767;
 
+    struct KeptBlock {
+        alignas(32) uint16_t bounds[kBlockRows];
+        int64_t block;
+        uint32_t lanes;  // within the limit
+    };
+
     void prepare(int bits) {
         tables_.prepare(terms_.table, terms_.M, bits);
         scale_.prepare(tables_.base(), tables_.magnitudes(), terms_.M, sections_.capacity() / kSaturation);
@@ -119,7 +124,8 @@ class PrefixScanner {
     // Scales the bytes to the limit as it is now. Without a limit, or with tables that give none, all bytes are zero:
     // no row is discarded.
     void rescale() {
-        if (!scale_.usable() || !(best_.limit() < kInfinity)) {
+        bounded_ = scale_.usable() && best_.limit() < kInfinity;
+        if (!bounded_) {
             std::fill(minima_.data(), minima_.data() + tables_.minima_count(), uint8_t{0});
             std::fill(excesses_.data(), excesses_.data() + tables_.excesses_count(), uint8_t{0});
             return;
@@ -137,27 +143,45 @@ class PrefixScanner {
         excess_ratio_ = excess_scale_ / scale_.scale();
     }
 
-    // By itself, so that its loops have all registers.
+    // Keeps the blocks of a stretch that have lanes within the limit. Returns how many. By itself, so that its loops have
+    // all registers.
     template <int kBits>
-    [[gnu::noinline]] void scan_stretch(const Chunk& chunk, int64_t begin, int64_t end) {
+    [[gnu::noinline]] int64_t bound_stretch(const Chunk& chunk, int64_t begin, int64_t end) {
         const int64_t block_bytes = terms_.block_bytes;
         const int64_t fetched = from_memory_ ? block_bytes : 0;  // ahead, of each block
+        const uint8_t* minima = minima_.data();
         const int limit = scale_.limit_units();
-        alignas(32) uint16_t sums[kBlockRows];
+        int64_t kept = 0;
         for (int64_t block = begin; block < end; ++block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
             Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
-            uint32_t lanes = Simd::template bound_block<kBits>(codes, minima_.data(), sections_, limit, sums);
-            if (lanes == 0) continue;
-            lanes &= live_lanes(chunk, block);
-            for (; lanes; lanes &= lanes - 1) {
-                const int lane = __builtin_ctz(lanes);
-                ++survivors_;
-                if (!refine(codes, lane, limit - sums[Simd::sum_position(lane)])) continue;
-                best_.offer(terms_.distance(codes, lane), chunk.first_row + block * kBlockRows + lane);
-            }
-            if (scale_.outdated(best_.limit(), kRescale)) rescale();
+            // Written in any case, over the last one that had no lanes: a branch would be taken at random.
+            KeptBlock& next = kept_[kept];
+            const uint32_t lanes = Simd::template bound_block<kBits>(codes, minima, sections_, limit, next.bounds);
+            next.block = block;
+            next.lanes = lanes;
+            kept += lanes != 0;
         }
+        return kept;
+    }
+
+    // Returns how many rows were within the bound.
+    int64_t offer_kept(const Chunk& chunk, int64_t kept) {
+        int limit = scale_.limit_units();
+        int64_t survivors = 0;
+        for (const KeptBlock* next = kept_; next != kept_ + kept; ++next) {
+            const uint8_t* codes = chunk.packed + next->block * terms_.block_bytes;
+            for (uint32_t lanes = next->lanes & live_lanes(chunk, next->block); lanes; lanes &= lanes - 1) {
+                const int lane = __builtin_ctz(lanes);
+                ++survivors;
+                if (!refine(codes, lane, limit - next->bounds[Simd::sum_position(lane)])) continue;
+                const float before = best_.limit();
+                best_.offer(terms_.distance(codes, lane), chunk.first_row + next->block * kBlockRows + lane);
+                if (bounded_ && best_.limit() < before) limit = std::min(limit, scale_.units_of(best_.limit()));
+            }
+        }
+        if (scale_.outdated(best_.limit(), kRescale)) rescale();
+        return survivors;
     }
 
     const ScanRequest& request_;
@@ -167,9 +191,10 @@ class PrefixScanner {
     bool from_memory_;
     typename Simd::PrefixTables tables_;
     BoundScale scale_;
+    bool bounded_ = false;  // whether bytes are scaled to a limit
     Buffer<uint8_t> minima_, excesses_;
     float excess_scale_ = 0, excess_ratio_ = 1;
-    int64_t survivors_ = 0;  // of the bound, in this stretch
+    KeptBlock kept_[kStretch];
     TopK best_;
     Opening<Simd> opening_;
 };

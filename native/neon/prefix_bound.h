@@ -59,9 +59,8 @@ inline uint32_t bound_block(const uint8_t* block, const uint8_t* tables, const S
             widen_add(second[half], totals + 2 * half);
         }
     }
-    const uint32_t within = lanes_within(totals, limit);
-    if (within) store_sums(sums, totals);
-    return within;
+    store_sums(sums, totals);
+    return lanes_within(totals, limit);
 }
 
 // One query's tables, arranged for a bound of 6 or 7 bits. Float; the scanner holds them scaled.
