@@ -158,8 +158,8 @@ class InterleavedScanner {
         });
     }
 
-    // For each lane about the least sum, up to the limit's, that `wanted` kept rows do not exceed, judged by a quarter of
-    // the rows.
+    // For each lane about the least sum, up to the limit's, that `wanted` kept rows do not exceed, judged by a quarter
+    // of the rows.
     template <int kQueries>
     void find_cuts(int64_t rows, int64_t wanted, uint16_t* cuts) const {
         constexpr int64_t kStride = 4;
@@ -285,11 +285,12 @@ class InterleavedScanner {
     template <int kQueries>
     void scan_tile(const Chunk& chunk, int64_t begin, int64_t end) {
         using Lanes = QueryLanes<kQueries>;
-        const int64_t rows = (end - begin) * kBlockRows;
+        const int64_t blocks = end - begin, rows = blocks * kBlockRows;
         const int limit = queries_[0].scale.limit_units();  // the same for all
         survivors_ = 0;
         if (sections_.count == 1) {
-            add_section<kQueries>(chunk.packed + begin * request_.layout.block_bytes(), 0, sections_.ends[0], end - begin);
+            const uint8_t* codes = chunk.packed + begin * request_.layout.block_bytes();
+            add_section<kQueries>(codes, 0, sections_.ends[0], blocks);
             const auto byte_limit = Lanes::bytes(limit);
             for (int64_t row = 0; row < rows; ++row)
                 add_survivor(row, Lanes::within(Lanes::load(sums_.data() + row * kQueries), byte_limit));

@@ -93,7 +93,7 @@ class Opening {
 
   private:
     static constexpr int64_t kSample = 32;                  // blocks
-    static constexpr int64_t kAhead = 3, kAheadBytes = 1024;  // blocks whose codes are fetched ahead, and how much of them
+    static constexpr int64_t kAhead = 3, kAheadBytes = 1024;  // blocks of which codes are fetched ahead, how much of each
     static constexpr int kMostUnits = 32767;
 
     struct KeptBlock {

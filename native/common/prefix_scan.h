@@ -143,8 +143,8 @@ class PrefixScanner {
         excess_ratio_ = excess_scale_ / scale_.scale();
     }
 
-    // Keeps the blocks of a stretch that have lanes within the limit. Returns how many. By itself, so that its loops have
-    // all registers.
+    // Keeps the blocks of a stretch that have lanes within the limit. Returns how many. By itself, so that its loops
+    // have all registers.
     template <int kBits>
     [[gnu::noinline]] int64_t bound_stretch(const Chunk& chunk, int64_t begin, int64_t end) {
         const int64_t block_bytes = terms_.block_bytes;
