@@ -20,6 +20,7 @@ from pqstore.storage.bitmap import are_set, live_positions
 from pqstore.storage.cache import Committed, StoredChunk
 from pqstore.storage.environment import Environment
 from pqstore.storage.failures import storage_errors, translate
+from pqstore.storage.idmap.order import ascending
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import Candidates, KeyIndex, UnsortedKeys, join
@@ -421,7 +422,7 @@ class Snapshot(AttachedReads):
         if len(column) <= _FEW:
             return np.array([self._row_of(column, at, key) for at, key in enumerate(keys.tolist())], dtype=np.int64)
         out = np.full(len(column), -1, dtype=np.int64)
-        order = np.argsort(keys)
+        order = ascending(keys)
         found = self._find(keys[order])
         found = Candidates(order[found.queries], found.rows)
         if len(found.rows) == 0:

@@ -9,6 +9,9 @@ from pqstore.storage.layout import I64, U64
 __all__ = ["ascending"]
 
 
+_MANY = 4096  # fewer are sorted before the numbers are made
+
+
 def ascending(keys: U64) -> I64:
     """Positions, int64 (n,), in which `keys` ascend; equal keys stay as they come.
 
@@ -16,6 +19,8 @@ def ascending(keys: U64) -> I64:
     low bits of a number below as many of its key's leading bits as there is room for: all, unless the keys span more
     than 2^64 / n. Then a few may still be in the wrong order, and a sort of what is nearly sorted is quick.
     """
+    if len(keys) < _MANY:
+        return np.argsort(keys, kind="stable")
     if np.all(keys[1:] >= keys[:-1]):
         return np.arange(len(keys))
     low = keys.min()

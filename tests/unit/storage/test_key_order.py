@@ -26,7 +26,12 @@ def with_the_same_leading_bits(rng: np.random.Generator) -> U64:
 
 
 def with_the_ends(rng: np.random.Generator) -> U64:
-    return rng.permutation(np.array([0, 2**64 - 1, 2**63, 2**63 - 1, 0, 2**64 - 1, 1], dtype=np.uint64))
+    ends = np.array([0, 2**64 - 1, 2**63, 2**63 - 1, 0, 2**64 - 1, 1], dtype=np.uint64)
+    return rng.permutation(np.resize(ends, N))
+
+
+def not_many(rng: np.random.Generator) -> U64:
+    return few(rng)[: int(rng.integers(2, 1000))]
 
 
 def ascending_already(rng: np.random.Generator) -> U64:
@@ -38,7 +43,7 @@ def none_or_one(rng: np.random.Generator) -> U64:
 
 
 @pytest.mark.parametrize(
-    "keys", [any_of_64_bits, few, with_the_same_leading_bits, with_the_ends, ascending_already, none_or_one]
+    "keys", [any_of_64_bits, few, with_the_same_leading_bits, with_the_ends, ascending_already, not_many, none_or_one]
 )
 def test_ascending(keys: object) -> None:
     assert callable(keys)
