@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,13 +43,19 @@ class ExactScorer:
 
         Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by row; padded with infinity and -1.
         """
+        distances, found = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
+        for q, (nearest, their_rows) in enumerate(self._nearest_of_each(rows, k)):
+            some = len(their_rows)
+            distances[q, :some], found[q, :some] = nearest, their_rows
+            distances[q, some:], found[q, some:] = -np.inf if self.larger_is_nearer else np.inf, -1
+        return distances, found
+
+    def _nearest_of_each(self, rows: I64, k: int) -> Iterator[tuple[F32, I64]]:
+        """What `best` finds for one query after another, not padded."""
         if len(rows) == 1:  # the candidates of one query are distinct
             mine = _present(np.sort(rows[0]))
-            distances, found = self._nearest(0, self._snapshot.originals_of(mine), np.arange(len(mine)), mine, k)
-            if len(found) == k:
-                return distances[None], found[None]
-        all_distances = np.full((len(rows), k), -np.inf if self.larger_is_nearer else np.inf, dtype=np.float32)
-        all_found = np.full((len(rows), k), -1, dtype=np.int64)
+            yield self._nearest(0, self._snapshot.originals_of(mine), np.arange(len(mine)), mine, k)
+            return
         step = max(1, _BATCH_BYTES // (self._space.row_bytes * max(1, rows.shape[1])))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
@@ -56,9 +64,7 @@ class ExactScorer:
             stored = self._snapshot.originals_of(wanted)
             for q, candidates in enumerate(part, start):
                 mine = candidates[candidates >= 0]
-                distances, found = self._nearest(q, stored, np.searchsorted(wanted, mine), mine, k)
-                all_distances[q, : len(found)], all_found[q, : len(found)] = distances, found
-        return all_distances, all_found
+                yield self._nearest(q, stored, np.searchsorted(wanted, mine), mine, k)
 
     def _nearest(self, q: int, stored: npt.NDArray[np.uint8], places: I64, rows: I64, k: int) -> tuple[F32, I64]:
         """The k nearest to a query, or all where there are fewer, of originals at `places` of `stored`."""
