@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pqstore
+from pqstore.arrays import F32
 from pqstore.kernels import CodeChunk, CodeLayout, active
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "train_set",
 ]
 
-F32 = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
 # Rows of a chunk, as an index seals its segments.

@@ -32,7 +32,7 @@ M = 16
 
 
 class Blocks:
-    """Packed codes of M bytes a row, as `pqstore.kernels.layout` packs them for even M and 256 codewords."""
+    """Packed codes of M bytes a row, as `pqstore.kernels.code_layout` packs them for even M and 256 codewords."""
 
     def packed_size(self, rows: int) -> int:
         return -(-rows // 32) * 32 * M

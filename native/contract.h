@@ -12,7 +12,7 @@ constexpr int64_t kBlockRows = 32;
 
 enum class LayoutKind { kBlock8, kBlock4, kRows16, kRows32 };
 
-// How packed codes lie in memory; see pqstore/kernels/layout.py. Its functions are inlined always: a copy that the
+// How packed codes lie in memory; see pqstore/kernels/code_layout.py. Its functions are inlined always: a copy that the
 // linker shares between files could be one that was compiled for an instruction set which the machine lacks.
 struct Layout {
     LayoutKind kind;

@@ -14,7 +14,7 @@ cmake --build "$build" --parallel 2
 rm -rf "$site"
 mkdir -p "$site"
 cp -R "$root/pqstore" "$site/"
-rm -f "$site"/pqstore/*/_native*.so
+rm -f "$site"/pqstore/_native*.so
 cmake --install "$build" --prefix "$site" >/dev/null
 cd "$site"
 compiler=${CXX:-c++}

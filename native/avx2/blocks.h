@@ -3,8 +3,8 @@
 
 #include <immintrin.h>
 
-#include "../common/blocks.h"
-#include "transpose.h"
+#include "avx2/transpose.h"
+#include "common/blocks.h"
 
 namespace pqstore {
 namespace {

@@ -13,14 +13,14 @@
 #include <cstring>
 #include <vector>
 
-#include "../common/bound_scale.h"
-#include "../common/code_terms.h"
-#include "../common/opening.h"
-#include "../common/prefix_scan.h"
-#include "../common/scan_driver.h"
-#include "query_lanes.h"
-#include "simd.h"
-#include "transpose.h"
+#include "avx2/query_lanes.h"
+#include "avx2/simd.h"
+#include "avx2/transpose.h"
+#include "common/bound_scale.h"
+#include "common/code_terms.h"
+#include "common/opening.h"
+#include "common/prefix_scan.h"
+#include "common/scan_driver.h"
 
 namespace pqstore {
 namespace {

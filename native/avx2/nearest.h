@@ -3,8 +3,8 @@
 
 #include <immintrin.h>
 
-#include "../common/nearest.h"
-#include "tables.h"
+#include "avx2/tables.h"
+#include "common/nearest.h"
 
 namespace pqstore {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <immintrin.h>
 
-#include "../common/bound_scale.h"
-#include "../common/top_k.h"
-#include "bytes.h"
+#include "avx2/bytes.h"
+#include "common/bound_scale.h"
+#include "common/top_k.h"
 
 namespace pqstore {
 namespace {

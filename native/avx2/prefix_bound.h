@@ -8,10 +8,10 @@
 
 #include <immintrin.h>
 
-#include "../common/bound_scale.h"
-#include "../common/buffer.h"
-#include "../contract.h"
-#include "bytes.h"
+#include "avx2/bytes.h"
+#include "common/bound_scale.h"
+#include "common/buffer.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

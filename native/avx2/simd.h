@@ -1,8 +1,8 @@
 // AVX2 as the common scans call it.
 #pragma once
 
-#include "bytes.h"
-#include "nibble_bound.h"
-#include "prefix_bound.h"
+#include "avx2/bytes.h"
+#include "avx2/nibble_bound.h"
+#include "avx2/prefix_bound.h"
 
-#include "../common/instruction_set.h"
+#include "common/instruction_set.h"

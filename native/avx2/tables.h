@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "../common/top_k.h"
-#include "../contract.h"
-#include "bytes.h"
+#include "avx2/bytes.h"
+#include "common/top_k.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

@@ -1,10 +1,10 @@
-// Rows of codes to blocks of 32 and back; see pqstore/kernels/layout.py for the two layouts.
+// Rows of codes to blocks of 32 and back; see pqstore/kernels/code_layout.py for the two layouts.
 #pragma once
 
 #include <algorithm>
 #include <cstring>
 
-#include "../contract.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

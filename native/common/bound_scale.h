@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "top_k.h"
+#include "common/top_k.h"
 
 namespace pqstore {
 namespace {

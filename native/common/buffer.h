@@ -7,7 +7,7 @@
 
 #include <cstddef>
 
-#include "../scratch.h"
+#include "services/scratch.h"
 
 namespace pqstore {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "../contract.h"
-#include "ordered_sum.h"
-#include "top_k.h"
+#include "common/ordered_sum.h"
+#include "common/top_k.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

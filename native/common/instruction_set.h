@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "bound_scale.h"
+#include "common/bound_scale.h"
 
 namespace pqstore {
 namespace {

@@ -12,9 +12,9 @@
 #include <cstdint>
 #include <memory>
 
-#include "../contract.h"
-#include "../parallel.h"
-#include "buffer.h"
+#include "common/buffer.h"
+#include "contract.h"
+#include "services/parallel.h"
 
 namespace pqstore {
 namespace {

@@ -5,9 +5,9 @@
 // cache.
 #pragma once
 
-#include "code_terms.h"
-#include "opening.h"
-#include "scan_driver.h"
+#include "common/code_terms.h"
+#include "common/opening.h"
+#include "common/scan_driver.h"
 
 namespace pqstore {
 namespace {

@@ -6,10 +6,10 @@
 #include <cmath>
 #include <cstdint>
 
-#include "bound_scale.h"
-#include "buffer.h"
-#include "scan_driver.h"
-#include "top_k.h"
+#include "common/bound_scale.h"
+#include "common/buffer.h"
+#include "common/scan_driver.h"
+#include "common/top_k.h"
 
 namespace pqstore {
 namespace {

@@ -1,8 +1,8 @@
 // The scan without bounds: the exact sum of every live row.
 #pragma once
 
-#include "code_terms.h"
-#include "scan_driver.h"
+#include "common/code_terms.h"
+#include "common/scan_driver.h"
 
 namespace pqstore {
 namespace {

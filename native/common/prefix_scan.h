@@ -1,9 +1,9 @@
 // The scan of 8-bit codes for one query: bound 32 rows at a time, refine the few that remain, sum the fewer exactly.
 #pragma once
 
-#include "code_terms.h"
-#include "opening.h"
-#include "scan_driver.h"
+#include "common/code_terms.h"
+#include "common/opening.h"
+#include "common/scan_driver.h"
 
 namespace pqstore {
 namespace {

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <memory>
 
-#include "../contract.h"
-#include "../parallel.h"
-#include "buffer.h"
-#include "top_k.h"
+#include "common/buffer.h"
+#include "common/top_k.h"
+#include "contract.h"
+#include "services/parallel.h"
 
 namespace pqstore {
 namespace {

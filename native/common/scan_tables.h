@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
-#include "../contract.h"
-#include "top_k.h"
+#include "common/top_k.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "../contract.h"
-#include "../parallel.h"
-#include "buffer.h"
-#include "code_terms.h"
+#include "common/buffer.h"
+#include "common/code_terms.h"
+#include "contract.h"
+#include "services/parallel.h"
 
 namespace pqstore {
 namespace {

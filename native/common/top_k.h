@@ -7,7 +7,7 @@
 #include <limits>
 #include <mutex>
 
-#include "buffer.h"
+#include "common/buffer.h"
 
 namespace pqstore {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "../common/nearest.h"
-#include "../common/top_k.h"
+#include "common/nearest.h"
+#include "common/top_k.h"
 
 namespace pqstore {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <arm_neon.h>
 
-#include "../common/bound_scale.h"
-#include "../common/top_k.h"
-#include "bytes.h"
+#include "common/bound_scale.h"
+#include "common/top_k.h"
+#include "neon/bytes.h"
 
 namespace pqstore {
 namespace {

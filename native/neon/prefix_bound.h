@@ -11,10 +11,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../common/bound_scale.h"
-#include "../common/buffer.h"
-#include "../contract.h"
-#include "bytes.h"
+#include "common/bound_scale.h"
+#include "common/buffer.h"
+#include "contract.h"
+#include "neon/bytes.h"
 
 namespace pqstore {
 namespace {

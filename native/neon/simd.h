@@ -1,8 +1,8 @@
 // NEON as the common scans call it.
 #pragma once
 
-#include "bytes.h"
-#include "nibble_bound.h"
-#include "prefix_bound.h"
+#include "neon/bytes.h"
+#include "neon/nibble_bound.h"
+#include "neon/prefix_bound.h"
 
-#include "../common/instruction_set.h"
+#include "common/instruction_set.h"

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "../common/tables.h"
-#include "../contract.h"
+#include "common/tables.h"
+#include "contract.h"
 
 namespace pqstore {
 namespace {

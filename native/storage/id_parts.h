@@ -7,7 +7,7 @@
 #include <cstring>
 #include <unordered_map>
 
-#include "../checked.h"
+#include "bindings/checked.h"
 
 namespace pqstore {
 

@@ -1,5 +1,5 @@
 // Payloads to msgpack, many at a time: what msgpack.Packer gives, for the types that payloads are made of.
-#include "pack_payloads.h"
+#include "storage/pack_payloads.h"
 
 #include <cstring>
 #include <string>

@@ -1,8 +1,8 @@
-#include "rows.h"
+#include "storage/rows.h"
 
 #include <cstring>
 
-#include "../crc32.h"
+#include "services/crc32.h"
 
 namespace pqstore {
 namespace {

@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "../dispatch.h"
-#include "../kernels.h"
+#include "services/dispatch.h"
+#include "sets/sets.h"
 
 namespace pqstore {
 namespace {

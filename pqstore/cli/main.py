@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pqstore.cli import (
+from pqstore.cli.report import Report
+from pqstore.cli.verbs import (
     add,
     backup,
     bench,
@@ -27,7 +28,6 @@ from pqstore.cli import (
     sets,
     verify,
 )
-from pqstore.cli.report import Report
 from pqstore.errors import PQStoreError
 
 __all__ = ["main", "make_parser"]

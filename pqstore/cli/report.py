@@ -34,7 +34,7 @@ class Report:
         """One value as one line of JSON."""
         import json
 
-        from pqstore.cli.payloads import as_plain
+        from pqstore.cli.inputs.payloads import as_plain
 
         print(json.dumps(value, ensure_ascii=False, default=as_plain))
 

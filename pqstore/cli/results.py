@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pqstore.cli.payloads import as_plain
+from pqstore.cli.inputs.payloads import as_plain
 
 if TYPE_CHECKING:
     from pqstore import SearchResult

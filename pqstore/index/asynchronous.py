@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pqstore.index.ids import IdArray
-from pqstore.index.results import RangeResult, SearchResult
+from pqstore.index.arguments.ids import IdArray
+from pqstore.index.search.results import RangeResult, SearchResult
 
 __all__ = ["AsyncCalls"]
 

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
 from pqstore.index.originals import OriginalSpace
 from pqstore.kernels import CodeLayout, Searcher, active
@@ -15,8 +16,6 @@ from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock"]
 
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
 Codes = npt.NDArray[Any]
 
 

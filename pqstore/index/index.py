@@ -12,24 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidIdError, NotTrainedError
+from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct
+from pqstore.index.arguments.payloads import PayloadShares, as_payload_batch
+from pqstore.index.arguments.sets import as_set_ids, as_set_name, refuse_unknown_set
+from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.asynchronous import AsyncCalls
-from pqstore.index.blocks import blocks_of_codes, blocks_of_vectors
-from pqstore.index.calibration import Calibration, keep_calibration
+from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace, RowBlock
-from pqstore.index.ids import IdArray, IdType, as_id_batch, check_distinct
 from pqstore.index.ingest import append_block, are_one_batch, as_on_conflict, pair_blocks, update_payloads
 from pqstore.index.originals import OriginalKind, OriginalSpace, as_original_kind
-from pqstore.index.packing import CodePacking
-from pqstore.index.payload_input import PayloadShares, as_payload_batch
-from pqstore.index.recall import RecallReport
+from pqstore.index.reading import IndexView, SnapshotView
+from pqstore.index.recall.measuring import RecallReport
 from pqstore.index.records import ScrollPage, refuse_unknown
-from pqstore.index.results import RangeResult, SearchResult
-from pqstore.index.saved_sets import as_set_ids, as_set_name, refuse_unknown_set
-from pqstore.index.search import Question, search
-from pqstore.index.selection import select
+from pqstore.index.search.calibration import Calibration, keep_calibration
+from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.top_k import Question, search
+from pqstore.index.selection.select import select
 from pqstore.index.settings import as_fields, as_index_arguments, packing_of, read_space, record_of
 from pqstore.index.stats import IndexStats
-from pqstore.index.view import IndexView, SnapshotView
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Durability, Problem, RepairReport, Store, repair

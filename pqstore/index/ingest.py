@@ -8,9 +8,9 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from pqstore.errors import DimensionError, DuplicateIdError, InvalidPayloadError
+from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, automatic_names, check_distinct, is_single_id
+from pqstore.index.arguments.payloads import PayloadBatch
 from pqstore.index.code_space import RowBlock
-from pqstore.index.ids import IdArray, IdType, as_id_batch, automatic_names, check_distinct, is_single_id
-from pqstore.index.payload_input import PayloadBatch
 from pqstore.index.records import refuse_unknown
 from pqstore.storage import WriteTransaction
 

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from pqstore.arrays import F32, U8
 from pqstore.errors import InvalidVectorError
 from pqstore.kernels import OriginalKind, as_halves, decode_originals
 
 __all__ = ["OriginalKind", "OriginalSpace", "as_original_kind"]
 
-F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
 
 _INT8_EXTRA = 8  # scale and offset, float32
 _LEVELS = 255

@@ -6,19 +6,17 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from pqstore.arrays import I64
 from pqstore.errors import UnknownIdError
+from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, is_single_id
 from pqstore.index.code_space import CodeSpace
-from pqstore.index.ids import IdArray, IdType, as_id_batch, is_single_id
-from pqstore.index.results import Record
-from pqstore.index.search import as_count, as_include, original_vectors
-from pqstore.index.selection import select
+from pqstore.index.search.results import Record
+from pqstore.index.search.top_k import as_count, as_include, original_vectors
+from pqstore.index.selection.select import select
 from pqstore.storage import Snapshot
 
 __all__ = ["ScrollPage", "get_records", "refuse_unknown", "scroll"]
-
-I64 = npt.NDArray[np.int64]
 
 
 class ScrollPage(NamedTuple):

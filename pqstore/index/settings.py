@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
+from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.originals import OriginalSpace
-from pqstore.index.packing import CodePacking
 from pqstore.kernels import CodeLayout
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Store

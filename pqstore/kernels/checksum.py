@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from pqstore.kernels.native import native_module
+from pqstore.native import native_module
 
 __all__ = ["crc32"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.kernels.backend import F32, F64, I64
+from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk
-from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.readable import readable
 from pqstore.kernels.searching import CompiledSearcher, Searcher
 

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, F64, I64
 from pqstore.errors import KernelError
 from pqstore.kernels import reference
-from pqstore.kernels.backend import F32, F64, I64, Kernels
 from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.compiled import CompiledKernels
-from pqstore.kernels.layout import CodeLayout
-from pqstore.kernels.native import native_module
+from pqstore.kernels.contract import Kernels
 from pqstore.kernels.searching import ReferenceSearcher, Searcher
+from pqstore.native import native_module
 
 __all__ = ["active", "available", "get"]
 

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, I64
 from pqstore.kernels import reference
-from pqstore.kernels.backend import F32, I64
 from pqstore.kernels.chunk import CodeChunk
-from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.readable import readable
 
 __all__ = ["CompiledSearcher", "ReferenceSearcher", "Searcher"]

@@ -8,13 +8,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, F64, I64
 from pqstore.kernels import active
 
 __all__ = ["LloydIteration", "head_start", "lloyd", "lloyd_once", "sum_of_squares"]
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 Labels: TypeAlias = npt.NDArray[Any]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, TrainingError
 from pqstore.kernels import resolve_threads
-from pqstore.quantizer.base import F32, Quantizer
+from pqstore.quantizer.base import Quantizer
 from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.distance_table import Metric
 from pqstore.quantizer.kmeans import LloydIteration, head_start, lloyd, lloyd_once, sum_of_squares

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, F64
 from pqstore.errors import InvalidVectorError
 
 __all__ = ["balanced_axes", "departure_from_orthogonal", "nearest_rotation", "rotate_rows"]
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 
 _HALF_ULP = 2.0**-53
 # Values rotated at a time: the float64 temporaries stay in the second-level cache.

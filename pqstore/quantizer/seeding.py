@@ -6,14 +6,12 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import NotTrainedError
 
 __all__ = ["InitialMethod", "check_initial_method", "initial_codewords"]
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 InitialMethod: TypeAlias = Literal["random", "++", "points", "matrix"]
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import TrainingError
 from pqstore.quantizer.progress import say
 from pqstore.quantizer.vectors import VectorsLike, as_rows, block_rows, rows_to_float32
 
 __all__ = ["ROWS_PER_CODEWORD", "split", "training_vectors"]
 
-F32 = npt.NDArray[np.float32]
 
 ROWS_PER_CODEWORD = 256
 

@@ -3,18 +3,18 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
-from pqstore.storage.attached import RowUnit
-from pqstore.storage.bitmap import count_set
-from pqstore.storage.cache import StoredChunk
-from pqstore.storage.catalog import Catalog
-from pqstore.storage.field_column import Bound, FieldColumn, Wanted, kind_of
-from pqstore.storage.packing import RowPacking
-from pqstore.storage.problem import Problem
-from pqstore.storage.repair import RepairReport, repair
-from pqstore.storage.snapshot import Snapshot
+from pqstore.storage.attachments.field_column import Bound, FieldColumn, Wanted, kind_of
+from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.repair.repair import RepairReport, repair
+from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.rows.packing import RowPacking
+from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
-from pqstore.storage.transaction import WriteTransaction
+from pqstore.storage.transactions.attachment_reads import RowUnit
+from pqstore.storage.transactions.snapshot import Snapshot
+from pqstore.storage.transactions.write import WriteTransaction
+from pqstore.storage.upkeep.problem import Problem
 
 __all__ = [
     "Bound",

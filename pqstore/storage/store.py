@@ -16,24 +16,25 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
-from pqstore.storage import generations, layout
-from pqstore.storage.catalog import Catalog
-from pqstore.storage.compaction import backup, compact
-from pqstore.storage.data_file import DATA_FILE
-from pqstore.storage.environment import Environment
-from pqstore.storage.failures import storage_errors, translate
-from pqstore.storage.ids import IdType
-from pqstore.storage.maintenance import MaintenanceTransaction, maintain
-from pqstore.storage.originals import originals_bytes
-from pqstore.storage.packing import RowPacking, chunk_rows_for, segment_rows_for
-from pqstore.storage.points import reach
-from pqstore.storage.problem import Problem
-from pqstore.storage.shared import SharedIndex, share
-from pqstore.storage.snapshot import Shape, Snapshot
-from pqstore.storage.state import Identity, State
+from pqstore.storage.attachments.original_files import originals_bytes
+from pqstore.storage.disk import directory
+from pqstore.storage.disk.crash_points import reach
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.format import records
+from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.state import Identity, State
+from pqstore.storage.rows.id_columns import IdType
+from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.stats import StoreStats
-from pqstore.storage.transaction import WriteTransaction
-from pqstore.storage.verify import verify
+from pqstore.storage.transactions.open_index import SharedIndex, share
+from pqstore.storage.transactions.snapshot import Shape, Snapshot
+from pqstore.storage.transactions.write import WriteTransaction
+from pqstore.storage.upkeep.compaction import backup, compact
+from pqstore.storage.upkeep.maintenance import MaintenanceTransaction, maintain
+from pqstore.storage.upkeep.problem import Problem
+from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
 
@@ -55,10 +56,10 @@ class Store:
         environment, txn, lease = shared.begin_read()
         try:
             meta = environment.databases["meta"]
-            identity = Identity.unpack(txn.get(layout.IDENTITY_KEY, db=meta))
+            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))
             quantizer = environment.databases["quantizer"]
             self._arrays = {
-                name: layout.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
+                name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
             }
         finally:
             txn.abort()
@@ -95,7 +96,7 @@ class Store:
         have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
         target = Path(path).absolute()
-        generations.check_vacant(target)
+        directory.check_vacant(target)
         if not target.parent.is_dir():
             raise IndexNotFoundError(f"cannot create {target}: the directory {target.parent} does not exist")
         segment_rows = segment_rows or segment_rows_for(packing)
@@ -111,7 +112,7 @@ class Store:
             arrays=tuple(arrays),
             row_bytes=row_bytes,
         )
-        temporary = generations.temporary_beside(target)
+        temporary = directory.temporary_beside(target)
         try:
             with storage_errors(target):
                 _write_first_generation(temporary, identity, arrays, fields)
@@ -157,7 +158,7 @@ class Store:
         shared = self._open_share()
         if self._publish_at is None:
             return
-        generations.check_vacant(self._publish_at)
+        directory.check_vacant(self._publish_at)
         shared.finish_building(self._publish_at)
         self.path, self._publish_at = self._publish_at, None
 
@@ -316,7 +317,7 @@ class Store:
                 readers=readers - 1,  # not this one
                 oldest_reader_lag=oldest,
                 pinned_bytes=environment.pinned_bytes(),
-                format_version=layout.FORMAT_VERSION,
+                format_version=records.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,
                 originals_bytes=originals_bytes(environment.path),
@@ -329,24 +330,24 @@ def _write_first_generation(
     index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str]
 ) -> None:
     """The records of an empty index, durable."""
-    path = generations.generation_path(index, 1)
+    path = directory.generation_path(index, 1)
     path.mkdir(parents=True)
     environment = Environment(path, metasync=False, sync=False, create=True)
     try:
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
-            txn.put(layout.IDENTITY_KEY, identity.pack(), db=meta)
-            txn.put(layout.STATE_KEY, State().pack(), db=meta)
-            txn.put(layout.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
+            txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
+            txn.put(records.STATE_KEY, State().pack(), db=meta)
+            txn.put(records.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
-                txn.put(name.encode(), layout.pack_array(name, np.asarray(array)), db=quantizer)
+                txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()
     finally:
         environment.close()
-    generations.sync_directory(path)
-    generations.sync_directory(index)
+    directory.sync_directory(path)
+    directory.sync_directory(index)
 
 
 def _move_into_place(temporary: Path, target: Path) -> None:
     temporary.rename(target)
-    generations.sync_directory(target.parent)
+    directory.sync_directory(target.parent)

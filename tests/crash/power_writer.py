@@ -6,7 +6,8 @@ import ctypes
 import sys
 from pathlib import Path
 
-from pqstore.storage import Store, attachments
+from pqstore.storage import Store
+from pqstore.storage.transactions import attachment_writes
 from tests.crash.workload import PACKING, apply, changes
 
 if __name__ == "__main__":
@@ -14,7 +15,7 @@ if __name__ == "__main__":
     mark = ctypes.CDLL(None).pqstore_mark
     mark.argtypes = [ctypes.c_uint64]
     # The log speaks of the data file only: files of originals stay, so that every cut finds those it speaks of.
-    attachments.remove_originals = lambda generation, segments: None
+    attachment_writes.remove_originals = lambda generation, segments: None
     with Store.open(path, lambda _: PACKING) as store:
         done = 0
         for change, _ in changes(seed):

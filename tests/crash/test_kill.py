@@ -18,7 +18,7 @@ import pytest
 
 import pqstore
 from pqstore.storage import Store
-from pqstore.storage.points import POINTS, observe
+from pqstore.storage.disk.crash_points import POINTS, observe
 from tests.unit.storage.attached import attached, save_some
 
 from .workload import PACKING, Rows, apply, changes, check, contents, create, make_everything_happen_often

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Store
-from pqstore.storage.data_file import DATA_FILE, LOCK_FILE
-from pqstore.storage.generations import generation_path
+from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE
+from pqstore.storage.disk.directory import generation_path
 
 from .workload import PACKING, Rows, changes, contents, create
 

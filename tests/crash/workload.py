@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytest
 
-from pqstore.storage import Store, maintenance
-from pqstore.storage import transaction as transaction_module
+from pqstore.storage import Store
 from pqstore.storage.idmap import merge
+from pqstore.storage.transactions import write as transaction_module
+from pqstore.storage.upkeep import maintenance
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
@@ -66,7 +67,7 @@ def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small limits: staging, runs of several chunks and merges of several steps at every turn."""
     for module in ("layout", "idmap.runs", "idmap.merge", "verify"):
         monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
-    monkeypatch.setattr("pqstore.storage.layout.SET_CHUNK_IDS", 50)
+    monkeypatch.setattr("pqstore.storage.format.records.SET_CHUNK_IDS", 50)
     monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
     monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
     monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)

@@ -8,10 +8,11 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from pqstore.storage import Store, layout
-from pqstore.storage import transaction as transaction_module
-from pqstore.storage.data_file import DATA_FILE
-from pqstore.storage.generations import generation_path
+from pqstore.storage import Store
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.format import records
+from pqstore.storage.transactions import write as transaction_module
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
@@ -65,11 +66,11 @@ def abandon(store: Store) -> None:
     txn.close()
 
 
-def records(path: Path) -> dict[tuple[str, bytes], bytes]:
+def stored_records(path: Path) -> dict[tuple[str, bytes], bytes]:
     """Every stored value by (database, key)."""
     found = {}
     with lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26, readonly=True, lock=False) as env:
-        for name in layout.DATABASES:
+        for name in records.DATABASES:
             database = env.open_db(name.encode(), create=False)
             with env.begin(db=database) as txn:
                 for key, value in txn.cursor():

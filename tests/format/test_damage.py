@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
-from pqstore.storage import Store, layout, repair
-from pqstore.storage.data_file import DATA_FILE
-from pqstore.storage.generations import generation_path
-from pqstore.storage.lmdb_pages import newest_meta, tree_problem
+from pqstore.storage import Store, repair
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.disk.lmdb_pages import newest_meta, tree_problem
+from pqstore.storage.format import records
 from tests.forked import in_child
 from tests.unit.storage.attached import attached
 
-from .damaged import PACKING, build, check_answers, flip, records
+from .damaged import PACKING, build, check_answers, flip, stored_records
 
 Rows = dict[Any, bytes]
 Original = tuple[Path, Rows]
@@ -47,13 +48,13 @@ def copy(original: Original, tmp_path: Path) -> Callable[[], Path]:
 def one_of_each_kind(path: Path) -> dict[int, tuple[str, bytes, bytes]]:
     """(database, key, value) of the first and, where there are more, another record of every kind."""
     found = {}
-    for (database, key), value in records(path).items():
+    for (database, key), value in stored_records(path).items():
         found.setdefault(value[5], (database, key, value))
     return found
 
 
 def test_the_index_has_every_kind_of_record(original: Original) -> None:
-    assert set(one_of_each_kind(original[0])) == set(layout.KIND_NAMES)
+    assert set(one_of_each_kind(original[0])) == set(records.KIND_NAMES)
     check_answers(*original)
 
 
@@ -77,15 +78,15 @@ def salvaged(path: Path, target: Path, rows: Rows) -> None:
         assert store.verify(deep=True) == []
 
 
-@pytest.mark.parametrize("kind", sorted(layout.KIND_NAMES))
+@pytest.mark.parametrize("kind", sorted(records.KIND_NAMES))
 def test_flipped_bits_of_every_kind_of_record(
     original: Original, copy: Callable[[], Path], tmp_path: Path, kind: int
 ) -> None:
     path, rows = original
     value = one_of_each_kind(path)[kind][2]
     rng = np.random.default_rng(kind)
-    header = rng.choice(8 * layout.HEADER_BYTES, 10, replace=False)
-    payload = 8 * layout.HEADER_BYTES + rng.choice(8 * (len(value) - layout.HEADER_BYTES), 6, replace=False)
+    header = rng.choice(8 * records.HEADER_BYTES, 10, replace=False)
+    payload = 8 * records.HEADER_BYTES + rng.choice(8 * (len(value) - records.HEADER_BYTES), 6, replace=False)
     for bit in [*header[:8].tolist(), *payload[:4].tolist()]:
         damaged = copy()
         flip(damaged, value, bit)
@@ -93,21 +94,21 @@ def test_flipped_bits_of_every_kind_of_record(
             check_answers(damaged, rows)
             opened = True
         except (CorruptIndexError, FormatVersionError):
-            opened = kind not in (layout.IDENTITY, layout.STATE, layout.ARRAY, layout.SEGMENT)
+            opened = kind not in (records.IDENTITY, records.STATE, records.ARRAY, records.SEGMENT)
         else:
-            assert kind == layout.STAGED, f"bit {bit} was not noticed"
+            assert kind == records.STAGED, f"bit {bit} was not noticed"
         if opened:
             with Store.open(damaged, lambda _: PACKING) as store:
                 assert store.verify() != [], f"bit {bit} was not noticed"
         if bit in (header[0], payload[0]):
-            if kind in (layout.IDENTITY, layout.ARRAY):
+            if kind in (records.IDENTITY, records.ARRAY):
                 with pytest.raises((CorruptIndexError, FormatVersionError)):
                     repair(damaged, tmp_path / "repaired", lambda _: PACKING)
             else:
                 salvaged(damaged, tmp_path / "repaired", rows)
 
 
-@pytest.mark.parametrize("kind", sorted(layout.KIND_NAMES))
+@pytest.mark.parametrize("kind", sorted(records.KIND_NAMES))
 def test_missing_records(original: Original, copy: Callable[[], Path], tmp_path: Path, kind: int) -> None:
     path, rows = original
     database, key, _ = one_of_each_kind(path)[kind]
@@ -116,14 +117,14 @@ def test_missing_records(original: Original, copy: Callable[[], Path], tmp_path:
         handle = env.open_db(database.encode(), create=False)
         with env.begin(write=True) as txn:
             assert txn.delete(key, db=handle)
-    if kind == layout.STAGED:
+    if kind == records.STAGED:
         check_answers(damaged, rows)
         with Store.open(damaged, lambda _: PACKING) as store:
             assert {problem.invariant for problem in store.verify()} == {13}
         return
     with pytest.raises(CorruptIndexError):
         check_answers(damaged, rows)
-    if kind not in (layout.IDENTITY, layout.ARRAY):
+    if kind not in (records.IDENTITY, records.ARRAY):
         salvaged(damaged, tmp_path / "repaired", rows)
 
 

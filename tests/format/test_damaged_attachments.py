@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import Store, layout, repair
-from pqstore.storage.generations import generation_path
-from pqstore.storage.originals import originals_directory
-from pqstore.storage.payloads import open_payloads
+from pqstore.storage import Store, repair
+from pqstore.storage.attachments.original_files import originals_directory
+from pqstore.storage.attachments.payload_records import open_payloads
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.format import records
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
-STRIDE = row_bytes(8) + layout.ORIGINALS_CRC_BYTES
+STRIDE = row_bytes(8) + records.ORIGINALS_CRC_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def broken(path: Path) -> set[int]:
 
 
 def originals(path: Path, segment: int) -> Path:
-    return originals_directory(generation_path(path, 1)) / layout.originals_name(segment)
+    return originals_directory(generation_path(path, 1)) / records.originals_name(segment)
 
 
 def change(path: Path, database: str, key: bytes, edit: Callable[[bytes], bytes | None]) -> None:
@@ -140,7 +141,7 @@ def test_bytes_beyond_the_last_row_mean_nothing(index: Path) -> None:
 def test_payloads(index: Path, tmp_path: Path) -> None:
     key = stored_keys(index, "payloads")[0]
     row = int.from_bytes(key, "big")
-    for bit in (0, 8 * 44, 8 * layout.HEADER_BYTES, 8 * 9000):
+    for bit in (0, 8 * 44, 8 * records.HEADER_BYTES, 8 * 9000):
         change(index, "payloads", key, lambda value, bit=bit: flipped(value, bit))
         with pytest.raises(CorruptIndexError, match=f"payloads from row {row} on:"):
             everything(index)
@@ -164,11 +165,11 @@ def rewritten(value: bytes, edit: Callable[[list[bytes]], list[bytes]]) -> bytes
     record = open_payloads(memoryview(value), first_row)
     parts = edit([bytes(record.of(row)) for row in range(first_row, record.stop)])
     ends = np.cumsum([len(part) for part in parts]).astype("<u4")
-    return layout.pack_record(layout.PAYLOADS, first_row, 0, len(parts), [ends, b"".join(parts)])
+    return records.pack_record(records.PAYLOADS, first_row, 0, len(parts), [ends, b"".join(parts)])
 
 
 def test_a_payload_that_is_no_map(index: Path, tmp_path: Path) -> None:
-    change(index, "payloads", layout.key1(0), lambda value: rewritten(value, lambda p: [p[0], b"\x93\x01", *p[2:]]))
+    change(index, "payloads", records.key1(0), lambda value: rewritten(value, lambda p: [p[0], b"\x93\x01", *p[2:]]))
     with pytest.raises(CorruptIndexError, match="payload of row 1:"):
         everything(index)
     assert {18} <= broken(index) <= {18, 20, 21}
@@ -182,9 +183,9 @@ def test_ends_that_do_not_divide_the_payloads(index: Path) -> None:
         record = open_payloads(memoryview(value), 0)
         ends = record.ends.copy()
         ends[3] = ends[4] + 1
-        return layout.pack_record(layout.PAYLOADS, 0, 0, len(ends), [ends, bytes(record.content)])
+        return records.pack_record(records.PAYLOADS, 0, 0, len(ends), [ends, bytes(record.content)])
 
-    change(index, "payloads", layout.key1(0), edit)
+    change(index, "payloads", records.key1(0), edit)
     with pytest.raises(CorruptIndexError, match="payloads from row 0 on: its places"):
         everything(index)
     assert 18 in broken(index)
@@ -197,7 +198,7 @@ def test_records_of_payloads_in_the_wrong_place(index: Path, first_row: int, row
         with env.begin(write=True, db=payloads) as txn:
             ends = np.arange(1, rows + 1, dtype="<u4")
             content = b"\x80" * rows
-            txn.put(layout.key1(first_row), layout.pack_record(layout.PAYLOADS, first_row, 0, rows, [ends, content]))
+            txn.put(records.key1(first_row), records.pack_record(records.PAYLOADS, first_row, 0, rows, [ends, content]))
     assert 19 in broken(index)
 
 
@@ -212,7 +213,7 @@ def stored_keys(path: Path, database: str) -> list[bytes]:
 def test_columns(index: Path, database: str) -> None:
     for key in stored_keys(index, database):
         name = "segment" if database == "fields" else "chunk"
-        for bit in (0, 8 * 20, 8 * layout.HEADER_BYTES + 40):
+        for bit in (0, 8 * 20, 8 * records.HEADER_BYTES + 40):
             change(index, database, key, lambda value, bit=bit: flipped(value, bit))
             assert broken(index) == {20}
             if int.from_bytes(key[8:], "big") == FIELDS.index("parity"):
@@ -226,7 +227,7 @@ def test_columns(index: Path, database: str) -> None:
 
 def test_saved_sets(index: Path, tmp_path: Path) -> None:
     (key,) = stored_keys(index, "sets")
-    for bit in (0, 8 * 24, 8 * layout.HEADER_BYTES + 3):
+    for bit in (0, 8 * 24, 8 * records.HEADER_BYTES + 3):
         change(index, "sets", key, lambda value, bit=bit: flipped(value, bit))
         with pytest.raises(CorruptIndexError, match="set chunk 0 of set 0"):
             everything(index)
@@ -253,8 +254,8 @@ def test_a_set_that_is_not_as_the_catalog_says(index: Path, ids: list[int]) -> N
     with Store.open(index, lambda _: PACKING) as store, store.read() as snapshot:
         count = snapshot.catalog.sets["some"].ids
     content = np.resize(content, count) if len(ids) > 1 else content
-    record = layout.pack_record(layout.SET_CHUNK, 0, 0, len(content), [content], layout.IDS_INT64)
-    change(index, "sets", layout.key2(0, 0), lambda value: record)
+    record = records.pack_record(records.SET_CHUNK, 0, 0, len(content), [content], records.IDS_INT64)
+    change(index, "sets", records.key2(0, 0), lambda value: record)
     with pytest.raises(CorruptIndexError, match="set"):
         everything(index)
     assert broken(index) == {23}
@@ -265,12 +266,12 @@ def test_a_set_without_an_owner(index: Path) -> None:
         sets = env.open_db(b"sets", create=False)
         with env.begin(write=True, db=sets) as txn:
             one = np.array([4], dtype="<i8")
-            txn.put(layout.key2(7, 0), layout.pack_record(layout.SET_CHUNK, 7, 0, 1, [one], layout.IDS_RANGE))
+            txn.put(records.key2(7, 0), records.pack_record(records.SET_CHUNK, 7, 0, 1, [one], records.IDS_RANGE))
     assert broken(index) == {23}
 
 
 def test_catalog(index: Path, tmp_path: Path) -> None:
-    change(index, "meta", layout.CATALOG_KEY, lambda value: flipped(value, 8 * 60))
+    change(index, "meta", records.CATALOG_KEY, lambda value: flipped(value, 8 * 60))
     with pytest.raises(CorruptIndexError, match="catalog"):
         everything(index)
     assert 2 in broken(index)

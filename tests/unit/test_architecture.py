@@ -1,76 +1,163 @@
-"""The map of the rooms: who may import whom. Arrows point down only."""
+"""The floors of the house: who stands above whom, between rooms and inside them. Arrows point down only.
+
+Imports inside functions, and those for type checkers alone, count like any other.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pqstore"
 
-# room -> rooms it may import; every room may import itself and errors.
-ALLOWED = {
-    "errors": set(),
-    "kernels": set(),
-    "quantizer": {"kernels"},
-    "storage": {"kernels"},  # the checksum, nothing else
-    "index": {"storage", "quantizer", "kernels"},
-    "interop": {"index", "quantizer", "kernels"},
-    "cli": {"", "interop", "kernels", "index", "quantizer"},
-    "__main__": {"cli"},
-    "": {"index", "quantizer", "interop", "kernels"},
+# From the ground up. What stands in one line may not import one another, unless it is one room.
+FLOORS = {
+    "": [
+        ["errors", "arrays", "native"],
+        ["kernels"],
+        ["quantizer", "storage"],
+        ["interop"],
+        ["index"],
+        ["__init__"],
+        ["cli"],
+        ["__main__"],
+    ],
+    "kernels": [
+        ["chunk", "code_layout", "threads", "checksum", "readable"],
+        ["reference"],
+        ["contract"],
+        ["searching"],
+        ["compiled"],
+        ["dispatch"],
+        ["originals"],
+    ],
+    "storage": [
+        ["format"],
+        ["disk", "rows"],
+        ["attachments", "idmap"],
+        ["transactions"],
+        ["upkeep"],
+        ["store"],
+        ["repair"],
+    ],
+    "index": [
+        ["arguments"],
+        ["filters"],
+        ["code_space"],
+        ["settings", "records"],
+        ["selection"],
+        ["search"],
+        ["recall"],
+        ["reading"],
+        ["index"],
+        ["faiss_transfer"],
+    ],
+    "cli": [["report"], ["inputs"], ["measuring"], ["verbs"], ["main"]],
 }
+# room -> the rooms that it may import besides the ground; a room that is not named may import all below it.
+ALLOWED = {
+    "storage": {"kernels.checksum"},
+    "interop": {"kernels", "quantizer"},
+}
+GROUND = {"errors", "arrays", "native"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
-
-# Index.to_faiss and Index.from_faiss hand over to the room above, which they import when they are called.
-HANDED_OVER = {("index/index.py", "pqstore.interop.faiss")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(module: str) -> str:
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else ""
+def name_of(path: Path) -> str:
+    """The module, without the package's own name: "storage.store"; "__init__" for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
 
 
-def imports(tree: ast.AST) -> list[str]:
-    found = []
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Every module that is named by an import, with its line; of `from a import b` it is a.b where that is a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            if node.module == "pqstore":
-                submodules = {p.stem for p in PACKAGE.iterdir()}
-                found += [f"pqstore.{a.name}" if a.name in submodules else "pqstore" for a in node.names]
-            else:
-                found.append(node.module)
-    return found
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield node.lineno, inner if inner.removeprefix("pqstore.") in MODULES else str(node.module)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_arrows_point_down(path: Path) -> None:
-    relative = path.relative_to(PACKAGE).with_suffix("").parts
-    room = "" if relative == ("__init__",) else relative[0]
-    tree = ast.parse(path.read_text())
-    for module in imports(tree):
+def own_imports(name: str) -> set[str]:
+    """The modules of the package that a module imports."""
+    found = {module for _, module in imports(ast.parse(MODULES[name].read_text()))}
+    return {
+        "__init__" if module == "pqstore" else module.removeprefix("pqstore.")
+        for module in found
+        if module.partition(".")[0] == "pqstore"
+    }
+
+
+IMPORTS = {name: own_imports(name) for name in MODULES}
+
+
+def floor_of(room: str, part: str) -> int | None:
+    return next((n for n, parts in enumerate(FLOORS[room]) if part in parts), None)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_arrows_point_down(name: str) -> None:
+    for other in IMPORTS[name]:
+        # The rooms that both stand in, from the outermost in, until they part.
+        room, mine, its = "", name.split("."), other.split(".")
+        while mine and its and mine[0] == its[0]:
+            room = f"{room}.{mine[0]}" if room else mine[0]
+            mine, its = mine[1:], its[1:]
+        if room not in FLOORS or not mine or not its:
+            continue
+        below, above = floor_of(room, its[0]), floor_of(room, mine[0])
+        assert above is not None, f"{room or 'pqstore'} does not say where {mine[0]} stands"
+        assert below is not None, f"{room or 'pqstore'} does not say where {its[0]} stands"
+        assert below < above, f"{name} imports {other}, which stands on its floor or above"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_rooms_import_what_they_may(name: str) -> None:
+    room = name.partition(".")[0]
+    if room not in ALLOWED:
+        return
+    for other in IMPORTS[name]:
+        top = other.partition(".")[0]
+        assert top in GROUND | {room} or ALLOWED[room] & {top, other}, f"{name} imports {other}"
+
+
+def test_no_circles() -> None:
+    """A package's face hands names on: what it imports counts as imported by who imports the face."""
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way[way.index(name) :], name))
+        if name not in done:
+            for other in sorted(IMPORTS[name]):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_only_the_storage_reads_bytes(name: str) -> None:
+    for line, module in imports(ast.parse(MODULES[name].read_text())):
         top = module.partition(".")[0]
-        assert top not in ONLY_IN_STORAGE or room == "storage", f"{path} imports {module}"
-        if top == "pqstore":
-            other = room_of(module)
-            if (str(path.relative_to(PACKAGE)), module) in HANDED_OVER:
-                continue
-            assert other in ALLOWED[room] | {room, "errors"}, f"{path} imports {module}"
-    if room == "storage":
-        kernels = {m for m in imports(tree) if m.startswith("pqstore.kernels")}
-        assert kernels <= {"pqstore.kernels.checksum"}
+        assert top not in ONLY_IN_STORAGE or name.startswith("storage."), f"{name} line {line} imports {module}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_optional_libraries_are_imported_where_they_are_used(path: Path) -> None:
-    top_level = ast.parse(path.read_text())
-    for node in top_level.body:
+@pytest.mark.parametrize("name", MODULES)
+def test_optional_libraries_are_imported_where_they_are_used(name: str) -> None:
+    for node in ast.parse(MODULES[name].read_text()).body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            assert not {m.partition(".")[0] for m in imports(node)} & OPTIONAL, f"{path} line {node.lineno}"
+            assert not {m.partition(".")[0] for _, m in imports(node)} & OPTIONAL, f"{name} line {node.lineno}"

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from pqstore.arrays import U8
 from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
 from pqstore.storage import Bound, FieldColumn, Wanted, kind_of
 
 __all__ = ["ColumnsOf", "evaluate"]
 
-U8 = npt.NDArray[np.uint8]
 
 _LOWER = ("$gt", "$gte")
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import U8
+
 __all__ = ["bits_for", "pack_rows", "row_bytes", "unpack_fast_scan", "unpack_rows"]
 
-U8 = npt.NDArray[np.uint8]
 Codes = npt.NDArray[Any]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import InvalidQuantizerError, NotTrainedError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, unpack_rows
 from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
@@ -16,7 +17,6 @@ from pqstore.quantizer.rotation import departure_from_orthogonal
 
 __all__ = ["FaissContents", "FastScanBlocks", "Linear", "Normalization", "Transform", "padded_codewords"]
 
-F32 = npt.NDArray[np.float32]
 
 INNER_PRODUCT, L2 = 0, 1  # Faiss's MetricType
 # Rows converted at a time.

@@ -9,13 +9,11 @@ the same codes.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from pqstore.arrays import F32, F64, I64
 
 __all__ = ["encode", "lloyd_step"]
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 # Scores held at a time: 4 Mi float32, 16 MiB.
 _BLOCK_SCORES = 1 << 22

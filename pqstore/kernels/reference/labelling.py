@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F64, I64
+
 __all__ = ["scan_labels"]
 
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 _PLACES = 256
 _FOURS = 64

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+
+from pqstore.arrays import U8
 
 __all__ = ["relabel"]
-
-U8 = npt.NDArray[np.uint8]
 
 
 def relabel(labels: U8, codes: U8) -> U8:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from pqstore.arrays import F32, F64, U8
 
 __all__ = ["decode_originals", "exact_distances", "unit_length"]
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
 
 _LANES = 8
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, I64
 from pqstore.kernels.chunk import CodeChunk
-from pqstore.kernels.layout import CodeLayout
+from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.reference.tables import adist
 
 __all__ = ["scan"]
 
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
 
 # Rows unpacked at a time: bounds the memory of a scan whatever the length of a chunk. A multiple of 32.
 _BLOCK_ROWS = 65_536

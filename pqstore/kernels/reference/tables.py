@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
+
 __all__ = ["adist", "dtables"]
 
-F32 = npt.NDArray[np.float32]
 
 # Rows summed at a time: their codes and accumulators stay in the second-level cache.
 _BLOCK_ROWS = 16_384

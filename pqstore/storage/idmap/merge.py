@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.storage import layout
+from pqstore.arrays import I64, U64
+from pqstore.storage.format import records
+from pqstore.storage.format.records import RUN_CHUNK_ENTRIES
+from pqstore.storage.format.state import MergeJob, RunInfo
 from pqstore.storage.idmap.order import ascending
 from pqstore.storage.idmap.runs import Get, RunReader, pack_chunk, pack_directory, unpack_directory
-from pqstore.storage.layout import I64, RUN_CHUNK_ENTRIES, U64
-from pqstore.storage.state import MergeJob, RunInfo
 
 __all__ = ["Put", "delete_run", "plan_merge", "step", "write_run"]
 
@@ -57,16 +58,16 @@ def write_run(run: int, keys: U64, rows: I64, put: Put) -> RunInfo:
         chosen = order[start : start + RUN_CHUNK_ENTRIES]
         chunk_keys = keys[chosen]
         last_keys.append(chunk_keys[-1])
-        put("runchunks", layout.key2(run, ordinal), pack_chunk(run, ordinal, chunk_keys, rows[chosen]))
-    put("runs", layout.key1(run), pack_directory(run, len(keys), np.array(last_keys, dtype=np.uint64)))
+        put("runchunks", records.key2(run, ordinal), pack_chunk(run, ordinal, chunk_keys, rows[chosen]))
+    put("runs", records.key1(run), pack_directory(run, len(keys), np.array(last_keys, dtype=np.uint64)))
     return RunInfo(run, len(keys))
 
 
 def delete_run(reader: RunReader, delete: Delete) -> None:
     """Remove a run's records."""
     for ordinal in range(reader.chunk_count):
-        delete("runchunks", layout.key2(reader.run, ordinal))
-    delete("runs", layout.key1(reader.run))
+        delete("runchunks", records.key2(reader.run, ordinal))
+    delete("runs", records.key1(reader.run))
 
 
 def step(
@@ -84,7 +85,7 @@ def step(
     """
     last_keys: list[U64] = []
     if job.entries:
-        last_keys.append(unpack_directory(get("runs", layout.key1(job.output)), job.output)[1])
+        last_keys.append(unpack_directory(get("runs", records.key1(job.output)), job.output)[1])
     spent, window, done = 0, 2 * RUN_CHUNK_ENTRIES, False
     while spent < budget and not done:
         pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]
@@ -110,12 +111,12 @@ def step(
         first = job.entries // RUN_CHUNK_ENTRIES
         for ordinal, start in enumerate(range(0, len(chosen), RUN_CHUNK_ENTRIES), first):
             part = chosen[start : start + RUN_CHUNK_ENTRIES]
-            put("runchunks", layout.key2(job.output, ordinal), pack_chunk(job.output, ordinal, keys[part], rows[part]))
+            put("runchunks", records.key2(job.output, ordinal), pack_chunk(job.output, ordinal, keys[part], rows[part]))
             last_keys.append(keys[part[-1:]])
         taken = np.bincount(origin[order[:cut]], minlength=len(pieces)).tolist()
         positions = tuple(at + count for at, count in zip(job.positions, taken, strict=True))
         job = replace(job, positions=positions, entries=job.entries + len(chosen))
         spent += cut
     if job.entries:
-        put("runs", layout.key1(job.output), pack_directory(job.output, job.entries, np.concatenate(last_keys)))
+        put("runs", records.key1(job.output), pack_directory(job.output, job.entries, np.concatenate(last_keys)))
     return job, spent, done

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pqstore.storage.layout import I64, U64
+from pqstore.arrays import I64, U64
 
 __all__ = ["ascending"]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pqstore.arrays import I64
+from pqstore.storage.format.state import Range
 from pqstore.storage.idmap.search import Candidates
-from pqstore.storage.layout import I64
-from pqstore.storage.state import Range
 
 __all__ = ["MAX_RANGES", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pqstore.storage.idmap.search import KeyIndex
-from pqstore.storage.ids import IdColumn
-from pqstore.storage.rows import contiguous
+from pqstore.storage.rows.id_columns import IdColumn
+from pqstore.storage.rows.row_numbers import contiguous
 
 __all__ = ["RecentKeys"]
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from pqstore.arrays import I64, U64
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import layout
+from pqstore.storage.format import records
+from pqstore.storage.format.records import RUN_CHUNK_ENTRIES
 from pqstore.storage.idmap.search import Candidates, search
-from pqstore.storage.layout import I64, RUN_CHUNK_ENTRIES, U64
 
 __all__ = ["Get", "RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
 
@@ -23,22 +24,22 @@ def pack_chunk(run: int, ordinal: int, keys: U64, rows: I64) -> bytes:
     """A chunk: base row u64, keys u64, rows minus base as u32 (as u64 with base 0 when they span more)."""
     base, highest = int(rows.min()), int(rows.max())
     if highest - base < 2**32:
-        encoding, offsets = layout.ROWS_U32, (rows - base).astype("<u4")
+        encoding, offsets = records.ROWS_U32, (rows - base).astype("<u4")
     else:
-        encoding, base, offsets = layout.ROWS_U64, 0, rows.astype("<u8")
+        encoding, base, offsets = records.ROWS_U64, 0, rows.astype("<u8")
     parts = [base.to_bytes(8, "little"), np.ascontiguousarray(keys, dtype="<u8"), offsets]
-    return layout.pack_record(layout.RUN_CHUNK, run, ordinal, len(keys), parts, encoding)
+    return records.pack_record(records.RUN_CHUNK, run, ordinal, len(keys), parts, encoding)
 
 
 def unpack_chunk(value: memoryview | None, run: int, ordinal: int) -> tuple[U64, np.ndarray, int]:
     """(keys, row offsets, base row) of a chunk, as views."""
-    return chunk_of(layout.open_record(value, layout.RUN_CHUNK, run, ordinal), run, ordinal)
+    return chunk_of(records.open_record(value, records.RUN_CHUNK, run, ordinal), run, ordinal)
 
 
-def chunk_of(record: layout.Record, run: int, ordinal: int) -> tuple[U64, np.ndarray, int]:
+def chunk_of(record: records.Record, run: int, ordinal: int) -> tuple[U64, np.ndarray, int]:
     """The same of a record that has been opened."""
-    name = layout.record_name(layout.RUN_CHUNK, run, ordinal)
-    width = {layout.ROWS_U32: 4, layout.ROWS_U64: 8}.get(record.encoding)
+    name = records.record_name(records.RUN_CHUNK, run, ordinal)
+    width = {records.ROWS_U32: 4, records.ROWS_U64: 8}.get(record.encoding)
     count, payload = record.entries, record.payload
     if width is None or count == 0 or len(payload) != _CHUNK_PREFIX + count * (8 + width):
         raise CorruptIndexError(f"{name}: {len(payload)} bytes of encoding {record.encoding} for {count} entries")
@@ -52,12 +53,12 @@ def chunk_of(record: layout.Record, run: int, ordinal: int) -> tuple[U64, np.nda
 
 def pack_directory(run: int, entries: int, last_keys: U64) -> bytes:
     """The directory of a run: the last key of every chunk."""
-    return layout.pack_record(layout.RUN_DIRECTORY, run, 0, entries, [np.ascontiguousarray(last_keys, dtype="<u8")])
+    return records.pack_record(records.RUN_DIRECTORY, run, 0, entries, [np.ascontiguousarray(last_keys, dtype="<u8")])
 
 
 def unpack_directory(value: memoryview | None, run: int) -> tuple[int, U64]:
     """(entries, last keys) of a run; the keys copied."""
-    record = layout.open_record(value, layout.RUN_DIRECTORY, run)
+    record = records.open_record(value, records.RUN_DIRECTORY, run)
     chunks = -(-record.entries // RUN_CHUNK_ENTRIES)
     if len(record.payload) != 8 * chunks:
         raise CorruptIndexError(f"directory of run {run}: {len(record.payload)} bytes for {chunks} chunks")
@@ -74,7 +75,7 @@ class RunReader:
     __slots__ = ("_chunks", "_last_keys", "entries", "run")
 
     def __init__(self, run: int, entries: int, get: Get) -> None:
-        stored, self._last_keys = unpack_directory(get("runs", layout.key1(run)), run)
+        stored, self._last_keys = unpack_directory(get("runs", records.key1(run)), run)
         if stored != entries:
             raise CorruptIndexError(f"directory of run {run}: {stored} entries, the state says {entries}")
         self.run = run
@@ -89,7 +90,7 @@ class RunReader:
         """(keys, row offsets, base row) of a chunk."""
         chunk = self._chunks.get(ordinal)
         if chunk is None:
-            chunk = unpack_chunk(get("runchunks", layout.key2(self.run, ordinal)), self.run, ordinal)
+            chunk = unpack_chunk(get("runchunks", records.key2(self.run, ordinal)), self.run, ordinal)
             expected = min(RUN_CHUNK_ENTRIES, self.entries - ordinal * RUN_CHUNK_ENTRIES)
             if len(chunk[0]) != expected or chunk[0][-1] != self._last_keys[ordinal]:
                 raise CorruptIndexError(f"run chunk {ordinal} of run {self.run}: contradicts the directory of the run")

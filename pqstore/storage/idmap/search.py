@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pqstore.arrays import I64, U64
 from pqstore.storage.idmap.order import ascending
-from pqstore.storage.layout import I64, U64
 
 __all__ = ["Candidates", "KeyIndex", "UnsortedKeys", "join", "none_found", "search"]
 

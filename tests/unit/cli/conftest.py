@@ -18,7 +18,7 @@ import pytest
 
 import pqstore
 from pqstore.cli import main
-from pqstore.cli.trials import nearest
+from pqstore.cli.measuring.trials import nearest
 
 ROWS, D = 1200, 32
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import pqstore
-from pqstore.cli import build as build_module
 from pqstore.cli import main
+from pqstore.cli.verbs import build as build_module
 
 LINE = "build vectors.npy index --M 8 --Ks 32 --iter 3 --commit-rows 300"
 
@@ -26,7 +26,7 @@ KILLED = textwrap.dedent(
     from pathlib import Path
     import pqstore
     from pqstore.cli import main
-    from pqstore.storage.transaction import WriteTransaction
+    from pqstore.storage.transactions.write import WriteTransaction
 
     owners = {"Index": pqstore.Index, "PQ": pqstore.PQ, "Transaction": WriteTransaction, "Path": Path, "shutil": shutil}
     owner, name, turn = owners[sys.argv[1]], *sys.argv[2:4]

@@ -163,7 +163,7 @@ def test_help_loads_no_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "completion" in done.stdout
     loaded = set(eval(done.stderr))
-    assert "pqstore.cli.build" in loaded
+    assert "pqstore.cli.verbs.build" in loaded
     assert not loaded & {"numpy", "lmdb", "msgpack", "rich", "faiss", "matplotlib", "scipy", "importlib.metadata"}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pqstore.cli import main
-from pqstore.cli.trials import Trial, default_sizes, nearest, recommend
+from pqstore.cli.measuring.trials import Trial, default_sizes, nearest, recommend
 from pqstore.quantizer import Quantizer
 
 

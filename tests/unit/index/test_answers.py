@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import pqstore
-from pqstore.storage import payloads as payload_records
+from pqstore.storage.attachments import payload_records
 
 N = 1500
 
@@ -383,7 +383,7 @@ def test_async_changes(empty) -> None:
 
 
 def test_killed_between_the_files_and_the_commit(tmp_path, small_pq) -> None:
-    from pqstore.storage.points import observe
+    from pqstore.storage.disk.crash_points import observe
 
     path = tmp_path / "index"
     with pqstore.Index.create(path, small_pq, originals="int8") as index:

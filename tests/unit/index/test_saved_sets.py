@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pqstore
-from pqstore.storage import layout
+from pqstore.storage.format import records
 
 N = 900
 
@@ -86,7 +86,7 @@ def test_sets_last(index: pqstore.Index, tmp_path: Path) -> None:
 
 
 def test_chunks(index: pqstore.Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "SET_CHUNK_IDS", 64)
+    monkeypatch.setattr(records, "SET_CHUNK_IDS", 64)
     for count in (0, 1, 63, 64, 65, 640):
         chosen = sorted(names(index, range(0, 2 * count, 2)))
         assert index.save_set("set", chosen) == count

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pqstore.kernels import CodeChunk, available
-from pqstore.kernels.native import native_module
+from pqstore.native import native_module
 
 pytestmark = pytest.mark.skipif(native_module() is None, reason="no compiled kernels here")
 

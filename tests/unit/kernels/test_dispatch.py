@@ -11,7 +11,7 @@ import pytest
 
 from pqstore.errors import KernelError
 from pqstore.kernels import available, get
-from pqstore.kernels.native import native_module
+from pqstore.native import native_module
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,7 +45,7 @@ def test_unknown_names_are_refused() -> None:
 
 
 def test_never_built_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pqstore.kernels.native._NAME", "pqstore.kernels._never_built")
+    monkeypatch.setattr("pqstore.native._NAME", "pqstore._never_built")
     native_module.cache_clear()
     try:
         assert native_module() is None

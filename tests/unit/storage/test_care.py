@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from pqstore.errors import IndexExistsError, ReadOnlyError
-from pqstore.storage import Store, maintenance, repair
-from pqstore.storage import transaction as transaction_module
-from pqstore.storage.generations import generation_path
+from pqstore.storage import Store, repair
+from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.idmap import merge
+from pqstore.storage.transactions import write as transaction_module
+from pqstore.storage.upkeep import maintenance
 
 from .model import Model
 from .row_packing import RowPacking
@@ -113,9 +114,9 @@ def test_dead_rows_are_rewritten_as_commits_go_by(create: Create, model: Model) 
 
 def test_merging_in_small_steps(create: Create, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of many chunks, merged over many commits, with removals in between."""
-    for module in ("pqstore.storage.layout", "pqstore.storage.idmap.runs", "pqstore.storage.idmap.merge"):
+    for module in ("pqstore.storage.format.records", "pqstore.storage.idmap.runs", "pqstore.storage.idmap.merge"):
         monkeypatch.setattr(f"{module}.RUN_CHUNK_ENTRIES", 600)
-    monkeypatch.setattr("pqstore.storage.verify.RUN_CHUNK_ENTRIES", 600)
+    monkeypatch.setattr("pqstore.storage.upkeep.verify.RUN_CHUNK_ENTRIES", 600)
     monkeypatch.setattr(merge, "_SMALLEST", 1024)
     monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
     monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import Bound, FieldColumn, Wanted, field_column, kind_of
-from pqstore.storage.field_column import FieldEntries
-from pqstore.storage.native import native_module
+from pqstore.native import native_loops
+from pqstore.storage import Bound, FieldColumn, Wanted, kind_of
+from pqstore.storage.attachments import field_column
+from pqstore.storage.attachments.field_column import FieldEntries
 
 ROWS = 5000
 
@@ -16,8 +17,8 @@ ROWS = 5000
 @pytest.fixture(params=["compiled", "plain"], autouse=True)
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(field_column, "native_module", lambda: None)
-    elif native_module() is None:
+        monkeypatch.setattr(field_column, "native_loops", lambda: None)
+    elif native_loops() is None:
         pytest.skip("there is no compiled module")
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from pqstore.arrays import U64
 from pqstore.storage.idmap.order import ascending
 
-U64 = npt.NDArray[np.uint64]
 N = 5000
 
 

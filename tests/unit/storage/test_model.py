@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Store
-from pqstore.storage.ids import HashKey
+from pqstore.storage.rows.id_columns import HashKey
 
 from .model import Model
 from .row_packing import RowPacking

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pqstore.storage.native import native_module
+from pqstore.native import native_loops
 
-pytestmark = pytest.mark.skipif(native_module() is None, reason="no compiled module here")
+pytestmark = pytest.mark.skipif(native_loops() is None, reason="no compiled module here")
 
 NONE = np.iinfo(np.int64).min
 
 
 @pytest.fixture
 def native() -> Any:
-    return native_module()
+    return native_loops()
 
 
 def taken(native: Any, sealed: Any, tail: Any, rows: list[int]) -> list[int] | None:

@@ -14,11 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pqstore.errors import CorruptIndexError, InvalidPayloadError
-from pqstore.storage import Store, layout
-from pqstore.storage import payloads as payload_module
-from pqstore.storage.catalog import MAX_NAMES
-from pqstore.storage.native import native_module
-from pqstore.storage.payloads import PackedPayloads, PayloadPacker, open_payloads, pack_payloads, unpack_payload
+from pqstore.native import native_loops
+from pqstore.storage import Store
+from pqstore.storage.attachments import payload_records as payload_module
+from pqstore.storage.attachments.payload_records import (
+    PackedPayloads,
+    PayloadPacker,
+    open_payloads,
+    pack_payloads,
+    unpack_payload,
+)
+from pqstore.storage.format import records
+from pqstore.storage.format.catalog import MAX_NAMES
 
 values = st.recursive(
     st.one_of(
@@ -117,11 +124,11 @@ def test_deep_payloads() -> None:
 
 
 def test_a_batch_that_changes_while_it_is_packed() -> None:
-    if native_module() is None:
+    if native_loops() is None:
         pytest.skip("for the compiled module")
     batch = [{"k": 1}, {"k": 2}]
     with pytest.raises(ValueError, match="changed"):
-        native_module().pack_payloads(batch, {}, lambda *_: batch.clear() or b"", 100, np.empty(2, dtype=np.int64))
+        native_loops().pack_payloads(batch, {}, lambda *_: batch.clear() or b"", 100, np.empty(2, dtype=np.int64))
 
 
 @given(st.lists(st.sampled_from([0, 0, 1, 90, 5000, 16_300, 40_000]), min_size=1, max_size=60))
@@ -159,12 +166,12 @@ def test_an_abandoned_transaction_leaves_payloads_as_they_were(
     create: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has extended the last record and staged that; the next writer writes over what it added."""
-    monkeypatch.setattr("pqstore.storage.transaction._STAGE_BYTES", 2000)
+    monkeypatch.setattr("pqstore.storage.transactions.write._STAGE_BYTES", 2000)
     store = create(bulk=True)
     with store.write() as txn:
         txn.append(np.zeros((3, 8), dtype=np.uint8), payloads=[{"n": n} for n in range(3)])
     with monkeypatch.context() as patch:
-        patch.setattr("pqstore.storage.transaction.clear_staged", lambda environment: None)
+        patch.setattr("pqstore.storage.transactions.write.clear_staged", lambda environment: None)
         txn = store.write()
         for block in range(30):
             txn.append(np.zeros((100, 8), dtype=np.uint8), payloads=[{"other": block}] * 100)
@@ -182,6 +189,6 @@ def test_a_record_in_another_place_is_noticed() -> None:
     ((_, value),) = pack_payloads(5, PackedPayloads.of([b"\x80"]))
     with pytest.raises(CorruptIndexError, match="payloads from row 6 on"):
         open_payloads(memoryview(value), 6)
-    empty = layout.pack_record(layout.PAYLOADS, 5, 0, 0, [b""])
+    empty = records.pack_record(records.PAYLOADS, 5, 0, 0, [b""])
     with pytest.raises(CorruptIndexError, match="places"):
         open_payloads(memoryview(empty), 5)

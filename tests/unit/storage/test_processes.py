@@ -24,8 +24,8 @@ from pqstore.errors import (
     StorageFullError,
 )
 from pqstore.storage import Store
-from pqstore.storage.data_file import LOCK_FILE
-from pqstore.storage.generations import generation_path
+from pqstore.storage.disk.data_file import LOCK_FILE
+from pqstore.storage.disk.directory import generation_path
 from tests.forked import in_child
 
 from .row_packing import RowPacking
@@ -368,7 +368,7 @@ def test_readers_of_many_processes_see_whole_commits(create: Create) -> None:
 
 
 def test_slots_of_dead_readers_are_used_again(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pqstore.storage.environment._MAX_READERS", 4)
+    monkeypatch.setattr("pqstore.storage.disk.environment._MAX_READERS", 4)
     store = create()
     with store.write() as txn:
         txn.append(CODES)

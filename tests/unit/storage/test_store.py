@@ -20,9 +20,10 @@ from pqstore.errors import (
     InvalidIdError,
     ReadOnlyError,
 )
-from pqstore.storage import Store, layout
-from pqstore.storage.data_file import DATA_FILE
-from pqstore.storage.generations import generation_path
+from pqstore.storage import Store
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.format import records
 
 from .row_packing import RowPacking
 
@@ -222,25 +223,25 @@ def _overwrite(data_file: Path, key: bytes, record: bytes) -> None:
 
 
 def test_an_index_of_a_newer_format(reopen: Create, data_file: Path) -> None:
-    record = layout.pack_record(layout.IDENTITY, 0, 0, 0, [b"who knows what"], version=3)
-    _overwrite(data_file, layout.IDENTITY_KEY, bytes(record))
+    record = records.pack_record(records.IDENTITY, 0, 0, 0, [b"who knows what"], version=3)
+    _overwrite(data_file, records.IDENTITY_KEY, bytes(record))
     with pytest.raises(FormatVersionError, match="format 3"):
         reopen()
 
 
 def test_an_index_that_needs_an_unknown_feature(reopen: Create, data_file: Path) -> None:
     with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env, env.begin() as txn:
-        value = txn.get(layout.IDENTITY_KEY, db=env.open_db(b"meta", txn=txn, create=False))
-    fields = msgpack.unpackb(layout.open_record(memoryview(value), layout.IDENTITY).payload)
+        value = txn.get(records.IDENTITY_KEY, db=env.open_db(b"meta", txn=txn, create=False))
+    fields = msgpack.unpackb(records.open_record(memoryview(value), records.IDENTITY).payload)
     fields["features"] = ["partitions"]
-    record = layout.pack_record(layout.IDENTITY, 0, 0, 0, [msgpack.packb(fields)])
-    _overwrite(data_file, layout.IDENTITY_KEY, bytes(record))
+    record = records.pack_record(records.IDENTITY, 0, 0, 0, [msgpack.packb(fields)])
+    _overwrite(data_file, records.IDENTITY_KEY, bytes(record))
     with pytest.raises(FormatVersionError, match="partitions"):
         reopen()
 
 
 def test_a_damaged_identity_or_state(reopen: Create, data_file: Path) -> None:
-    for key in (layout.STATE_KEY, layout.IDENTITY_KEY):
+    for key in (records.STATE_KEY, records.IDENTITY_KEY):
         with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env:
             meta = env.open_db(b"meta", create=False)
             with env.begin(write=True) as txn:

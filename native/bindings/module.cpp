@@ -1,0 +1,10 @@
+// The Python module pqstore._native, which its parts fill.
+#include "bindings/parts.h"
+
+NB_MODULE(_native, module) {
+    module.doc() = "Compiled kernels and loops of pqstore; use them through pqstore.kernels and pqstore.storage.";
+    pqstore::bind_kernels(module);
+    pqstore::bind_rescoring(module);
+    pqstore::bind_searcher(module);
+    pqstore::bind_storage(module);
+}

@@ -1,0 +1,92 @@
+// The part of the Python module that rescores.
+#include <nanobind/stl/string.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bindings/checked.h"
+#include "bindings/parts.h"
+#include "originals/rescore.h"
+
+using namespace nanobind::literals;
+
+namespace pqstore {
+namespace {
+
+OriginalKind kind_named(const std::string& name) {
+    if (name == "float32") return OriginalKind::kFloat32;
+    if (name == "float16") return OriginalKind::kFloat16;
+    require(name == "int8", "unknown kind of originals");
+    return OriginalKind::kInt8;
+}
+
+size_t bytes_of(OriginalKind kind, size_t D) {
+    switch (kind) {
+        case OriginalKind::kFloat32: return 4 * D;
+        case OriginalKind::kFloat16: return 2 * D;
+        case OriginalKind::kInt8: return D + 8;
+    }
+    return 0;
+}
+
+ExactMetric metric_named(const std::string& name) {
+    if (name == "l2") return ExactMetric::kL2;
+    if (name == "dot") return ExactMetric::kDot;
+    require(name == "cosine", "unknown metric");
+    return ExactMetric::kCosine;
+}
+
+// The k nearest of the candidates, by (distance, row), into `distances` and `found`.
+void nearest_of(const std::string& kind_name, const std::string& metric_name, const In<uint8_t, 2>& stored,
+                const In<int64_t, 1>& places, const In<int64_t, 1>& rows, const In<double, 1>& query, bool portable,
+                const Out<float, 1>& distances, const Out<int64_t, 1>& found) {
+    const OriginalKind kind = kind_named(kind_name);
+    const ExactMetric metric = metric_named(metric_name);
+    const size_t D = query.size(), count = places.size(), k = distances.size();
+    require(stored.shape(1) == bytes_of(kind, D), "originals of another size");
+    require(rows.size() == count && found.size() == k && k <= count, "k candidates are needed, and a row for each");
+    const auto there = static_cast<int64_t>(stored.shape(0));
+    for (size_t i = 0; i < count; ++i)
+        require(places.data()[i] >= 0 && places.data()[i] < there, "a place without an original");
+    std::vector<float> exact(count);
+    const RescoreRequest request{kind,  metric, stored.data(), stored.shape(1), query.data(),
+                                 D,     places.data(), count, exact.data()};
+    nb::gil_scoped_release released;
+    portable ? rescore_portable(request) : rescore(request);
+    std::vector<size_t> order(count);
+    for (size_t i = 0; i < count; ++i) order[i] = i;
+    const int64_t* row = rows.data();
+    const bool larger = metric != ExactMetric::kL2;
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
+                      [&](size_t a, size_t b) {
+                          if (exact[a] != exact[b]) return larger ? exact[a] > exact[b] : exact[a] < exact[b];
+                          return row[a] < row[b];
+                      });
+    for (size_t i = 0; i < k; ++i) {
+        distances.data()[i] = exact[order[i]];
+        found.data()[i] = row[order[i]];
+    }
+}
+
+// Whether all are finite; None where this machine cannot do it.
+nb::object as_halves(const In<float, 2>& vectors, const Out<uint16_t, 2>& halves) {
+    require(halves.size() == vectors.size(), "as many halves as values");
+    Halves result;
+    {
+        nb::gil_scoped_release released;
+        result = to_halves(vectors.data(), vectors.size(), halves.data());
+    }
+    return result == Halves::kNotHere ? nb::none() : nb::object(nb::bool_(result == Halves::kAllFinite));
+}
+
+}  // namespace
+
+void bind_rescoring(nb::module_& module) {
+    const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
+    module.def("nearest_of", &nearest_of, "kind"_a, "metric"_a, exactly("stored"), exactly("places"), exactly("rows"),
+               exactly("query"), "portable"_a, exactly("distances"), exactly("found"));
+    module.def("to_halves", &as_halves, exactly("vectors"), exactly("halves"));
+}
+
+}  // namespace pqstore

@@ -1,0 +1,112 @@
+// The part of the Python module that loops over rows for pqstore.storage: checks sizes and types first.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+
+#include <vector>
+
+#include "bindings/checked.h"
+#include "bindings/parts.h"
+#include "storage/id_parts.h"
+#include "storage/pack_payloads.h"
+#include "storage/rows.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace pqstore {
+namespace {
+
+// `ranges` int64 (n, 2): values of a group, from and up to; the others as in ValueRows.
+void set_values(const In<uint32_t, 1>& starts, const In<uint16_t, 1>& listed, const In<uint32_t, 2>& dense,
+                const In<uint8_t, 1>& blob, const In<int64_t, 2>& ranges, const Out<uint8_t, 1>& mask) {
+    require(starts.size() > 0 && dense.shape(1) == 4 && ranges.shape(1) == 2, "no group of a column");
+    const ValueRows group{starts.data(), starts.size() - 1, listed.data(), listed.size(),
+                          dense.data(),  dense.shape(0),    blob.data(),   blob.size()};
+    for (size_t i = 0; i < ranges.shape(0); ++i) {
+        const int64_t first = ranges.data()[2 * i], last = ranges.data()[2 * i + 1];
+        require(first >= 0 && last >= 0 && mark_values(group, static_cast<size_t>(first), static_cast<size_t>(last),
+                                                       mask.data(), mask.size()),
+                "a set of rows that does not fit the segment");
+    }
+}
+
+// Of all but the last four bytes of each row, which are for its checksum.
+void checksums(const In<uint8_t, 2>& stored, const In<int64_t, 1>& rows, const Out<uint32_t, 1>& sums) {
+    const size_t count = stored.shape(0), stride = stored.shape(1);
+    require(rows.size() == count && sums.size() == count && stride >= 4, "one row number and one checksum a row");
+    nb::gil_scoped_release released;
+    row_checksums(stored.data(), stride - 4, stride, rows.data(), count, sums.data());
+}
+
+// `files` by segment: uint8 (rows, size + 4). False: a row is in no file, or its checksum does not match.
+bool gather(nb::dict files, int64_t segment_rows, const In<int64_t, 1>& rows, const Out<uint8_t, 2>& out) {
+    using File = In<uint8_t, 2>;
+    const size_t count = rows.size(), size = out.shape(1), stride = size + 4;
+    require(out.shape(0) == count && segment_rows > 0, "one place for each row");
+    std::vector<StoredRow> stored(count);
+    std::vector<File> held;  // while the GIL is released
+    int64_t segment = -1, rows_there = 0;
+    const uint8_t* base = nullptr;
+    for (size_t i = 0; i < count; ++i) {
+        const int64_t row = rows.data()[i], its_segment = row / segment_rows, position = row % segment_rows;
+        if (row < 0) return false;
+        if (its_segment != segment) {
+            PyObject* file = PyDict_GetItemWithError(files.ptr(), nb::int_(its_segment).ptr());
+            if (file == nullptr) {
+                if (PyErr_Occurred()) throw nb::python_error();
+                return false;
+            }
+            File array;
+            require(nb::try_cast(nb::handle(file), array) && array.shape(1) == stride, "a file of rows of another size");
+            segment = its_segment;
+            base = array.data();
+            rows_there = static_cast<int64_t>(array.shape(0));
+            held.push_back(std::move(array));
+        }
+        if (position >= rows_there) return false;
+        stored[i] = {base + static_cast<size_t>(position) * stride, row};
+    }
+    nb::gil_scoped_release released;
+    return gather_rows(stored.data(), count, size, out.data());
+}
+
+// The ids of rows, -1 for row -1. Sealed segments are parts of `segment_rows` rows, the open one has parts of
+// `chunk_rows`. False: a part is missing.
+bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, int64_t chunk_rows,
+              int64_t open_segment, const InAnyShape<int64_t>& rows, const OutAnyShape<int64_t>& ids) {
+    require(segment_rows > 0 && chunk_rows > 0, "parts have rows");
+    require(ids.size() == rows.size(), "one place for each row");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const int64_t row = rows.data()[i];
+        if (row < 0) {
+            ids.data()[i] = -1;
+            continue;
+        }
+        const bool is_open = row / segment_rows == open_segment;
+        const int64_t part_rows = is_open ? chunk_rows : segment_rows;
+        if (!(is_open ? open : sealed).take(row / part_rows, row % part_rows, ids.data()[i])) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+void bind_storage(nb::module_& module) {
+    // Arrays are taken as they are or refused: what is written into a converted copy would be lost.
+    const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
+    module.def("pack_payloads", &pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, "most"_a,
+               exactly("ends"));
+    module.def("set_values", &set_values, exactly("starts"), exactly("listed"), exactly("dense"),
+               exactly("blob"), exactly("ranges"), exactly("mask"));
+    module.def("checksums", &checksums, exactly("stored"), exactly("rows"), exactly("sums"));
+    nb::class_<IdParts>(module, "IdParts")
+        .def(nb::init<>())
+        .def("__setitem__", &IdParts::set, "number"_a, "ids"_a)
+        .def("__delitem__", &IdParts::remove, "number"_a)
+        .def("__iter__", [](const IdParts& parts) { return nb::iter(parts.numbers()); });
+    module.def("take_ids", &take_ids, "sealed"_a, "segment_rows"_a, "open"_a, "chunk_rows"_a,
+               "open_segment"_a, exactly("rows"), exactly("ids"));
+    module.def("gather", &gather, "files"_a, "segment_rows"_a, exactly("rows"), exactly("out"));
+}
+
+}  // namespace pqstore

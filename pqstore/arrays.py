@@ -1,0 +1,18 @@
+"""The types of arrays that the rooms hand to one another. Shapes are said where they are used."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["F16", "F32", "F64", "I64", "U8", "U16", "U64"]
+
+F16: TypeAlias = npt.NDArray[np.float16]
+F32: TypeAlias = npt.NDArray[np.float32]
+F64: TypeAlias = npt.NDArray[np.float64]
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+U16: TypeAlias = npt.NDArray[np.uint16]
+U64: TypeAlias = npt.NDArray[np.uint64]

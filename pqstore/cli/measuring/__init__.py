@@ -1,0 +1,1 @@
+"""Times and recall, as the verbs measure them."""

@@ -1,0 +1,1 @@
+"""How much of the truth a search finds."""

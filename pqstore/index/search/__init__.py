@@ -1,0 +1,1 @@
+"""The nearest of the rows that may be returned."""

@@ -1,0 +1,58 @@
+"""What a set of kernels must provide: the contract that NumPy and compiled kernels both fulfil."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import F32, F64, I64
+from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.code_layout import CodeLayout
+
+if TYPE_CHECKING:
+    from pqstore.kernels.searching import Searcher
+
+__all__ = ["Kernels"]
+
+
+class Kernels(Protocol):
+    """Arrays in, arrays out; the caller has checked shapes, dtypes and finiteness. Results never depend on `threads`.
+
+    The functions of `pqstore.kernels.reference` define each result, to the bit.
+    """
+
+    @property
+    def name(self) -> str:
+        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2", "neon"."""
+
+    def dtables(self, queries: F32, codewords: F32, metric: str) -> F32: ...
+
+    def adist(self, dtable: F32, codes: npt.NDArray[Any], threads: int = 1) -> F32: ...
+
+    def encode(self, vectors: F32, codewords: F32, threads: int = 1) -> npt.NDArray[Any]:
+        """Any unsigned or signed integer dtype that holds Ks - 1."""
+
+    def lloyd_step(self, groups: F32, codewords: F32, threads: int = 1) -> tuple[npt.NDArray[Any], F64, I64]: ...
+
+    def pack(self, layout: CodeLayout, codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]: ...
+
+    def unpack(self, layout: CodeLayout, packed: npt.NDArray[np.uint8], rows: int) -> npt.NDArray[Any]: ...
+
+    def scan_labels(self, codewords: F32) -> npt.NDArray[np.uint8]:
+        """The label each codeword is stored under: uint8 (M, Ks), from `codewords` (M, Ks, Ds) with Ks <= 256."""
+
+    def relabel(self, labels: npt.NDArray[np.uint8], codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """``labels[m, codes[i, m]]`` for `labels` uint8 (M, 256) and `codes` uint8 (n, M)."""
+
+    def scan(
+        self, chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int, threads: int = 1
+    ) -> tuple[F32, I64]: ...
+
+    def searcher(
+        self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
+    ) -> Searcher:
+        """For codewords float32 (M, Ks, Ds), of which codeword c of sub-space m is stored as ``labels[m, c]``; as c
+        without labels. `dot`: larger inner products are nearer, instead of smaller squared distances."""

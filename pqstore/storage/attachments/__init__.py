@@ -1,0 +1,1 @@
+"""What rows bring along: originals, payloads, columns of fields, saved sets."""

@@ -1,0 +1,301 @@
+"""Files of original vectors beside the data file: one a segment, a fixed number of bytes a row, read only where asked.
+
+Row `p` of a segment lies at `p * (row_bytes + 4)`: its bytes, then their CRC-32 (u32, little-endian), begun with the
+low 32 bits of the row number so that a row in another's place is noticed. Which rows count, the counters in
+the data file say: rows are written and synced before the commit that makes them count, what lies beyond is overwritten.
+Rows that count are never changed; the file goes after its segment, when no snapshot can need it.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import I64, U8
+from pqstore.errors import CorruptIndexError
+from pqstore.kernels.checksum import crc32
+from pqstore.native import native_loops
+from pqstore.storage.disk.directory import generation_path, newest_generation, sync_directory
+from pqstore.storage.disk.lmdb_errors import file_errors
+from pqstore.storage.format.records import ORIGINALS_CRC_BYTES, originals_name, originals_segment
+from pqstore.storage.rows.row_numbers import by_segment
+
+__all__ = [
+    "OriginalFiles",
+    "OriginalWriter",
+    "copy_originals",
+    "damaged_rows",
+    "originals_bytes",
+    "originals_directory",
+    "remove_originals",
+    "stored_segments",
+]
+
+
+def originals_directory(generation: Path) -> Path:
+    """Where the files of a generation lie."""
+    return generation / "originals"
+
+
+class OriginalFiles:
+    """Reads of one generation. Maps each file once; a map goes when nobody uses it any more."""
+
+    def __init__(self, generation: Path) -> None:
+        self._directory = originals_directory(generation)
+        self._arrays: dict[int, U8] = {}  # by segment, as far as its file was there when it was mapped
+        self._lock = threading.Lock()
+        self.leftovers = True
+        """Whether files of segments that are gone may still be there."""
+
+    def pin(self, counts: dict[int, int], row_bytes: int) -> None:
+        """Map the files of segments, of which so many rows count."""
+        for segment, rows in counts.items():
+            # A file that is missing or short is reported when a row of it is asked for.
+            with suppress(CorruptIndexError):
+                self._map(segment, rows, row_bytes + ORIGINALS_CRC_BYTES)
+
+    def clear(self) -> None:
+        """Let go of all files."""
+        self._arrays.clear()
+
+    def forget(self, segment: int) -> None:
+        """Let go of one file."""
+        self._arrays.pop(segment, None)
+
+    def gather(self, rows: I64, row_bytes: int, segment_rows: int) -> U8:
+        """The bytes of rows that count, uint8 (n, row_bytes), copied, their checksums checked.
+
+        Raises `CorruptIndexError` naming the row.
+        """
+        out = np.empty((len(rows), row_bytes), dtype=np.uint8)
+        native = native_loops()
+        # False: a file is not mapped yet, or not as far as is needed, or a row is damaged, which is named below.
+        if native is not None and native.gather(self._arrays, segment_rows, rows, out):
+            return out
+        for segment, where, positions in by_segment(rows, segment_rows):
+            stored = self._map(segment, int(positions.max()) + 1, row_bytes + ORIGINALS_CRC_BYTES)[positions]
+            damaged = damaged_rows(stored, segment * segment_rows + positions)
+            if len(damaged):
+                row = segment * segment_rows + int(positions[damaged[0]])
+                raise CorruptIndexError(f"original of row {row}: the checksum does not match its bytes")
+            out[where] = stored[:, :row_bytes]
+        return out
+
+    def damaged(self, rows: I64, row_bytes: int, segment_rows: int) -> I64:
+        """Places in `rows` of those that cannot be read or fail their checksum, as the files are now."""
+        found = []
+        for segment, where, positions in by_segment(rows, segment_rows):
+            places = np.arange(len(rows))[where]
+            try:
+                stored = _open_map(self._path(segment), row_bytes + ORIGINALS_CRC_BYTES)
+            except FileNotFoundError:
+                found.append(places)
+                continue
+            there = positions < len(stored)
+            wrong = damaged_rows(stored[positions[there]], rows[places[there]])
+            found += [places[~there], places[there][wrong]]
+        return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+    def problems(self, rows: I64, row_bytes: int, segment_rows: int) -> list[str]:
+        """What is wrong with the originals of rows that count, in words."""
+        damaged = rows[self.damaged(rows, row_bytes, segment_rows)]
+        if len(damaged) == 0:
+            return []
+        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
+        return [f"damaged or missing: row {', '.join(map(str, damaged[:5].tolist()))}{more}"]
+
+    def _path(self, segment: int) -> Path:
+        """The file of a segment. A compaction removes our generation; the next one shares the files of its rows."""
+        path = self._directory / originals_name(segment)
+        if not path.exists():
+            index = self._directory.parent.parent
+            newest = index.is_dir() and generation_path(index, newest_generation(index))
+            if newest and (originals_directory(newest) / path.name).exists():
+                return originals_directory(newest) / path.name
+        return path
+
+    def _map(self, segment: int, rows: int, stride: int) -> U8:
+        stored = self._arrays.get(segment)
+        if stored is not None and len(stored) >= rows:
+            return stored
+        path = self._path(segment)
+        with self._lock, file_errors(path):
+            try:
+                stored = _open_map(path, stride)
+            except FileNotFoundError:
+                raise CorruptIndexError(f"originals of segment {segment}: {path} is missing") from None
+            if len(stored) < rows:
+                raise CorruptIndexError(
+                    f"originals of segment {segment}: {path} has {path.stat().st_size} bytes, "
+                    f"{rows * stride} are needed for row {rows - 1}"
+                )
+            self._arrays[segment] = stored
+            return stored
+
+
+def _open_map(path: Path, stride: int) -> U8:
+    """The whole rows of a file as it is now, uint8 (rows, stride), mapped."""
+    with path.open("rb") as file:
+        count = os.fstat(file.fileno()).st_size // stride
+        if count == 0:
+            return np.empty((0, stride), dtype=np.uint8)
+        content = mmap.mmap(file.fileno(), count * stride, access=mmap.ACCESS_READ)
+    if hasattr(mmap, "MADV_RANDOM"):  # the candidates of a search lie anywhere: no page but theirs
+        content.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(content, dtype=np.uint8).reshape(count, stride)
+
+
+def damaged_rows(stored: U8, rows: I64) -> I64:
+    """Which of `stored`, (n, row_bytes + 4), do not match their checksums, as places in `rows`."""
+    expected = np.ascontiguousarray(stored[:, -ORIGINALS_CRC_BYTES:]).view("<u4").reshape(-1)
+    return np.flatnonzero(_checksums(stored, rows) != expected)
+
+
+def _checksums(stored: U8, rows: I64) -> npt.NDArray[np.uint32]:
+    """Of all but the last four bytes of each row of `stored`, uint32 (n,)."""
+    native = native_loops()
+    if native is not None:
+        sums = np.empty(len(rows), dtype=np.uint32)
+        native.checksums(np.ascontiguousarray(stored), rows, sums)
+        return sums
+    size = stored.shape[1] - ORIGINALS_CRC_BYTES
+    content = np.ascontiguousarray(stored[:, :size]).reshape(-1).data
+    starts = (rows & 0xFFFFFFFF).tolist()
+    return np.array(
+        [crc32(content[at * size : (at + 1) * size], start) for at, start in enumerate(starts)], dtype=np.uint32
+    )
+
+
+class OriginalWriter:
+    """The rows that one transaction writes."""
+
+    def __init__(self, generation: Path, row_bytes: int, segment_rows: int) -> None:
+        self._generation = generation
+        self._directory = originals_directory(generation)
+        self._row_bytes = row_bytes
+        self._segment_rows = segment_rows
+        self._open: dict[int, int] = {}
+        self._new = False
+
+    def write(self, first_row: int, originals: U8) -> None:
+        """Rows `first_row ..`, uint8 (n, row_bytes); nothing counts before `sync` and the commit after it."""
+        rows = np.arange(first_row, first_row + len(originals), dtype=np.int64)
+        stored = np.empty((len(rows), self._row_bytes + ORIGINALS_CRC_BYTES), dtype=np.uint8)
+        stored[:, : self._row_bytes] = originals
+        stored[:, self._row_bytes :] = _checksums(stored, rows).astype("<u4").view(np.uint8).reshape(-1, 4)
+        for segment, where, positions in by_segment(rows, self._segment_rows):
+            with file_errors(self._directory / originals_name(segment)):
+                descriptor = self._descriptor(segment)
+                piece = stored[where].reshape(-1).data
+                at = int(positions[0]) * stored.shape[1]
+                while piece:
+                    written = os.pwrite(descriptor, piece, at)
+                    piece, at = piece[written:], at + written
+
+    def _descriptor(self, segment: int) -> int:
+        descriptor = self._open.get(segment)
+        if descriptor is None:
+            for full in [number for number in self._open if number < segment - 1]:
+                self._finish(full)
+            if not self._directory.is_dir():
+                self._directory.mkdir()
+                sync_directory(self._generation)
+            path = self._directory / originals_name(segment)
+            self._new |= not path.exists()
+            descriptor = self._open[segment] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return descriptor
+
+    def _finish(self, segment: int) -> None:
+        descriptor = self._open.pop(segment)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def sync(self) -> None:
+        """Everything written is on the disk when this returns."""
+        with file_errors(self._directory):
+            for segment in list(self._open):
+                self._finish(segment)
+            if self._new:
+                sync_directory(self._directory)
+                self._new = False
+
+    def close(self) -> None:
+        """Give the files back; what was not committed means nothing."""
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+
+
+def stored_segments(generation: Path) -> list[int]:
+    """Numbers of the segments that have a file."""
+    directory = originals_directory(generation)
+    if not directory.is_dir():
+        return []
+    numbers = (originals_segment(entry.name) for entry in directory.iterdir())
+    return sorted(number for number in numbers if number is not None)
+
+
+def originals_bytes(generation: Path) -> int:
+    """Bytes of all files of originals."""
+    directory = originals_directory(generation)
+    return sum((directory / originals_name(segment)).stat().st_size for segment in stored_segments(generation))
+
+
+def remove_originals(generation: Path, segments: Iterable[int]) -> None:
+    """Remove the files of segments that are gone."""
+    for segment in segments:
+        (originals_directory(generation) / originals_name(segment)).unlink(missing_ok=True)
+
+
+def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: bool) -> None:
+    """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk.
+
+    With `link` the files are shared where the file system can: for a generation that takes the place of the first.
+    """
+    if not sizes:
+        return
+    directory = originals_directory(target)
+    directory.mkdir()
+    for segment, size in sizes.items():
+        name = originals_name(segment)
+        old, new = originals_directory(source) / name, directory / name
+        with file_errors(new):
+            if not (link and _link(old, new)):
+                _copy_start(old, new, size)
+    sync_directory(directory)
+    sync_directory(target)
+
+
+def _link(old: Path, new: Path) -> bool:
+    try:
+        new.hardlink_to(old)
+    except OSError:  # another file system, or one without links: a copy is as good
+        return False
+    return True
+
+
+def _copy_start(old: Path, new: Path, size: int) -> None:
+    """Copy the first `size` bytes; a shorter source gives a shorter copy, which verify reports."""
+    with old.open("rb") as source, new.open("wb") as target:
+        if os.fstat(source.fileno()).st_size <= size:
+            shutil.copyfileobj(source, target, 1 << 20)
+        else:
+            left = size
+            while left:
+                block = source.read(min(left, 1 << 20))
+                if not block:
+                    break
+                target.write(block)
+                left -= len(block)
+        target.flush()
+        os.fsync(target.fileno())

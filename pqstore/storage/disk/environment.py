@@ -1,0 +1,202 @@
+"""One open LMDB environment: the data file of one generation of an index, mapped once in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lmdb
+
+from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
+from pqstore.storage.attachments.original_files import OriginalFiles
+from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.format.records import DATABASES
+from pqstore.storage.transactions.cache import ViewCache
+
+__all__ = ["Environment"]
+
+_TIB = 1 << 40
+_MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
+_MAX_READERS = 1022
+_MAX_DATABASES = 64
+_CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
+
+Result = TypeVar("Result")
+
+
+class _Databases(dict[str, Any]):
+    """Handles by name. The trees of some are checked when they are first asked for, so that opening takes no longer
+    the more rows there are.
+
+    Later is as good: what was damaged when the file was opened is found before it is used, and other processes that
+    change the tree meanwhile have checked it too.
+    """
+
+    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[..., None]) -> None:
+        super().__init__({name: handle for name, handle in handles.items() if name not in later})
+        self._handles = handles
+        self._check = check
+
+    def __missing__(self, name: str) -> Any:
+        self._check(only=(name,))
+        self[name] = self._handles[name]
+        return self[name]
+
+
+class Environment:
+    """LMDB, its named databases, and the views cached from them.
+
+    `sync` False writes nothing through to the disk before `flush`: only for a directory that nobody else knows yet.
+    `metasync` False lets a power cut undo the last commits, never tear them.
+    """
+
+    def __init__(self, generation: Path, *, metasync: bool, sync: bool = True, create: bool = False) -> None:
+        self.path = generation
+        self.metasync = metasync
+        self.sync = sync
+        self.cache = ViewCache()
+        self.originals = OriginalFiles(generation)
+        self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
+        with storage_errors(generation.parent):
+            if not create:
+                check_data_file(generation)
+            self._lmdb = self._open()
+            try:
+                if not create:
+                    self._check_trees(leave=_CHECKED_LATER)
+                handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
+                self._handles = handles
+                self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
+                if self.writable:
+                    self._lmdb.reader_check()
+            except BaseException:
+                self._lmdb.close()
+                raise
+        self._lock_path = str(generation / LOCK_FILE)
+        self._next_path = str(generation_path(generation.parent, int(generation.name[-8:]) + 1))
+        self._lock_file = _identity(self._lock_path)
+
+    def _open(self) -> Any:
+        """Open with 1 TiB of address space, or with what the process may have."""
+        at_least = (self.path / DATA_FILE).stat().st_size if (self.path / DATA_FILE).exists() else 0
+        for map_size in _MAP_SIZES:
+            if map_size < at_least:
+                break
+            try:
+                return lmdb.open(
+                    str(self.path),
+                    map_size=map_size,
+                    readonly=not self.writable,
+                    metasync=self.metasync,
+                    sync=self.sync,
+                    create=False,
+                    max_readers=_MAX_READERS,
+                    max_dbs=_MAX_DATABASES,
+                    # Readers enter themselves in the lock file; where even that cannot be written, an index must not
+                    # be written by others while it is open (docs/durability.md).
+                    lock=self._can_lock(),
+                    lib_version=0,
+                )
+            except lmdb.MemoryError:
+                continue
+        raise StorageFullError(
+            f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
+        )
+
+    def _check_trees(self, **which: Collection[str]) -> None:
+        """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
+        self._on_pages(lambda transaction: check_trees(self.path, transaction, **which))
+
+    def _on_pages(self, look: Callable[[int], Result]) -> Result:
+        """Look at the pages of the newest transaction, by its number, past LMDB."""
+        for _ in range(20):
+            with self._lmdb.begin() as txn:
+                try:
+                    return look(txn.id())
+                except CorruptIndexError:
+                    # With many commits a moment the page of this transaction is written over before it is read.
+                    if txn.id() == self._lmdb.info()["last_txnid"]:
+                        raise
+        raise PQStoreError(f"index at {self.path.parent}: too many commits at once to look at its pages; try again")
+
+    def _can_lock(self) -> bool:
+        lock_file = self.path / LOCK_FILE
+        return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
+
+    def begin(self, *, write: bool = False) -> Any:
+        """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
+        try:
+            return self._lmdb.begin(write=write, buffers=True)
+        except lmdb.ReadersFullError:
+            self._lmdb.reader_check()
+            return self._lmdb.begin(write=write, buffers=True)
+
+    def keeps_its_lock_file(self) -> bool:
+        """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
+        return _identity(self._lock_path) == self._lock_file
+
+    def is_newest(self) -> bool:
+        """Whether this generation exists, as far as its lock file tells, and no newer one stands beside it."""
+        return self.keeps_its_lock_file() and not os.access(self._next_path, os.F_OK)
+
+    def flush(self) -> None:
+        """Everything committed is on the disk when this returns."""
+        self._lmdb.sync(True)
+
+    def copy_compacted(self, target: Path, txn: Any = None) -> None:
+        """Write a compacted copy of one consistent state into the directory `target`."""
+        for name in DATABASES:
+            _ = self.databases[name]  # the copy reads all of them
+        self._lmdb.copy(str(target), compact=True, txn=txn)
+
+    def info(self) -> dict[str, int]:
+        """LMDB's numbers: last_pgno, last_txnid, map_size, num_readers, ..."""
+        return dict(self._lmdb.info())
+
+    def page_counts(self, txn: Any) -> tuple[int, int, int]:
+        """(pages that hold records, other pages of the file, bytes of a page)."""
+        stats = [txn.stat(), *(txn.stat(handle) for handle in self._handles.values())]
+        used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
+        return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
+
+    def _snapshots(self) -> list[int]:
+        """Transaction numbers of the open snapshots of all processes."""
+        if self.writable:
+            self._lmdb.reader_check()
+        # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
+        fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
+        return [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
+
+    def reader_lag(self) -> tuple[int, int]:
+        """(commits since the oldest open snapshot, open snapshots), over all processes."""
+        snapshots = self._snapshots()
+        return (self.info()["last_txnid"] - min(snapshots) if snapshots else 0), len(snapshots)
+
+    def pinned_bytes(self) -> int:
+        """Bytes that cannot be used again before the oldest open snapshot closes."""
+        snapshots = self._snapshots()
+        if not snapshots:
+            return 0
+        return self._on_pages(lambda transaction: bytes_freed_after(self.path, transaction, min(snapshots)))
+
+    def reader_check(self) -> int:
+        """Clear the slots of readers whose process is gone; how many there were."""
+        return int(self._lmdb.reader_check())
+
+    def close(self) -> None:
+        """Unmap. No view may be used and no transaction be open."""
+        self.cache.clear()
+        self.originals.clear()
+        self._lmdb.close()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        stat = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
+    except FileNotFoundError:
+        return None
+    return stat.st_dev, stat.st_ino

@@ -1,0 +1,1 @@
+"""What each record says, byte by byte. No input, no output."""

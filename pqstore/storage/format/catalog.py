@@ -1,0 +1,67 @@
+"""What an index keeps beside its vectors: names of payload keys, declared fields, notes, saved sets. One record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgpack
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage.attachments.saved_sets import SavedSet
+from pqstore.storage.format import records
+
+__all__ = ["MAX_NAMES", "Catalog"]
+
+MAX_NAMES: Final = 4096
+"""Distinct top-level keys that get a number; keys beyond are written out in each payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Names and fields only grow; a number is a place in its list."""
+
+    names: tuple[str, ...] = ()
+    """Top-level keys of payloads, which payloads name by number."""
+    fields: tuple[str, ...] = ()
+    """Fields that have an index."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """Small things that the index room keeps: what msgpack can hold."""
+    sets: Mapping[str, SavedSet] = field(default_factory=dict)
+    next_set: int = 0
+    """The number of the next set; no number is used twice."""
+    payloads_from: int | None = None
+    """The first row that came with payloads: it and all rows after it lie in records of payloads. None: no row does."""
+
+    @property
+    def names_are_full(self) -> bool:
+        """Whether payloads may have keys that are not in `names`."""
+        return len(self.names) >= MAX_NAMES
+
+    def pack(self) -> bytes:
+        sets = {name: list(saved) for name, saved in self.sets.items()}
+        content = [list(self.names), list(self.fields), dict(self.notes), sets, self.next_set, self.payloads_from]
+        return records.pack_record(records.CATALOG, 0, 0, len(self.names), [msgpack.packb(content, use_bin_type=True)])
+
+    @classmethod
+    def unpack(cls, value: memoryview | None) -> Catalog:
+        """The catalog of a stored record."""
+        return cls.from_record(records.open_record(value, records.CATALOG))
+
+    @classmethod
+    def from_record(cls, record: records.Record) -> Catalog:
+        """The catalog of a record that was checked."""
+        try:
+            content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
+            names, fields, notes, sets, next_set, first = content
+            saved = {name: SavedSet(*entry) for name, entry in sets.items()}
+            catalog = cls(tuple(names), tuple(fields), dict(notes), saved, next_set, first)
+        except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
+            raise CorruptIndexError(f"catalog: cannot be read ({error})") from error
+        if record.entries != len(names) or not all(isinstance(name, str) for name in (*names, *fields)):
+            raise CorruptIndexError("catalog: its lists are not lists of names")
+        counters = [next_set, first or 0, *(number for entry in saved.values() for number in entry)]
+        if not all(isinstance(name, str) for name in saved) or not all(type(n) is int and n >= 0 for n in counters):
+            raise CorruptIndexError("catalog: its sets are not numbers by name")
+        return catalog

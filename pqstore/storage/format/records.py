@@ -1,0 +1,364 @@
+"""What every byte of format 1 means: record header, keys, encodings. The only place that knows bytes.
+
+`docs/format.md` tells the same in prose; `tests/format/test_layout_document.py` holds the two together.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import I64, U8, U64
+from pqstore.errors import CorruptIndexError, FormatVersionError
+from pqstore.kernels.checksum import crc32
+
+__all__ = [
+    "ARRAY",
+    "CATALOG",
+    "CATALOG_KEY",
+    "CODES",
+    "COLUMN_CODES",
+    "COLUMN_IDS",
+    "DATABASES",
+    "FEATURES",
+    "FIELD",
+    "FIELD_TAIL",
+    "FORMAT_VERSION",
+    "HEADER_BYTES",
+    "I64",
+    "IDENTITY",
+    "IDENTITY_KEY",
+    "IDS_HASHED_STRINGS",
+    "IDS_INT64",
+    "IDS_RANGE",
+    "IDS_STRINGS",
+    "KIND_NAMES",
+    "MAGIC",
+    "ORIGINALS_CRC_BYTES",
+    "OWN_PAGES",
+    "PAYLOADS",
+    "ROWIDS",
+    "ROWS_U32",
+    "ROWS_U64",
+    "RUN_CHUNK",
+    "RUN_CHUNK_ENTRIES",
+    "RUN_DIRECTORY",
+    "SEGMENT",
+    "SET_CHUNK",
+    "SET_CHUNK_IDS",
+    "STAGED",
+    "STAGED_KEY",
+    "STATE",
+    "STATE_KEY",
+    "TAIL_CODES",
+    "TAIL_IDS",
+    "TOMBSTONES",
+    "U8",
+    "U64",
+    "Record",
+    "array_name",
+    "key1",
+    "key2",
+    "open_record",
+    "originals_name",
+    "originals_segment",
+    "pack_array",
+    "pack_record",
+    "pack_segment",
+    "peek",
+    "record_name",
+    "tail_kind",
+    "unpack_array",
+    "unpack_segment",
+    "unpack_segments",
+]
+
+
+MAGIC: Final = b"PQS1"
+FORMAT_VERSION: Final = 1
+FEATURES: Final = frozenset[str]()  # required features that this version understands; format 1 as released has none
+
+# magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
+_HEADER: Final = struct.Struct("<4sBBHQQQQII")
+HEADER_BYTES: Final = _HEADER.size
+_CRC_OFFSET: Final = HEADER_BYTES - 4
+
+# Kinds of records
+IDENTITY: Final = 1
+STATE: Final = 2
+STAGED: Final = 3
+ARRAY: Final = 4
+SEGMENT: Final = 5
+CODES: Final = 6
+ROWIDS: Final = 7
+TOMBSTONES: Final = 8
+TAIL_CODES: Final = 9
+TAIL_IDS: Final = 10
+RUN_DIRECTORY: Final = 11
+RUN_CHUNK: Final = 12
+CATALOG: Final = 13
+FIELD: Final = 14
+FIELD_TAIL: Final = 15
+PAYLOADS: Final = 16
+SET_CHUNK: Final = 17
+
+KIND_NAMES: Final = {
+    IDENTITY: "identity",
+    STATE: "state",
+    STAGED: "staged",
+    ARRAY: "array",
+    SEGMENT: "segment",
+    CODES: "codes",
+    ROWIDS: "rowids",
+    TOMBSTONES: "tombstones",
+    TAIL_CODES: "tail codes",
+    TAIL_IDS: "tail ids",
+    RUN_DIRECTORY: "run directory",
+    RUN_CHUNK: "run chunk",
+    CATALOG: "catalog",
+    FIELD: "field column",
+    FIELD_TAIL: "tail field column",
+    PAYLOADS: "payloads",
+    SET_CHUNK: "set chunk",
+}
+
+# Named databases; later columns come as further names
+DATABASES: Final = (
+    "meta",
+    "quantizer",
+    "segments",
+    "codes",
+    "rowids",
+    "tombstones",
+    "tail",
+    "runs",
+    "runchunks",
+    "payloads",
+    "fields",
+    "tailfields",
+    "sets",
+)
+IDENTITY_KEY: Final = b"identity"
+STATE_KEY: Final = b"state"
+STAGED_KEY: Final = b"staged"
+CATALOG_KEY: Final = b"catalog"
+COLUMN_CODES: Final = 0
+COLUMN_IDS: Final = 1
+
+# Encodings of id records (rowids and tail ids)
+IDS_INT64: Final = 0
+IDS_RANGE: Final = 1
+IDS_STRINGS: Final = 2
+IDS_HASHED_STRINGS: Final = 3
+
+# Encodings of run chunks
+ROWS_U32: Final = 0
+ROWS_U64: Final = 1
+
+# With header, base and LMDB's page header 16,376 entries of 12 bytes end just inside 48 pages of 4 KiB.
+RUN_CHUNK_ENTRIES: Final = 16_376
+
+SET_CHUNK_IDS: Final = 65_536
+
+_KEY1: Final = struct.Struct(">Q")
+_KEY2: Final = struct.Struct(">QQ")
+_SEGMENT: Final = struct.Struct("<QQ")  # dead rows, commit of the last change of its tombstones
+_SEGMENT_MARK: Final = struct.pack("<4sBBH", MAGIC, FORMAT_VERSION, SEGMENT, 0)  # how its header begins
+_SEGMENT_ENTRY: Final = np.dtype(  # header and payload
+    [
+        *[(name, "<u8") for name in ("mark", "segment", "key_1", "rows", "bytes")],
+        *[(name, "<u4") for name in ("reserved", "checksum")],
+        *[(name, "<u8") for name in ("dead", "stamp")],
+    ]
+)
+
+key1 = _KEY1.pack
+key2 = _KEY2.pack
+
+
+class Record(NamedTuple):
+    """A record whose header, length and checksum have been found right."""
+
+    encoding: int
+    entries: int
+    payload: memoryview
+
+
+def tail_kind(column: int) -> int:
+    """The record kind of a tail column."""
+    return TAIL_CODES if column == COLUMN_CODES else TAIL_IDS
+
+
+# How messages name records; those not listed belong to a segment, key 0
+_NAMES: Final = {
+    IDENTITY: "{name}",
+    STATE: "{name}",
+    STAGED: "{name}",
+    ARRAY: "{name}",
+    CATALOG: "{name}",
+    TAIL_CODES: "{name} of chunk {key_1}",
+    TAIL_IDS: "{name} of chunk {key_1}",
+    RUN_CHUNK: "{name} {key_1} of run {key_0}",
+    RUN_DIRECTORY: "directory of run {key_0}",
+    FIELD: "{name} {key_1} of segment {key_0}",
+    FIELD_TAIL: "{name} {key_1} of chunk {key_0}",
+    PAYLOADS: "{name} from row {key_0} on",
+    SET_CHUNK: "{name} {key_1} of set {key_0}",
+}
+
+
+def record_name(kind: int, key_0: int = 0, key_1: int = 0) -> str:
+    """How messages name a record."""
+    name = KIND_NAMES.get(kind, f"kind {kind}")
+    return _NAMES.get(kind, "{name} of segment {key_0}").format(name=name, key_0=key_0, key_1=key_1)
+
+
+def pack_record(
+    kind: int, key_0: int, key_1: int, count: int, parts: list[Any], encoding: int = 0, version: int = FORMAT_VERSION
+) -> bytes:
+    """Header and the payload `parts` (buffers, or C-contiguous arrays) as one buffer."""
+    length = sum(memoryview(part).nbytes for part in parts)
+    head = _HEADER.pack(MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)[:_CRC_OFFSET]
+    checksum = crc32(head)
+    for part in parts:
+        checksum = crc32(part, checksum)
+    return b"".join((head, checksum.to_bytes(4, "little"), *parts))
+
+
+def _checksum(record: memoryview) -> int:
+    return crc32(record[HEADER_BYTES:], crc32(record[:_CRC_OFFSET]))
+
+
+def open_record(
+    value: memoryview | None, kind: int, key_0: int = 0, key_1: int = 0, *, checksum: bool = True
+) -> Record:
+    """Check a stored value against the header it must have and give its payload, which lies in `value`.
+
+    Raises `CorruptIndexError` naming the record, or `FormatVersionError` when a newer pqstore wrote it.
+    """
+    name = record_name(kind, key_0, key_1)
+    if value is None:
+        raise CorruptIndexError(f"{name}: the record is missing")
+    if len(value) < HEADER_BYTES:
+        raise CorruptIndexError(f"{name}: {len(value)} bytes are shorter than a record header")
+    magic, version, its_kind, encoding, its_0, its_1, count, length, reserved, crc = _HEADER.unpack_from(value)
+    if magic != MAGIC:
+        raise CorruptIndexError(f"{name}: does not begin with the mark of a pqstore record")
+    if checksum and crc != _checksum(value):
+        # A record of a newer format keeps magic, version and checksum in place: tell the two apart by the checksum.
+        raise CorruptIndexError(f"{name}: the checksum does not match its bytes")
+    if version > FORMAT_VERSION:
+        raise FormatVersionError(
+            f"{name} is of format {version}; this pqstore reads format {FORMAT_VERSION}: upgrade pqstore"
+        )
+    if (version, its_kind, its_0, its_1, reserved) != (FORMAT_VERSION, kind, key_0, key_1, 0):
+        raise CorruptIndexError(f"{name}: holds the {record_name(its_kind, its_0, its_1)} instead")
+    if length != len(value) - HEADER_BYTES:
+        raise CorruptIndexError(
+            f"{name}: the header says {length} payload bytes, there are {len(value) - HEADER_BYTES}"
+        )
+    return Record(encoding, count, value[HEADER_BYTES:])
+
+
+def peek(value: memoryview) -> tuple[int, int, int, int] | None:
+    """(kind, key 0, key 1, bytes of the whole record) when a sound record of this format begins here, else None."""
+    if len(value) < HEADER_BYTES:
+        return None
+    magic, version, kind, _, key_0, key_1, _, length, _, crc = _HEADER.unpack_from(value)
+    if magic != MAGIC or version != FORMAT_VERSION or kind not in KIND_NAMES or length > len(value) - HEADER_BYTES:
+        return None
+    size = HEADER_BYTES + length
+    return (kind, key_0, key_1, size) if crc == _checksum(value[:size]) else None
+
+
+def pack_segment(segment: int, rows: int, dead: int, stamp: int) -> bytes:
+    """The entry of a sealed segment: its rows, how many are dead, and the commit that last changed its tombstones."""
+    return pack_record(SEGMENT, segment, 0, rows, [_SEGMENT.pack(dead, stamp)])
+
+
+def unpack_segment(value: memoryview, segment: int) -> tuple[int, int, int]:
+    """(rows, dead, stamp) of a segment entry."""
+    record = open_record(value, SEGMENT, segment)
+    if len(record.payload) != _SEGMENT.size:
+        raise CorruptIndexError(f"{record_name(SEGMENT, segment)}: {len(record.payload)} payload bytes, not 16")
+    dead, stamp = _SEGMENT.unpack(record.payload)
+    return record.entries, dead, stamp
+
+
+def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tuple[int, int, int, int]]:
+    """(segment, rows, dead, stamp) of many entries, given by key and value; there may be thousands of them."""
+    size = HEADER_BYTES + _SEGMENT.size
+    raw = b"".join([value if len(value) == size else bytes(size) for _, value in items])
+    checksums = [
+        crc32(raw[at + HEADER_BYTES : at + size], crc32(raw[at : at + _CRC_OFFSET])) for at in range(0, len(raw), size)
+    ]
+    entries = np.frombuffer(raw, dtype=_SEGMENT_ENTRY)
+    segments = np.frombuffer(b"".join([key for key, _ in items]), dtype=">u8")
+    sound = (entries["mark"] == int.from_bytes(_SEGMENT_MARK, "little")) & (entries["segment"] == segments)
+    sound &= (entries["key_1"] == 0) & (entries["bytes"] == _SEGMENT.size) & (entries["reserved"] == 0)
+    sound &= entries["checksum"] == np.array(checksums, dtype=np.uint32)
+    for at in np.flatnonzero(~sound).tolist():
+        unpack_segment(items[at][1], int(segments[at]))  # says what is wrong with it
+    return zip(*(entries[name].tolist() for name in ("segment", "rows", "dead", "stamp")), strict=True)
+
+
+_ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all
+
+
+def pack_array(name: str, array: npt.NDArray[Any]) -> bytes:
+    """A named array, little-endian and C-contiguous: prefix, shape (u64 each), name, dtype, padding to 16, values."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(array.shape)
+    name_bytes, dtype_bytes = name.encode(), little.dtype.str.encode()
+    head = _ARRAY_PREFIX.pack(len(name_bytes), len(dtype_bytes), little.ndim)
+    head += struct.pack(f"<{little.ndim}Q", *little.shape) + name_bytes + dtype_bytes
+    head += bytes(-len(head) % 16)
+    return pack_record(ARRAY, 0, 0, little.size, [head, little.reshape(-1).view(np.uint8)])
+
+
+def array_name(value: memoryview) -> str:
+    """The name in a sound array record."""
+    payload = open_record(value, ARRAY).payload
+    name_size, _, ndim = _ARRAY_PREFIX.unpack_from(payload)
+    at = _ARRAY_PREFIX.size + 8 * ndim
+    return bytes(payload[at : at + name_size]).decode()
+
+
+def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
+    """The array of a record, copied."""
+    payload = open_record(value, ARRAY).payload
+    try:
+        name_size, dtype_size, ndim = _ARRAY_PREFIX.unpack_from(payload)
+        at = _ARRAY_PREFIX.size + 8 * ndim
+        shape = struct.unpack_from(f"<{ndim}Q", payload, _ARRAY_PREFIX.size)
+        stored_name = bytes(payload[at : at + name_size]).decode()
+        dtype = np.dtype(bytes(payload[at + name_size : at + name_size + dtype_size]).decode())
+        at += name_size + dtype_size
+        at += -at % 16
+        array: npt.NDArray[Any] = np.frombuffer(payload[at:], dtype=dtype).reshape(shape).copy()
+    except (struct.error, UnicodeDecodeError, TypeError, ValueError) as error:
+        raise CorruptIndexError(f"array {name!r}: its description cannot be read ({error})") from error
+    if stored_name != name:
+        raise CorruptIndexError(f"array {name!r}: the record holds {stored_name!r}")
+    return array
+
+
+# Files of originals: named by segment; each row is followed by its CRC-32.
+ORIGINALS_CRC_BYTES: Final = 4
+
+# Values of at least this size have pages of their own, which LMDB neither moves nor changes
+OWN_PAGES: Final = 4096
+
+
+def originals_name(segment: int) -> str:
+    """The file of a segment's originals."""
+    return f"segment-{segment:08d}"
+
+
+def originals_segment(name: str) -> int | None:
+    """The segment that a file belongs to; None for other names."""
+    number = name.removeprefix("segment-")
+    return int(number) if number != name and number.isdecimal() and originals_name(int(number)) == name else None

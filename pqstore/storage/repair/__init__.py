@@ -1,0 +1,1 @@
+"""A new index out of what is sound of a damaged one."""

@@ -1,0 +1,161 @@
+"""Codes and ids of the rows that a damaged index still has, out of the records that were found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import I64, U8
+from pqstore.storage.format import records
+from pqstore.storage.format.state import Identity, State
+from pqstore.storage.idmap.runs import chunk_of
+from pqstore.storage.repair.report import RepairReport
+from pqstore.storage.rows.id_columns import IdCodec, IdColumn
+from pqstore.storage.rows.packing import RowPacking
+from pqstore.storage.rows.tombstones import live_positions
+
+__all__ = ["Key", "Records", "RowSalvage"]
+
+Key: TypeAlias = tuple[int, int, int]
+"""Kind, key 0 and key 1 of a record."""
+Records: TypeAlias = dict[Key, records.Record]
+
+
+class RowSalvage:
+    """Rows, piece by piece in row order, of the records that were found."""
+
+    def __init__(self, records: Records, identity: Identity, packing: RowPacking, report: RepairReport) -> None:
+        self._records = records
+        self._packing = packing
+        self._report = report
+        self._segment_rows = identity.segment_rows
+        self._chunk_rows = identity.chunk_rows
+        self._codec = IdCodec(identity.id_type, identity.hash_key)
+        self._state = self._read_state()
+
+    def _read_state(self) -> State | None:
+        record = self._records.get((records.STATE, 0, 0))
+        if record is None:
+            return None
+        return State.from_record(record)
+
+    def pieces(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
+        """(codes, ids, row numbers) of live rows."""
+        sealed = {key[1] for key in self._records if key[0] in (records.SEGMENT, records.CODES)}
+        if self._state is not None:
+            sealed = {segment for segment in sealed if segment < self._state.open_segment}
+        elif not self._report.scanned:
+            # Codes without an entry may have been staged by a transaction that never ended.
+            listed = {key[1] for key in self._records if key[0] == records.SEGMENT}
+            sealed &= listed
+        for segment in sorted(sealed):
+            yield from self._segment(segment)
+        yield from self._tail()
+
+    def _segment(self, segment: int) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
+        rows = self._segment_rows
+        codes = self._codes((records.CODES, segment, 0), rows)
+        live = live_positions(self._tombstones(segment), rows)
+        if codes is None:
+            self._lose(len(live), f"codes of segment {segment} are damaged or missing")
+            return
+        ids = self._ids((records.ROWIDS, segment, 0), rows)
+        if ids is None and self._codec.keys_are_ids:
+            live, ids = self._ids_from_map(segment, live)
+        if ids is None:
+            self._lose(len(live), f"ids of segment {segment} are damaged or missing")
+            return
+        yield self._packing.gather(codes, live), ids.take(live) if len(ids) == rows else ids, live + segment * rows
+
+    def _tail(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
+        chunks = sorted({key[2] for key in self._records if key[0] in (records.TAIL_CODES, records.TAIL_IDS)})
+        per_segment = self._segment_rows // self._chunk_rows
+        if self._state is not None:
+            first = self._state.open_segment * per_segment
+            chunks = list(range(first, first + -(-self._state.tail_rows // self._chunk_rows)))
+        elif chunks:
+            newest = chunks[-1] // per_segment
+            chunks = [chunk for chunk in chunks if chunk // per_segment == newest]
+        for chunk in chunks:
+            codes_record = self._records.get((records.TAIL_CODES, records.COLUMN_CODES, chunk))
+            rows = codes_record.entries if codes_record is not None and codes_record.entries >= 0 else 0
+            codes = self._codes((records.TAIL_CODES, records.COLUMN_CODES, chunk), rows)
+            ids = self._ids((records.TAIL_IDS, records.COLUMN_IDS, chunk), rows)
+            segment, at = chunk // per_segment, chunk % per_segment * self._chunk_rows
+            if codes is None or ids is None:
+                expected = self._chunk_rows
+                if self._state is not None:
+                    expected = min(expected, self._state.tail_rows - at)
+                self._lose(expected, f"chunk {chunk} of the tail is damaged or missing")
+                continue
+            dead = self._tombstones(segment)
+            live = live_positions(None if dead is None else dead[at // 8 : (at + self._chunk_rows) // 8], rows)
+            yield self._packing.gather(codes, live), ids.take(live), live + chunk * self._chunk_rows
+
+    def _lose(self, rows: int, why: str) -> None:
+        self._report.rows_lost += rows
+        self._report.losses.append(f"{why}: {rows} rows are lost")
+
+    def _codes(self, key: Key, rows: int) -> U8 | None:
+        record = self._records.get(key)
+        if (
+            record is None
+            or record.entries != rows
+            or len(record.payload) != self._packing.packed_size(rows)
+            or not rows
+        ):
+            return None
+        return np.frombuffer(record.payload, dtype=np.uint8)
+
+    def _ids(self, key: Key, rows: int) -> IdColumn | None:
+        record = self._records.get(key)
+        if record is None or record.entries != rows:
+            return None
+        return self._codec.decode(record, records.record_name(*key))
+
+    def _tombstones(self, segment: int) -> U8 | None:
+        record = self._records.get((records.TOMBSTONES, segment, 0))
+        if record is None:
+            entry = self._records.get((records.SEGMENT, segment, 0))
+            dead = int.from_bytes(entry.payload[:8], "little") if entry is not None and entry.entries >= 0 else 0
+            if dead:
+                self._report.losses.append(f"tombstones of segment {segment} are missing: {dead} removed rows are back")
+            return None
+        if len(record.payload) != self._segment_rows // 8:
+            self._report.losses.append(f"tombstones of segment {segment} are damaged: its removed rows are back")
+            return None
+        return np.frombuffer(record.payload, dtype=np.uint8)
+
+    def _ids_from_map(self, segment: int, live: I64) -> tuple[I64, IdColumn | None]:
+        """int64 ids of a segment whose own record is damaged, by the id map: the live positions found, and ids."""
+        first = segment * self._segment_rows
+        positions: list[I64] = []
+        ids: list[I64] = []
+        for (kind, run, ordinal), record in self._records.items():
+            if kind != records.RUN_CHUNK or record.entries < 0:
+                continue
+            keys, offsets, base = chunk_of(record, run, ordinal)
+            rows = offsets.astype(np.int64) + base - first
+            inside = np.flatnonzero((rows >= 0) & (rows < self._segment_rows))
+            positions.append(rows[inside])
+            ids.append((keys[inside] ^ np.uint64(1 << 63)).view(np.int64))
+        for entry in self._state.ranges if self._state is not None else ():
+            start, stop = max(entry.first_row, first), min(entry.first_row + entry.count, first + self._segment_rows)
+            if start < stop:
+                rows = np.arange(start, stop, dtype=np.int64)
+                positions.append(rows - first)
+                ids.append(rows - entry.first_row + entry.first_id)
+        if not positions:
+            return live, None
+        found, where = np.unique(np.concatenate(positions), return_index=True)
+        keep = np.isin(found, live)
+        found, where = found[keep], where[keep]
+        if len(found) == 0:
+            return live, None
+        if len(found) < len(live):
+            self._lose(len(live) - len(found), f"ids of segment {segment} are damaged, and some are not in the id map")
+        self._report.losses.append(f"ids of segment {segment} are damaged: {len(found)} were found in the id map")
+        return found, self._codec.column(np.concatenate(ids)[where])

@@ -1,0 +1,1 @@
+"""The columns that every row has, and the arithmetic of rows."""

@@ -1,0 +1,96 @@
+"""Views and tables that stay good from one transaction to the next, so that a second search costs nothing here.
+
+Only committed records come in here, so a number seen once means the same record for ever: segments, chunks and runs are
+never rewritten under their number. A view is used only under a transaction in which its record exists; the tables
+that say what exists are read anew for each commit.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from pqstore.arrays import U8
+from pqstore.storage.attachments.field_column import FieldColumn
+from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.segment_table import SegmentTable
+from pqstore.storage.format.state import RunInfo, State
+from pqstore.storage.idmap.runs import RunReader
+from pqstore.storage.idmap.search import KeyIndex
+from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.rows.id_columns import IdColumn, new_id_parts
+
+__all__ = ["Committed", "ViewCache"]
+
+
+@dataclass(slots=True)
+class Committed:
+    """One committed state, and what has been read of it. Good under any transaction with this number."""
+
+    transaction: int
+    state: State
+    table: SegmentTable
+    chunks: tuple[StoredChunk, ...] | None = None
+    tail_ids: dict[int, IdColumn] = field(default_factory=dict)
+    tail_plain_ids: Any = field(default_factory=new_id_parts)
+    tail_codes: dict[int, U8] = field(default_factory=dict)
+    last_chunk_keys: KeyIndex | None = None
+    catalog: Catalog | None = None
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What the index room has worked out of this state."""
+
+
+class ViewCache:
+    """The cache of one environment."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.committed: Committed | None = None
+        self.codes: dict[int, U8] = {}
+        self.ids: dict[int, IdColumn] = {}
+        self.plain_ids: Any = new_id_parts()  # of the same columns, for compiled code
+        self.chunks: dict[int, tuple[int, StoredChunk]] = {}  # by segment, with the stamp of its tombstones
+        self.bitmaps: dict[int, tuple[int, U8]] = {}  # by segment, with stamp
+        self.tail_codes: dict[int, U8] = {}
+        self.tail_ids: dict[int, IdColumn] = {}
+        self.runs: dict[int, RunReader] = {}
+        self.fields: dict[tuple[int, int], FieldColumn] = {}  # by segment and field
+        self.tail_fields: dict[tuple[int, int, int], FieldColumn] = {}  # by chunk, its rows, and field
+        self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
+
+    def put(self, committed: Committed) -> None:
+        """Keep this state if it is the newest, and drop what it no longer has."""
+        with self.lock:
+            known = self.committed
+            # An old snapshot, opened before a commit and read after it, must not push the newer state out.
+            if known is not None and known.transaction >= committed.transaction:
+                return
+            if known is not None and known.table is not committed.table:
+                self.forget_missing(committed.state, committed.table)
+            if known is not None and known.state.runs != committed.state.runs:
+                self.forget_runs(committed.state.runs)
+            self.committed = committed
+
+    def forget_missing(self, state: State, table: SegmentTable) -> None:
+        """Drop what a newer state no longer has."""
+        for views in (self.codes, self.ids, self.plain_ids, self.chunks):
+            for segment in [number for number in views if number not in table.entries]:
+                del views[segment]
+        for segment in [n for n in self.bitmaps if n not in table.entries and n != state.open_segment]:
+            del self.bitmaps[segment]
+        for key in [key for key in self.fields if key[0] not in table.entries]:
+            del self.fields[key]
+        self.tail_codes.clear()
+        self.tail_ids.clear()
+        self.tail_fields.clear()
+
+    def forget_runs(self, runs: tuple[RunInfo, ...]) -> None:
+        """Drop runs that are merged away."""
+        kept = {info.run for info in runs}
+        for run in [number for number in self.runs if number not in kept]:
+            del self.runs[run]

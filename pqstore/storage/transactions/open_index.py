@@ -1,0 +1,338 @@
+"""One index, open in this process: every handle on the same directory shares it, by reference count.
+
+LMDB allows one environment a file and process, and its views die with it, so the environment is closed when the last
+handle and the last snapshot are gone; a newer generation, or a fork, makes a new one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from pqstore.errors import ForkedIndexError, PQStoreError, ReadOnlyError
+from pqstore.storage.disk.directory import (
+    generation_path,
+    is_current,
+    newest_generation,
+    remove_leftovers,
+    sync_directory,
+)
+from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.writer_lock import WriterLock
+from pqstore.storage.format import records
+from pqstore.storage.transactions.staging import clear_staged
+
+__all__ = ["SharedIndex", "share"]
+
+_FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
+
+_READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
+
+_registry: dict[tuple[int, int], SharedIndex] = {}
+_registry_lock = threading.RLock()
+
+
+def share(path: Path, *, sync: bool = True) -> SharedIndex:
+    """The shared index at a path, with one reference more. Raises `IndexNotFoundError` when there is none."""
+    newest_generation(path)
+    stat = path.stat()
+    key = (stat.st_dev, stat.st_ino)
+    with _registry_lock:
+        shared = _registry.get(key)
+        if shared is None:
+            shared = _registry[key] = SharedIndex(key, path, sync=sync)
+        shared.references += 1
+        return shared
+
+
+class Lease:
+    """The right to one transaction. Ends when told to, or when it is lost: an interrupt may come at any moment."""
+
+    __slots__ = ("_shared", "_writer", "pid")
+
+    def __init__(self, shared: SharedIndex, writer: WriterLock | None) -> None:
+        self._writer = writer
+        self.pid = os.getpid()
+        self._shared: SharedIndex | None = shared
+
+    def end(self) -> None:
+        """LMDB's transaction is over; called again it does nothing."""
+        shared, self._shared = self._shared, None
+        if shared is None or self.pid != os.getpid():
+            return
+        try:
+            shared.ended(self)
+        finally:
+            if self._writer is not None:
+                self._writer.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_shared", None) is not None:  # the interrupt may have come within __init__
+            self.end()
+
+
+class SharedIndex:
+    """The open generation of an index, its transactions and its writer lock."""
+
+    def __init__(self, key: tuple[int, int], path: Path, *, sync: bool) -> None:
+        self.key = key
+        self.path = path
+        self.references = 0
+        self.generation = 0
+        self._metasync = True
+        self._sync = sync
+        self._environment: Environment | None = None
+        self._inherited: Environment | None = None
+        self._cleaned = False
+        self._readers_checked = 0.0
+        self._reset_locks()
+
+    def _reset_locks(self) -> None:
+        self._lock = threading.RLock()
+        self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
+        self._forking = False
+        self._writer = WriterLock()
+        self._active: dict[int, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
+
+    # -- environment -----------------------------------------------------------------------------------------------
+
+    def _open(self) -> Environment:
+        """The environment to use now. Called with the gate held."""
+        while self._forking:
+            self._gate.wait()
+        if self._inherited is not None:
+            raise ForkedIndexError(
+                f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
+                "close them before the fork, or start the process with 'spawn' or 'forkserver'"
+            )
+        if self._environment is None:
+            for _ in range(100):
+                generation = newest_generation(self.path)
+                path = generation_path(self.path, generation)
+                try:
+                    environment = Environment(path, metasync=self._metasync, sync=self._sync)
+                except PQStoreError:
+                    if is_current(self.path, generation):
+                        raise
+                    continue  # a compaction in another process removed it meanwhile
+                if is_current(self.path, generation):
+                    self._environment, self.generation = environment, generation
+                    break
+                environment.close()
+            else:
+                raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
+        return self._environment
+
+    def retire(self, environment: Environment) -> None:
+        """Use another environment from now on; this one is closed when its last transaction ends."""
+        with self._gate:
+            if self._environment is environment:
+                self._environment = None
+            self._close_if_idle(environment)
+
+    def _close_if_idle(self, environment: Environment) -> None:
+        in_use = environment is self._environment and self.references > 0
+        if not in_use and all(used is not environment for _, used in list(self._active.values())):
+            if environment is self._environment:
+                self._environment = None
+            environment.close()
+
+    # -- transactions ----------------------------------------------------------------------------------------------
+
+    def begin_read(self) -> tuple[Environment, Any, Lease]:
+        """(environment, LMDB's transaction, what to end after it)."""
+        lease = Lease(self, None)
+        with self._lock:
+            environment = self._environment
+            if environment is None or self._forking:
+                environment = self._open()
+            try:
+                txn = environment.begin()
+            except lmdb.Error as error:
+                raise translate(error, self.path) from error
+            self._active[id(lease)] = (threading.get_ident(), environment)
+        return environment, txn, lease
+
+    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Lease]:
+        """The same for writing; waits for other writers."""
+        with self._gate:
+            if not self._open().writable:
+                raise ReadOnlyError(f"index at {self.path}: nothing can be written there")
+        writer = self._writer
+        if writer.is_mine():
+            raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
+        lease = Lease(self, writer)
+        try:
+            writer.acquire(self.path, timeout)
+            with self._gate, storage_errors(self.path):
+                environment, txn = self._begin_write()
+                self._active[id(lease)] = (threading.get_ident(), environment)
+        except BaseException:
+            lease.end()
+            raise
+        return environment, txn, lease
+
+    def _begin_write(self) -> tuple[Environment, Any]:
+        """A write transaction in the newest generation, after what dead writers left is cleared away."""
+        environment = self._open()
+        if not environment.is_newest():
+            if is_current(self.path, self.generation):
+                environment = self._reopen("its lock file was removed")
+            else:
+                self.retire(environment)
+                environment = self._open()
+        try:
+            txn = environment.begin(write=True)
+        except lmdb.PanicError:
+            environment = self._reopen("an earlier commit failed half-way")
+            txn = environment.begin(write=True)
+        if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
+            environment.reader_check()
+            self._readers_checked = time.monotonic()
+        if not self._cleaned:
+            remove_leftovers(self.path, self.generation)
+            self._cleaned = True
+        if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
+            txn.abort()
+            clear_staged(environment)
+            txn = environment.begin(write=True)
+        return environment, txn
+
+    @contextmanager
+    def exclusive(self, timeout: float | None) -> Iterator[Environment]:
+        """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
+        environment, txn, lease = self.begin_write(timeout)
+        txn.abort()
+        try:
+            yield environment
+        finally:
+            lease.end()
+
+    def _reopen(self, reason: str) -> Environment:
+        if self._active:
+            raise PQStoreError(f"index at {self.path}: {reason}; close all snapshots, then write again")
+        assert self._environment is not None
+        self.retire(self._environment)
+        return self._open()
+
+    def ended(self, lease: Lease) -> None:
+        """A transaction has ended."""
+        with self._lock:
+            _, environment = self._active.pop(id(lease), (0, None))
+            if environment is not None and (environment is not self._environment or self.references == 0):
+                self._close_if_idle(environment)
+            if self._forking:
+                self._gate.notify_all()
+
+    # -- durability and place ----------------------------------------------------------------------------------------
+
+    def check_writable(self) -> None:
+        """Raise `ReadOnlyError` where nothing can be written."""
+        with self._gate:
+            if not self._open().writable:
+                raise ReadOnlyError(f"index at {self.path}: nothing can be written there; open it with readonly=True")
+
+    def is_newest(self, environment: Environment) -> bool:
+        """Whether this environment is the one to use, and its generation the newest."""
+        return environment is self._environment and is_current(self.path, self.generation)
+
+    def relax(self) -> None:
+        """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""
+        with self._gate:
+            if self._metasync and self.references == 1 and not self._active and self._environment is not None:
+                self._metasync = False
+                environment, self._environment = self._environment, None
+                environment.close()
+
+    def finish_building(self, target: Path) -> None:
+        """Everything on the disk, then the index under its own name."""
+        with self._gate, storage_errors(self.path):
+            if self._active:
+                raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
+            environment = self._open()
+            environment.flush()
+            self._environment = None
+            environment.close()
+            sync_directory(environment.path)
+            sync_directory(self.path)
+            self.path.rename(target)
+            sync_directory(target.parent)
+            self.path, self._sync = target, True
+
+    # -- references ------------------------------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Give one reference back; the environment goes with the last, or with the last snapshot after it."""
+        with _registry_lock, self._gate:
+            self.references -= 1
+            if self.references:
+                return
+            if self._environment is not None:
+                self._close_if_idle(self._environment)
+            if not self._active:
+                _registry.pop(self.key, None)
+                self._writer.close()
+
+    # -- fork ------------------------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Keep new transactions out, wait a little for those of other threads, and close the environment.
+
+        A child must not even close an environment that it has inherited: that would free the reader slots of its
+        parent. So there must be none; both processes open the index again when they next use it. Where a snapshot
+        keeps it open, the parent goes on with it and the child is refused.
+        """
+        self._gate.acquire()
+        self._forking = True
+        deadline = time.monotonic() + _FORK_PATIENCE
+        me = threading.get_ident()
+        while Counter(thread == me for thread, _ in self._active.values())[False]:
+            if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                break
+        if not self._active and self._environment is not None:
+            environment, self._environment = self._environment, None
+            environment.close()
+
+    def after_fork_in_parent(self) -> None:
+        self._forking = False
+        self._gate.notify_all()
+        self._gate.release()
+
+    def after_fork_in_child(self) -> None:
+        if self._environment is not None:
+            self._inherited, self._environment = self._environment, None
+        writer = self._writer
+        self._reset_locks()
+        writer.close()  # the descriptor; the lock itself stays with the parent
+
+
+def _before_fork() -> None:
+    _registry_lock.acquire()
+    for shared in _registry.values():
+        shared.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for shared in _registry.values():
+        shared.after_fork_in_parent()
+    _registry_lock.release()
+
+
+def _after_fork_in_child() -> None:
+    global _registry_lock  # noqa: PLW0603 - the lock of the parent may be held by a thread that the child does not have
+    _registry_lock = threading.RLock()
+    for shared in _registry.values():
+        shared.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

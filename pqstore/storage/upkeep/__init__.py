@@ -1,0 +1,1 @@
+"""Giving space back, and finding faults."""

@@ -1,0 +1,173 @@
+"""The invariants of docs/format.md that are about payloads, columns of fields, originals and saved sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from pqstore.arrays import I64
+from pqstore.errors import CorruptIndexError
+from pqstore.storage.attachments.field_column import FieldColumn, FieldEntries
+from pqstore.storage.attachments.payload_records import open_payloads, unpack_payload
+from pqstore.storage.attachments.saved_sets import read_set
+from pqstore.storage.format import records
+from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.rows.tombstones import live_positions
+from pqstore.storage.transactions.attachment_reads import RowUnit
+from pqstore.storage.transactions.snapshot import Shape, Snapshot
+from pqstore.storage.upkeep.problem import Problem
+
+__all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
+
+ATTACHMENT_INVARIANTS: Final = {
+    17: "The catalog names every number that payloads use, and no name or field twice.",
+    18: "The ends in a payloads record ascend to the end of its bytes, and every payload is a msgpack map.",
+    19: "From the first row with payloads on every stored row lies in one record of payloads, within its segment.",
+    20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
+    21: "A column says of every live row what its payload says.",
+    22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
+    23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
+}
+
+_SAMPLE = 64
+
+
+def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
+    """The problems found. `deep` reads every original, instead of some of each segment, and compares (21)."""
+    try:
+        catalog = snapshot.catalog
+    except CorruptIndexError as error:
+        yield Problem(2, "catalog", str(error))
+        return
+    for names in (catalog.names, catalog.fields):
+        if len(set(names)) < len(names):
+            yield Problem(17, "catalog", "a name is there twice")
+    try:
+        _ = snapshot.environment.databases["payloads"]
+    except CorruptIndexError as error:
+        yield Problem(1, "payloads", str(error))
+        deep_columns = False
+    else:
+        yield from _payloads(snapshot, catalog)
+        deep_columns = deep
+    yield from _columns(snapshot, shape, catalog, deep=deep_columns)
+    yield from _sets(snapshot, shape, catalog)
+    if shape.identity.row_bytes:
+        yield from _originals(snapshot, shape, deep=deep)
+
+
+def _live(unit: RowUnit) -> I64:
+    return live_positions(unit.dead, unit.rows) + unit.first_row
+
+
+def _units(snapshot: Snapshot) -> list[RowUnit]:
+    """The units; none where codes or tombstones cannot be read, which is reported with them."""
+    try:
+        return snapshot.units()
+    except CorruptIndexError:
+        return []
+
+
+def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
+    state, rows, first = snapshot.state, snapshot.segment_rows, catalog.payloads_from
+    next_row = state.open_segment * rows + state.tail_rows
+    ends = {segment: (segment + 1) * rows for segment in snapshot.table.entries} | {state.open_segment: next_row}
+    staged = snapshot.get("meta", records.STAGED_KEY) is not None
+    # By segment: the row that its next record must begin with
+    expected = {} if first is None else {segment: max(segment * rows, first) for segment in ends}
+    keys = snapshot.keys("payloads")
+    for raw, following in zip(keys, [*keys[1:], b"\xff" * 8], strict=False):
+        first_row = int.from_bytes(raw, "big")
+        if first_row >= next_row and staged:
+            break  # left by a transaction that never ended
+        name, segment = records.record_name(records.PAYLOADS, first_row), first_row // rows
+        if expected.get(segment) != first_row:
+            yield Problem(19, name, f"row {expected.get(segment)} should come next")
+        try:
+            record = open_payloads(snapshot.get("payloads", raw), first_row)
+        except CorruptIndexError as error:
+            yield Problem(18, name, str(error))
+            expected[segment] = min(ends.get(segment, 0), int.from_bytes(following, "big"))
+            continue
+        expected[segment] = record.stop
+        if record.stop > (segment + 1) * rows:
+            yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
+        for row, content in record.contents(0, next_row):
+            try:
+                unpack_payload(content, row, catalog.names)
+            except CorruptIndexError as error:
+                yield Problem(18, name, str(error))
+    for segment, row in expected.items():
+        if row < ends.get(segment, 0):
+            yield Problem(19, f"payloads of segment {segment}", f"those from row {row} on are missing")
+
+
+def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
+    for unit in _units(snapshot):
+        for number, name in enumerate(catalog.fields):
+            place, sealed = unit.place
+            record = records.record_name(records.FIELD if sealed else records.FIELD_TAIL, place, number)
+            try:
+                column = snapshot.read_column(place, number) if sealed else snapshot.stored_tail_column(place, number)
+                if column is None or column.rows != unit.rows:
+                    yield Problem(20, record, f"of {column and column.rows} rows, not {unit.rows}")
+                elif deep:
+                    yield from _compare(snapshot, unit, column, name, record)
+            except CorruptIndexError as error:
+                yield Problem(20, record, str(error))
+    state = snapshot.state
+    first = state.open_segment * shape.segment_rows // shape.chunk_rows
+    chunks = range(first, first + -(-state.tail_rows // shape.chunk_rows))
+    staged = snapshot.get("meta", records.STAGED_KEY) is not None
+    for database in ("fields", "tailfields"):
+        for raw in snapshot.keys(database):
+            place, number = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+            owned = place in snapshot.table.entries if database == "fields" else place in chunks
+            if not (owned and number < len(catalog.fields)) and not (staged and place >= state.open_segment):
+                yield Problem(20, f"{database} ({place}, {number})", "belongs to nothing")
+
+
+def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, record: str) -> Iterator[Problem]:
+    """Invariant 21 for the rows of a unit."""
+    told, found = FieldEntries(), FieldEntries()
+    live = _live(unit)
+    new_position = np.full(unit.rows, -1, dtype=np.int64)
+    new_position[live - unit.first_row] = live - unit.first_row
+    column.entries(told, new_position)
+    for row, payload in zip(live.tolist(), snapshot.payloads_of(live), strict=True):
+        if payload is not None and name in payload:
+            found.add(row - unit.first_row, payload[name])
+    told_set, found_set = told.as_set(), found.as_set()
+    if told_set != found_set:
+        _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
+        yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
+
+
+def _sets(snapshot: Snapshot, shape: Shape, catalog: Catalog) -> Iterator[Problem]:
+    owned: set[bytes] = set()
+    for name, saved in catalog.sets.items():
+        owned.update(records.key2(saved.number, ordinal) for ordinal in range(saved.chunks))
+        if saved.number >= catalog.next_set:
+            yield Problem(23, f"set {name!r}", f"its number {saved.number} is not below {catalog.next_set}")
+        try:
+            read_set(snapshot.get, shape.codec, saved)
+        except CorruptIndexError as error:
+            yield Problem(23, f"set {name!r}", str(error))
+    if len({saved.number for saved in catalog.sets.values()}) < len(catalog.sets):
+        yield Problem(23, "catalog", "two sets have one number")
+    for raw in snapshot.keys("sets"):
+        if raw not in owned:
+            key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+            yield Problem(23, f"sets {key}", "belongs to nothing")
+
+
+def _originals(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
+    rng = np.random.default_rng(snapshot.state.commit)
+    for unit in _units(snapshot):
+        rows = _live(unit)
+        if not deep and len(rows) > _SAMPLE:
+            rows = np.union1d(rng.choice(rows, _SAMPLE, replace=False), rows[-1:])
+        for problem in snapshot.environment.originals.problems(rows, shape.identity.row_bytes, shape.segment_rows):
+            yield Problem(22, f"originals of segment {unit.first_row // shape.segment_rows}", problem)
