@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pqstore.kernels import as_halves, get, nearest_originals, originals
+from pqstore.kernels import as_halves, get, nearest_originals
+from pqstore.kernels import originals as originals_module
 from pqstore.kernels.reference.rescoring import decode_originals, exact_distances, unit_length
 
 
@@ -25,7 +26,7 @@ def originals(kind: str, n: int, D: int, rng: np.random.Generator) -> np.ndarray
 @pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("D", [1, 7, 8, 9, 24, 100, 128, 387])
 def test_distances_to_the_bit(kernels, monkeypatch, rng, kind: str, metric: str, D: int) -> None:
-    monkeypatch.setattr(originals, "active", lambda: kernels)
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
     stored = originals(kind, 60, D, rng)
     query = rng.standard_normal(D).astype(np.float32).astype(np.float64)
     if metric == "cosine":
@@ -43,7 +44,7 @@ def test_distances_to_the_bit(kernels, monkeypatch, rng, kind: str, metric: str,
 
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_distances_beyond_float32(kernels, monkeypatch, metric: str) -> None:
-    monkeypatch.setattr(originals, "active", lambda: kernels)
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
     stored = np.array([[3e38, -3e38], [1, 1], [-3e38, 3e38]], dtype=np.float32).view(np.uint8)
     query = np.array([-3e38, 3e38], dtype=np.float32).astype(np.float64)
     places = np.arange(3)
@@ -54,7 +55,7 @@ def test_distances_beyond_float32(kernels, monkeypatch, metric: str) -> None:
 
 
 def test_every_half(kernels, monkeypatch) -> None:
-    monkeypatch.setattr(originals, "active", lambda: kernels)
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
     halves = np.arange(65_536, dtype=np.uint16).view(np.float16)
     finite = np.sort(halves[np.isfinite(halves)])
     stored = finite[:, None].view(np.uint8)
@@ -65,7 +66,7 @@ def test_every_half(kernels, monkeypatch) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 8, 1001])
 def test_halves(kernels, monkeypatch, rng, count: int) -> None:
-    monkeypatch.setattr(originals, "active", lambda: kernels)
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
     values = (rng.standard_normal((count, 3)) * 10.0 ** rng.uniform(-9, 4, (count, 3))).astype(np.float32)
     values.flat[0], values.flat[-1] = 65_519.9, 2.0**-25  # the last that are rounded to a finite one, and to zero
     halves, finite = as_halves(values)
