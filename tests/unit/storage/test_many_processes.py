@@ -1,15 +1,12 @@
-"""Several threads and processes on one index: locks, fork, readers that died, places that cannot be written."""
+"""Several threads and processes on one index: fork, readers that died, limits of a process."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,118 +15,18 @@ import pytest
 
 from pqstore.errors import (
     ForkedIndexError,
-    IndexLockedError,
     PQStoreError,
-    ReadOnlyError,
     StorageFullError,
 )
 from pqstore.storage import Store
-from pqstore.storage.disk.data_file import LOCK_FILE
-from pqstore.storage.disk.directory import generation_path
 from tests.forked import in_child
-
-from .row_packing import RowPacking
+from tests.unit.storage.processes import start_python
+from tests.unit.storage.row_packing import RowPacking
 
 Create = Callable[..., Store]
+
+
 CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)
-ROOT = Path(__file__).parents[3]
-
-
-def start_python(code: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
-    prelude = "import sys, numpy as np\nfrom pqstore.storage import Store\n"
-    prelude += "from tests.unit.storage.row_packing import RowPacking\n"
-    prelude += "CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)\n"
-    prelude += "store = Store.open(sys.argv[1], lambda _: RowPacking(8), readonly=len(sys.argv) > 2)\n"
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-        [sys.executable, "-c", prelude + textwrap.dedent(code), *arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def test_a_second_writer_waits_and_gives_up(create: Create) -> None:
-    store = create()
-    child = start_python(
-        "with store.write() as txn:\n    print('in', flush=True); sys.stdin.readline(); txn.append(CODES)",
-        str(store.path),
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "in\n"
-    with pytest.raises(IndexLockedError, match="another process"):
-        store.write(timeout=0.1)
-    with store.read() as snapshot:
-        assert snapshot.live_rows == 0  # readers do not wait
-    child.communicate("go\n")
-    assert child.returncode == 0
-    with store.write(timeout=10) as txn:
-        assert txn.live_rows == 10
-        with pytest.raises(PQStoreError, match="this thread"):
-            store.write(timeout=0.1)
-        errors: list[BaseException] = []
-
-        def other() -> None:
-            try:
-                store.write(timeout=0.1)
-            except IndexLockedError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
-        assert "another thread" in str(errors[0])
-    store.close()
-
-
-def test_writers_of_threads_and_processes_take_turns(create: Create) -> None:
-    store = create()
-    code = "for _ in range(20):\n    with store.write() as txn: txn.append(CODES)"
-    children = [start_python(code, str(store.path)) for _ in range(2)]
-
-    def write() -> None:
-        for _ in range(20):
-            with store.write() as txn:
-                txn.append(CODES)
-
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for child in children:
-        child.communicate()
-        assert child.returncode == 0
-    with store.read() as snapshot:
-        assert snapshot.live_rows == 800
-        assert np.array_equal(np.sort(snapshot.ids_of(np.arange(800))), np.arange(800))
-    assert store.verify(deep=True) == []
-    store.close()
-
-
-def test_a_writer_that_comes_back_at_once_does_not_keep_others_out(create: Create) -> None:
-    store = create()
-    child = start_python(
-        """
-        import threading
-        stop = threading.Thread(target=sys.stdin.readline, daemon=True)
-        stop.start()
-        print("writing", flush=True)
-        while stop.is_alive():
-            with store.write() as txn:
-                txn.append(CODES)
-        """,
-        str(store.path),
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "writing\n"
-    for _ in range(20):
-        with store.write(timeout=20) as txn:
-            txn.append(CODES)
-    child.communicate("stop\n")
-    assert child.returncode == 0
-    store.close()
 
 
 def test_threads_share_one_snapshot(create: Create, rng: np.random.Generator) -> None:
@@ -391,54 +288,6 @@ def test_slots_of_dead_readers_are_used_again(create: Create, monkeypatch: pytes
     store.close()
 
 
-def test_a_missing_lock_file_is_made_again(create: Create, reopen: Create) -> None:
-    store = create()
-    lock_file = generation_path(store.path, 1) / LOCK_FILE
-    store.close()
-    lock_file.unlink()
-    store = reopen()
-    with store.write() as txn:
-        txn.append(CODES)
-    # Removed under a live index: readers of other processes would no longer be seen.
-    lock_file.unlink()
-    snapshot = store.read()
-    with pytest.raises(PQStoreError, match="lock file was removed"):
-        store.write()
-    snapshot.close()
-    with store.write() as txn:
-        txn.append(CODES)
-    assert lock_file.exists()
-    with store.read() as snapshot:
-        assert snapshot.live_rows == 20
-    store.close()
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user in a child, which only root can")
-@pytest.mark.parametrize("lockable", [False, True])
-def test_a_directory_of_somebody_else(create: Create, tmp_path: Path, lockable: bool) -> None:
-    store = create()
-    with store.write() as txn:
-        txn.append(CODES)
-    store.close()
-    private = [parent for parent in tmp_path.parents if parent.stat().st_mode & 0o077 == 0]
-    for entry in (tmp_path, *private, store.path, *store.path.rglob("*")):
-        entry.chmod(0o755 if entry.is_dir() else 0o444)
-    if lockable:
-        (generation_path(store.path, 1) / LOCK_FILE).chmod(0o666)
-
-    def work() -> None:
-        os.setuid(65534)
-        with Store.open(store.path, lambda _: RowPacking(8), readonly=True) as reader, reader.read() as snapshot:
-            assert snapshot.live_rows == 10
-            assert len(snapshot.chunks()) == 1
-        with pytest.raises(ReadOnlyError):
-            Store.open(store.path, lambda _: RowPacking(8))
-        with pytest.raises(ReadOnlyError):
-            Store.create(store.path.with_name("new"), {}, {}, RowPacking(8))
-
-    assert in_child(work) == 0
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS limits the address space on Linux")
 def test_an_address_space_limit(create: Create) -> None:
     import resource
@@ -467,27 +316,3 @@ def test_an_address_space_limit(create: Create) -> None:
 
     assert in_child(enough) == 0
     assert in_child(too_little) == 0
-
-
-def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None:
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
-    store = create()
-    child = start_python(
-        "with store.write() as txn:\n    print('in', flush=True); sys.stdin.readline()", str(store.path)
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "in\n"
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    started = time.monotonic()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            store.write(timeout=30)
-    finally:
-        signal.signal(signal.SIGINT, previous)
-    assert time.monotonic() - started < 25  # it was the interrupt, not the timeout
-    timer.join()
-    child.communicate("go\n")
-    with store.write(timeout=10) as txn:
-        txn.append(CODES)
-    store.close()

@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Store
-from pqstore.storage.rows.id_columns import HashKey
-
-from .model import Model
-from .row_packing import RowPacking
+from tests.unit.storage.model import Model
+from tests.unit.storage.row_packing import RowPacking
 
 
 @pytest.mark.parametrize("id_type", ["int64", "str"])
@@ -49,39 +47,4 @@ def test_rows_added_one_by_one(create: Callable[..., Store], reopen: Callable[..
     model.check(store)
     assert store.stats().segments == 1
     assert store.stats().tail_rows == 76
-    store.close()
-
-
-def test_colliding_hashes_of_strings_are_told_apart(
-    create: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HashKey, "bits", 6)  # 64 keys for thousands of ids
-    model = Model("str", 8, np.random.default_rng(6))
-    store = create(id_type="str", bulk=True)
-    for count in (2000, 1, 700):
-        model.add(store, count)
-        model.remove(store, 300)
-        model.replace(store, 300)
-        model.check(store)
-    store.close()
-
-
-def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.random.Generator) -> None:
-    store = create()
-    total = 0
-    for count in (1, 1022, 1, 5000, 3):
-        codes = rng.integers(0, 256, (count, 8), dtype=np.uint8)
-        with store.write() as txn:
-            rows, ids = txn.append(codes)
-        assert rows.tolist() == ids.tolist() == list(range(total, total + count))
-        total += count
-    stats = store.stats()
-    assert (stats.id_ranges, stats.id_runs) == (1, 0)
-    with store.read() as snapshot:
-        ids = rng.permutation(total)
-        assert np.array_equal(snapshot.rows_of(ids), ids)
-        assert np.array_equal(snapshot.ids_of(ids), ids)
-    with store.write() as txn:
-        txn.append(codes[:1], np.array([2**40]))
-        assert txn.next_id == 2**40 + 1
     store.close()

@@ -1,4 +1,4 @@
-"""Export and import: codes, ids, metric and quantizer come back as they went."""
+"""export and import: codes, ids, metric and quantizer come back as they went."""
 
 from __future__ import annotations
 

@@ -331,7 +331,7 @@ def test_standard_input() -> None:
     )
     stream = io.BytesIO()
     np.save(stream, X)
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     done = subprocess.run(
         [sys.executable, "-c", code], input=stream.getvalue(), capture_output=True, cwd=root, check=True
     )
