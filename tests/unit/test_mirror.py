@@ -18,7 +18,7 @@ PROMISES = {
     "cli/test_bad_input.py": "one line that names what is wrong, status 2, nothing half-made",
     "cli/test_examples.py": "the examples in the help of every verb run",
     "index/test_bad_arguments.py": "arguments that cannot be meant are refused, and nothing is lost",
-    "index/test_saved_sets.py": "sets of ids that are kept, from the call that saves them to the searches that name them",
+    "index/test_saved_sets.py": "sets of ids, from the call that saves them to the searches that name them",
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
     "storage/test_against_a_dict.py": "random changes and reopenings against a dict",

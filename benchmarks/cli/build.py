@@ -1,6 +1,6 @@
 """What a build that can be resumed costs: `pqstore build` beside one bulk build in Python, and its peak memory.
 
-    python benchmarks/cli_build.py [ROWS]
+    python -m benchmarks.cli.build [ROWS]
 
 Training is left out of both: what is timed is reading, encoding and storing, from the same .npy file. Turns are
 interleaved; ratios are medians.
@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from data import ROOT, load, machine
 
 import pqstore
+from benchmarks.data import ROOT, load, machine
 
 TURNS = 3
 

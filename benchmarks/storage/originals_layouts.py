@@ -1,6 +1,6 @@
 """Where originals could lie: a record a row in LMDB, a record a block, or one file beside it. Bytes and times.
 
-    python benchmarks/answers_originals_layouts.py [--rows 400000] [--row-bytes 256]
+    python -m benchmarks.storage.originals_layouts [--rows 400000] [--row-bytes 256]
 
 Prints Markdown. The 100 rows of a query are read in ascending order. Cold: after the system was told to forget the file
 (posix_fadvise), without read-ahead; bytes are those that the process caused to be read from the disk. Use a directory
@@ -19,8 +19,9 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
-from answers_recall import bytes_read
-from data import machine
+
+from benchmarks.data import machine
+from benchmarks.disk import bytes_read
 
 CANDIDATES = 100
 BLOCKS = (16, 64)  # rows a record

@@ -1,6 +1,6 @@
 """Re-ranking: recall, time over codes alone, bytes read when nothing is cached, time to recall 0.98 beside Faiss.
 
-    python benchmarks/answers_recall.py
+    python -m benchmarks.search.rerank
 
 Prints Markdown. Needs the data of `data.py`; faiss-cpu for the last table.
 """
@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from data import load, machine, recall
 
 import pqstore
+from benchmarks.data import load, machine, recall
+from benchmarks.disk import bytes_read, drop_cache
+from benchmarks.timing import one_query_at_a_time
 
 CASES = (("minilm", 48, "float16"), ("minilm", 48, "int8"), ("sift", 16, "float16"), ("sift", 16, "int8"))
 
@@ -29,37 +30,12 @@ def build(directory: Path, name: str, M: int, kind: str) -> tuple:
     return data, index
 
 
-def interleaved(calls: dict, queries: np.ndarray, rounds: int) -> dict:
-    """Median milliseconds of each call, one query at a time, in turn."""
-    times: dict = {name: [] for name in calls}
-    for _ in range(rounds):
-        for query in queries:
-            for name, call in calls.items():
-                begin = time.perf_counter()
-                call(query)
-                times[name].append(time.perf_counter() - begin)
-    return {name: float(np.median(values)) * 1e3 for name, values in times.items()}
-
-
 def asked(index: pqstore.Index) -> dict:
     """Searches by codes alone and re-ranked."""
     return {
         "codes": lambda query: index.search(query, 10, threads=1),
         "rerank": lambda query: index.search(query, 10, threads=1, rerank=100),
     }
-
-
-def drop_cache(path: Path) -> None:
-    """Let the system forget the pages of every file below `path`."""
-    for file in path.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fdatasync(handle.fileno())
-                os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def bytes_read() -> int:
-    return int(Path("/proc/self/io").read_text().split("read_bytes:")[1].split()[0])
 
 
 def cold(path: Path, queries: np.ndarray) -> float:
@@ -98,7 +74,7 @@ def beside_faiss(data, index) -> None:
         if theirs_rerank is None and recall(theirs.search(queries, 10)[1], data.neighbors, 10) >= 0.98:
             theirs_rerank = rerank
     theirs.k_factor = (theirs_rerank or 500) / 10
-    times = interleaved(
+    times = one_query_at_a_time(
         {
             "ours": lambda q: index.search(q, 10, threads=1, rerank=ours_rerank or 500),
             "theirs": lambda q: theirs.search(q[None], 10),
@@ -124,7 +100,7 @@ def main() -> None:
             queries = data.queries.astype(np.float32)
             alone = recall(index.search(queries, 10).ids, data.neighbors, 10)
             again = recall(index.search(queries, 10, rerank=100).ids, data.neighbors, 10)
-            times = interleaved(asked(index), queries[:100], 3)
+            times = one_query_at_a_time(asked(index), queries[:100], 3)
             path = Path(index.path)
             if name == "sift" and kind == "float16":
                 kept = (data, path)

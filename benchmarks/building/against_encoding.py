@@ -1,6 +1,6 @@
 """Building and searching against what is left when storing is taken away: encoding alone, memory without a limit.
 
-    python benchmarks/build_figures.py [--rows 1000000] [--only codes,build,memory] [--directory DIR]
+    python -m benchmarks.building.against_encoding [--rows 1000000] [--only codes,build,memory] [--directory DIR]
 
 Vectors are `sift` again and again with a little noise. One thread. Ratios are medians of interleaved runs.
 """
@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from data import load, machine
-from disk import disk_now
 
 import pqstore
+from benchmarks.data import load, machine
+from benchmarks.disk import disk_now
 
 TURNS = 5
 BLOCK = 65_536  # rows encoded at a time

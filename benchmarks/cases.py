@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import pqstore
+from benchmarks.data import directory
 from pqstore.arrays import F32
 from pqstore.kernels import CodeChunk, CodeLayout, active
 
@@ -55,19 +55,9 @@ class Case:
     neighbors: npt.NDArray[np.int64] | None  # exact nearest rows; None where rows were repeated
 
 
-def data_directory() -> Path:
-    directory = Path(os.environ.get("PQSTORE_BENCH_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    if not directory.is_dir():
-        sys.exit(
-            f"no benchmark data at {directory}: set PQSTORE_BENCH_DATA to a directory that holds sift/ and minilm/,"
-            " each with base.npy, train.npy, queries.npy and neighbors.npy"
-        )
-    return directory
-
-
 @cache
 def read(data_set: str, part: str) -> npt.NDArray[Any]:
-    array = np.load(data_directory() / data_set / f"{part}.npy")
+    array = np.load(directory() / data_set / f"{part}.npy")
     return array if part == "neighbors" else array.astype(np.float32)
 
 

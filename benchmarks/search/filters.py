@@ -1,6 +1,6 @@
 """Filters, payloads and adding: time over searches without, bytes of a payload.
 
-    python benchmarks/answers_filters.py [--rows 1000000]
+    python -m benchmarks.search.filters [--rows 1000000]
 
 Prints Markdown. Needs the data of `data.py`.
 """
@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgpack
 import numpy as np
-from answers_recall import interleaved
-from data import load, machine
 
 import pqstore
+from benchmarks.data import load, machine
+from benchmarks.timing import one_query_at_a_time
 
 RNG = np.random.default_rng(0)
 FIELDS = ("lang", "percent", "number", "seen")
@@ -110,7 +110,7 @@ def main() -> None:
                 for _ in range(15):
                     view._snapshot.memo.clear()
                     bitmap.append(seconds(lambda: view.count(where)))  # noqa: B023
-                times = interleaved(
+                times = one_query_at_a_time(
                     asked(view, where=where),
                     queries,
                     3,
@@ -123,7 +123,7 @@ def main() -> None:
             )
         for share in (0.5, 0.01, 0.0001):
             ids = pqstore.IdSet(RNG.choice(rows, int(rows * share), replace=False))
-            times = interleaved(
+            times = one_query_at_a_time(
                 asked(index, allow=ids),
                 queries,
                 3,

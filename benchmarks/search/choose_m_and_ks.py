@@ -1,8 +1,8 @@
 """Recall and bytes of PQ and OPQ for several M and Ks: the table of docs/howto/choose-m-and-ks.md.
 
-    python benchmarks/choose_m_and_ks.py                  # the vectors in examples/data
-    python benchmarks/choose_m_and_ks.py --set minilm     # a set of PQSTORE_BENCH_DATA, see data.py
-    python benchmarks/choose_m_and_ks.py --directory DIR  # base.npy, train.npy, queries.npy, neighbors.npy
+    python -m benchmarks.search.choose_m_and_ks                  # the vectors in examples/data
+    python -m benchmarks.search.choose_m_and_ks --set minilm     # a set of PQSTORE_BENCH_DATA, see data.py
+    python -m benchmarks.search.choose_m_and_ks --directory DIR  # base.npy, train.npy, queries.npy, neighbors.npy
 
 Prints Markdown. Recall depends on nothing but the vectors and the seed; times are of this machine.
 """
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from data import ROOT, Dataset, load, machine, recall
 
 import pqstore
+from benchmarks.data import ROOT, Dataset, load, machine, recall
 
 
 def read(directory: Path) -> Dataset:

@@ -1,9 +1,8 @@
 """Reconstruction error and recall of PQ and OPQ: pqstore, nanopq and Faiss on the same vectors.
 
-    python benchmarks/quantizer_error.py [--sets sift,minilm] [--rows 50000]
+    python -m benchmarks.building.quantizer_error [--sets sift,minilm] [--rows 50000]
 
-Reads <directory>/<set>/{train,base,queries,neighbors}.npy, where the directory is PQSTORE_BENCH_DATA (default:
-../shared/data beside the repository). Prints a Markdown table. nanopq and faiss are skipped where not installed.
+Needs the data of `data.py`. Prints a Markdown table. nanopq and faiss are skipped where not installed.
 """
 
 from __future__ import annotations
@@ -11,17 +10,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.data import load
 from pqstore.kernels import active
 from pqstore.quantizer import OPQ, PQ
 
-DATA = Path(os.environ.get("PQSTORE_BENCH_DATA", Path(__file__).resolve().parents[1].parent / "shared" / "data"))
 SHAPES = {"sift": [(16, 256), (32, 256)], "minilm": [(48, 256), (96, 16)]}
 
 
@@ -35,11 +32,8 @@ def main() -> None:
     print("| set | M x Ks | what | train s | error on train | error on base | recall@10 |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.sets.split(","):
-        if not (DATA / name).is_dir():
-            sys.exit(f"no vectors at {DATA / name}: set PQSTORE_BENCH_DATA to the directory that holds {name}/")
-        train, base, queries, truth = (
-            np.load(DATA / name / f"{part}.npy") for part in ("train", "base", "queries", "neighbors")
-        )
+        data = load(name)
+        train, base, queries, truth = data.train, data.base, data.queries, data.neighbors
         train, queries = train[: arguments.rows].astype(np.float32), queries.astype(np.float32)
         for M, Ks in SHAPES[name]:
             for label, fit in candidates(M, Ks, arguments.opq):

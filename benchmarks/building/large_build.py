@@ -1,6 +1,6 @@
 """A large index built from vectors that are made as they are read: the figures of docs/howto/fifty-million.md.
 
-    python benchmarks/large_build.py [--rows 10000000]
+    python -m benchmarks.building.large_build [--rows 10000000]
 
 The vectors are `sift` again and again with a little noise. Making them is timed apart from the build.
 """
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from data import load, machine
-from disk import disk_now
 
 import pqstore
+from benchmarks.data import load, machine
+from benchmarks.disk import disk_now
 
 BLOCK = 65_536
 

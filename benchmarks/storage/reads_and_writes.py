@@ -1,7 +1,7 @@
 """The storage's figures: adds, removals, lookups, opening, disk, churn, each with what the disk gave in the same run.
 
-    python benchmarks/storage_figures.py [--rows 1000000] [--lookup-rows 10000000] [--open-rows 50000000]
-                                         [--churn-rows 1000000] [--only add,bulk,...] [--directory DIR]
+    python -m benchmarks.storage.reads_and_writes [--rows 1000000] [--lookup-rows 10000000] [--open-rows 50000000]
+        [--churn-rows 1000000] [--only add,bulk,...] [--directory DIR]
 
 Codes are random bytes (M = 16): the storage does not look into them. Ratios are of interleaved medians.
 """
@@ -22,10 +22,7 @@ from typing import Any
 import lmdb
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from disk import disk_now
-
+from benchmarks.disk import disk_now
 from pqstore.storage import RowPacking, Store
 
 M = 16

@@ -1,6 +1,6 @@
 """The main job on real vectors: exact answers, recall beside Faiss, opening time, memory.
 
-    python benchmarks/main_job.py
+    python -m benchmarks.search.main_job
 
 Prints Markdown. Needs the data of `data.py`, and faiss-cpu for the recall beside it.
 """
@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from data import ROOT, load, machine, recall
 
 import pqstore
+from benchmarks.data import ROOT, load, machine, recall
 
 CONFIGURATIONS = (("sift", 16, 256), ("sift", 32, 256), ("minilm", 48, 256), ("minilm", 96, 16))
 

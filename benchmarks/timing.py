@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CLOCKS", "Clock", "Times", "interleave"]
+__all__ = ["CLOCKS", "Clock", "Times", "interleave", "one_query_at_a_time"]
 
 Clock = Callable[[], float]
 
@@ -52,3 +52,15 @@ def interleave(subjects: Mapping[str, Callable[[int], object]], rounds: Sequence
             subjects[names[column]](argument)
             seconds[row, column] = clock() - start
     return Times(names, seconds)
+
+
+def one_query_at_a_time(calls: dict, queries: np.ndarray, rounds: int) -> dict:
+    """Median milliseconds of each call, one query at a time, in turn."""
+    times: dict = {name: [] for name in calls}
+    for _ in range(rounds):
+        for query in queries:
+            for name, call in calls.items():
+                begin = time.perf_counter()
+                call(query)
+                times[name].append(time.perf_counter() - begin)
+    return {name: float(np.median(values)) * 1e3 for name, values in times.items()}

@@ -1,6 +1,6 @@
 """Rates of import and export, and of every corpus reader against a plain read of the same file.
 
-    python benchmarks/interop_rates.py [--rows 1000000]
+    python -m benchmarks.peers.interop_rates [--rows 1000000]
 
 Writes about 700 MB of temporary files. faiss, h5py and pyarrow are skipped where not installed.
 """

@@ -1,6 +1,6 @@
 """pqstore beside Faiss and nanopq, in one process, in turns: prints a Markdown table and draws a plot.
 
-    python benchmarks/compare.py [--quick] [--over kernels|index] [--clock wall|cpu] [--plot docs/performance.png]
+    python -m benchmarks.peers.compare [--quick] [--over kernels|index] [--clock wall|cpu] [--plot docs/performance.png]
 
 Needs the extras `faiss` and `plot`, nanopq, and data: a directory with sift/ and minilm/ that PQSTORE_BENCH_DATA names.
 `--over index` searches an index on disk through the public API; `kernels` the kernels alone.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,7 +18,9 @@ from pathlib import Path
 import faiss
 import nanopq
 import numpy as np
-from kernel_cases import (
+
+import pqstore
+from benchmarks.cases import (
     Case,
     Searcher,
     faiss_fast_scan,
@@ -30,9 +31,8 @@ from kernel_cases import (
     train_set,
     trained_codewords,
 )
-from kernel_timing import CLOCKS, Clock, Times, interleave
-
-import pqstore
+from benchmarks.data import machine, recall
+from benchmarks.timing import CLOCKS, Clock, Times, interleave
 from pqstore.kernels import active
 
 OpenSearch = Callable[[Case], AbstractContextManager[Searcher]]
@@ -69,12 +69,8 @@ def line_of(figure: Figure) -> str:
     return f"| {figure.what} | {figure.ours} | {figure.peer} | {figure.ratio:.2f} | {slow} | {figure.note} |"
 
 
-def recall(case: Case, search: Searcher, k: int = 10) -> float | None:
-    if case.neighbors is None:
-        return None
-    _, rows = search(case.queries, k, 1)
-    found = [len(np.intersect1d(a, b)) for a, b in zip(rows, case.neighbors[:, :k], strict=True)]
-    return float(np.mean(found)) / k
+def recall_of(case: Case, search: Searcher, k: int = 10) -> float | None:
+    return None if case.neighbors is None else recall(search(case.queries, k, 1)[1], case.neighbors, k)
 
 
 def time_single(run: Run, case: Case, subjects: dict[str, Searcher], k: int, threads: int) -> Times:
@@ -98,7 +94,7 @@ def compare_case(run: Run, case: Case, peers: dict[str, Case], ks: tuple[int, ..
         notes = {}
         for peer, peer_case in peers.items():
             subjects[peer] = faiss_pq(peer_case) if peer == "IndexPQ" else faiss_fast_scan(peer_case)
-            mine, theirs = recall(case, ours), recall(peer_case, subjects[peer])
+            mine, theirs = recall_of(case, ours), recall_of(peer_case, subjects[peer])
             notes[peer] = "" if mine is None or theirs is None else f"recall@10 {mine:.3f} / {theirs:.3f}"
         for k in ks:
             for mode, timed, per_call in (("single", time_single, 1), ("batch 200", time_batch, 200)):
@@ -193,9 +189,6 @@ def compare_adist(run: Run) -> None:
 
 def compare_training(run: Run) -> None:
     """The same number of iterations from vectors drawn at random; errors are those of the training vectors."""
-    if not hasattr(pqstore, "PQ"):
-        print("training is not measured: this pqstore has no PQ")
-        return
     faiss.omp_set_num_threads(1)
     iterations, rounds = (5, 1) if run.quick else (25, 3)
     for data_set, M in (("sift", 16), ("minilm", 48)):
@@ -300,9 +293,7 @@ def draw(figures: list[Figure], path: Path) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and rows")
-    parser.add_argument(
-        "--over", choices=("kernels", "index"), default="index" if hasattr(pqstore, "Index") else "kernels"
-    )
+    parser.add_argument("--over", choices=("kernels", "index"), default="index", help="what of pqstore is measured")
     parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="cpu: for a machine that others use too")
     parser.add_argument("--only", help="parts to measure, of searches,encoding,adist,training,opq,large; all if none")
     parser.add_argument("--plot", type=Path, help="where to draw the ratios")
@@ -321,8 +312,7 @@ def parts() -> Iterator[tuple[str, Callable[[Run], None]]]:
 def main() -> None:
     options = arguments()
     run = Run(options.quick, CLOCKS[options.clock], index_search if options.over == "index" else kernel_search)
-    machine = platform.processor() or platform.machine()
-    print(f"{options.over}, kernel {active().name}, faiss {faiss.__version__}, {machine}, {options.clock} clock\n")
+    print(f"{options.over}, kernel {active().name}, faiss {faiss.__version__}, {machine()}, {options.clock} clock\n")
     print("| what | pqstore | peer | times as fast | slowest tenth | |\n|---|---|---|---|---|---|")
     wanted = options.only.split(",") if options.only else None
     for name, compare in parts():

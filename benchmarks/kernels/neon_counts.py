@@ -1,6 +1,6 @@
 """Instructions that the NEON kernels run beside the portable ones, counted in an emulator: not times.
 
-    native/check_neon.sh && PQSTORE_BENCH_DATA=path/to/data .venv/bin/python benchmarks/neon_counts.py
+    native/check_neon.sh && PQSTORE_BENCH_DATA=path/to/data .venv/bin/python -m benchmarks.kernels.neon_counts
 
 The portable kernels are compiled for AArch64 too, so the compiler may use NEON in them on its own. Counts are of one
 thread; what a program takes to start and to read its input is subtracted.
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from data import ROOT
-from kernel_cases import Case, load_case, read, relabelled
 
+from benchmarks.cases import Case, load_case, read, relabelled
+from benchmarks.data import ROOT
 from pqstore.kernels import active
 
 PROGRAM = ROOT / "build" / "neon" / "kernel_work"

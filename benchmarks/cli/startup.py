@@ -1,6 +1,6 @@
 """How long the command and the package take to start, each run in a process of its own, interleaved.
 
-    python benchmarks/cli_startup.py [RUNS]
+    python -m benchmarks.cli.startup [RUNS]
 
 Figures are medians (and minima) of wall-clock time; user + system time stands beside them, since a busy machine
 stretches the first.
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from data import ROOT, machine
+from benchmarks.data import ROOT, machine
 
 NUMPY = "import numpy"
 WORK = {
