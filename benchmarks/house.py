@@ -26,7 +26,7 @@ def floors_of(checkout: Path) -> Floors | None:
     test = checkout / "tests" / "unit" / "test_architecture.py"
     if not test.exists():
         return None
-    for node in ast.parse(test.read_text()).body:
+    for node in ast.parse(test.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["FLOORS"]:
             table = ast.literal_eval(node.value)
             return table if isinstance(table, dict) else None

@@ -42,7 +42,7 @@ class House:
 
     @cached_property
     def trees(self) -> dict[str, ast.Module]:
-        return {name: ast.parse(path.read_text()) for name, path in self.modules.items()}
+        return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in self.modules.items()}
 
     @cached_property
     def arrows(self) -> dict[str, set[str]]:

@@ -26,6 +26,7 @@ from pqstore.storage.attachments.payload_records import (
 )
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import MAX_NAMES
+from tests.effort import tries
 
 values = st.recursive(
     st.one_of(
@@ -55,7 +56,7 @@ def packed(packer: PayloadPacker, batch: list) -> list[bytes]:
 
 
 @given(payloads, payloads)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(100, 1000), deadline=None)
 def test_compiled_packing_is_that_of_msgpack(first: list, second: list) -> None:
     slow, quick = PayloadPacker(("b",)), PayloadPacker(("b",))
     for batch in (first, second):

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import pqstore
 from pqstore.storage import store as storage
+from tests.effort import tries
 from tests.oracle import brute_force, table_of
 
 D = 8
@@ -128,7 +129,7 @@ filters = st.recursive(
 )
 
 
-class AnswersMachine(RuleBasedStateMachine):
+class AttachmentsMachine(RuleBasedStateMachine):
     """The model maps each id to (vector, payload), oldest row first. Small segments: sealing and rewriting happen."""
 
     id_type = "int64"
@@ -382,14 +383,18 @@ def coder(metric: str) -> pqstore.PQ:
     return turned
 
 
-class NamedAnswersMachine(AnswersMachine):
+class NamedAttachmentsMachine(AttachmentsMachine):
     id_type = "str"
 
 
 LIMITS = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=tries(10, 100),
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
 )
-AnswersMachine.TestCase.settings = LIMITS
-NamedAnswersMachine.TestCase.settings = LIMITS
-TestIntegerIds = AnswersMachine.TestCase
-TestStringIds = NamedAnswersMachine.TestCase
+AttachmentsMachine.TestCase.settings = LIMITS
+NamedAttachmentsMachine.TestCase.settings = LIMITS
+TestIntegerIds = AttachmentsMachine.TestCase
+TestStringIds = NamedAttachmentsMachine.TestCase
