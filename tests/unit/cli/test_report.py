@@ -21,7 +21,7 @@ def run_on_terminal(line: str, *, stream: str) -> tuple[str, str]:
     """(what the terminal showed, what went elsewhere) of a command with `stream` on a terminal."""
     master, terminal = pty.openpty()
     other = "stdout" if stream == "stderr" else "stderr"
-    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
+    environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm", "PYTHONUTF8": "1"}
     child = subprocess.Popen(
         [sys.executable, "-m", "pqstore", *line.split()],
         env=environment,
