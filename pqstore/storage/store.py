@@ -22,6 +22,7 @@ from pqstore.storage.disk.crash_points import reach
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, State
@@ -111,6 +112,7 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
+            features=(records.NUMBERED_STATES,),
         )
         temporary = directory.temporary_beside(target)
         try:
@@ -337,7 +339,7 @@ def _write_first_generation(
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
-            txn.put(records.STATE_KEY, State().pack(), db=meta)
+            put_state(txn, meta, State())
             txn.put(records.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)

@@ -11,7 +11,14 @@ import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.attachments.original_files import OriginalFiles
-from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
+from pqstore.storage.disk.data_file import (
+    DATA_FILE,
+    LOCK_FILE,
+    bytes_freed_after,
+    check_allocation,
+    check_data_file,
+    check_trees,
+)
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.format.records import DATABASES
@@ -36,15 +43,19 @@ class _Databases(dict[str, Any]):
     change the tree meanwhile have checked it too.
     """
 
-    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[..., None]) -> None:
+    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[[], None]) -> None:
         super().__init__({name: handle for name, handle in handles.items() if name not in later})
         self._handles = handles
         self._check = check
 
     def __missing__(self, name: str) -> Any:
-        self._check(only=(name,))
-        self[name] = self._handles[name]
+        self._check()
+        self.all_checked()
         return self[name]
+
+    def all_checked(self) -> None:
+        """No tree needs to be checked any more."""
+        self.update(self._handles)
 
 
 class Environment:
@@ -70,6 +81,7 @@ class Environment:
                     self._check_trees(leave=_CHECKED_LATER)
                 handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
                 self._handles = handles
+                self._allocation_checked = create
                 self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
                 if self.writable:
                     self._lmdb.reader_check()
@@ -107,9 +119,16 @@ class Environment:
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
 
-    def _check_trees(self, **which: Collection[str]) -> None:
+    def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
-        self._on_pages(lambda transaction: check_trees(self.path, transaction, **which))
+        self._on_pages(lambda transaction: check_trees(self.path, transaction, leave=leave))
+
+    def _check_allocation(self) -> None:
+        """Before this process has LMDB write, or copy: it would give out used pages, and believe their counts."""
+        if not self._allocation_checked:
+            self._on_pages(lambda transaction: check_allocation(self.path, transaction))
+            self._allocation_checked = True
+            self.databases.all_checked()
 
     def _on_pages(self, look: Callable[[int], Result]) -> Result:
         """Look at the pages of the newest transaction, by its number, past LMDB."""
@@ -129,6 +148,8 @@ class Environment:
 
     def begin(self, *, write: bool = False) -> Any:
         """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
+        if write:
+            self._check_allocation()
         try:
             return self._lmdb.begin(write=write, buffers=True)
         except lmdb.ReadersFullError:
@@ -149,8 +170,7 @@ class Environment:
 
     def copy_compacted(self, target: Path, txn: Any = None) -> None:
         """Write a compacted copy of one consistent state into the directory `target`."""
-        for name in DATABASES:
-            _ = self.databases[name]  # the copy reads all of them
+        self._check_allocation()
         self._lmdb.copy(str(target), compact=True, txn=txn)
 
     def info(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from pqstore.errors import CorruptIndexError, ForkedIndexError, IndexClosedError
 from pqstore.native import native_loops
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.numbered_state import check_number
 from pqstore.storage.format import records
 from pqstore.storage.format.segment_table import SegmentTable
 from pqstore.storage.format.state import Identity, RunInfo, State
@@ -141,6 +142,7 @@ class Snapshot(AttachedReads):
             return known
         with self._cache.lock:
             state = State.unpack(self._get("meta", records.STATE_KEY))
+            check_number(state, number, self._environment.path)
             known = self._cache.committed
             if known is not None and known.table.stamp == state.table_stamp:
                 table = known.table

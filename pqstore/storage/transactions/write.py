@@ -14,6 +14,7 @@ from pqstore.errors import IndexClosedError, InvalidIdError
 from pqstore.storage.disk.crash_points import reach
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.segment_table import SegmentEntry
@@ -351,7 +352,9 @@ class WriteTransaction(ChangedState):
         """
         new_segments = [self._base.open_segment, self._current.open_segment]
         new_runs = [info.run for info in self._current.runs if info not in self._base.runs]
-        self._txn.put(records.STAGED_KEY, pack_staged(new_segments, new_runs), db=self._environment.databases["meta"])
+        meta = self._environment.databases["meta"]
+        self._txn.put(records.STAGED_KEY, pack_staged(new_segments, new_runs), db=meta)
+        put_state(self._txn, meta, self._base)
         self._txn.commit()
         self._staged = True
         self._txn = self._environment.begin(write=True)
@@ -424,4 +427,4 @@ class WriteTransaction(ChangedState):
             self._txn.delete(key, db=self._environment.databases[database])
         table_stamp = self._commit_number if self._changed else self._base.table_stamp
         self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
-        self._put("meta", records.STATE_KEY, self._current.pack())
+        self._current = put_state(self._txn, self._environment.databases["meta"], self._current)

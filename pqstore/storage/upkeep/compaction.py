@@ -14,6 +14,7 @@ from pqstore.storage.disk import directory
 from pqstore.storage.disk.crash_points import reach
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.numbered_state import number_copy, put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
 
@@ -61,7 +62,7 @@ def _next_generation(index: Path, generation: int, environment: Environment) -> 
     with environment.begin(write=True) as txn:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(records.STATE_KEY, db=meta))
-        txn.put(records.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
+        put_state(txn, meta, state._replace(superseded=True))
     reach("old generation marked")
     directory.remove_leftovers(index, generation + 1)
 
@@ -70,6 +71,7 @@ def _copy(environment: Environment, generation: Path, *, link: bool = False) -> 
     """A compacted copy of the newest commit, on the disk when this returns. With `link` files that no longer change may
     be shared with the original."""
     environment.copy_compacted(generation)
+    number_copy(generation)
     sizes = _originals_that_count(generation)
     copy_originals(environment.path, generation, sizes, link=link)
     descriptor = os.open(generation / DATA_FILE, os.O_RDONLY)

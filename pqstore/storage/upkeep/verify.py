@@ -41,6 +41,7 @@ INVARIANTS: Final = {
     15: "A merge names runs that exist, positions within them, and an output of full chunks.",
     16: "No stamp is later than the last commit.",
     **ATTACHMENT_INVARIANTS,
+    24: "The state names the transaction of LMDB that wrote it, unless only pqstore 0.1 has written to the index.",
 }
 
 _SAMPLE = 64
@@ -95,6 +96,8 @@ class _Verification:
         live = self._snapshot.total_rows - table.total_dead - state.tail_dead
         if state.live_rows != live:
             yield Problem(5, "state", f"{state.live_rows} live rows, but {live} are stored and not dead")
+        if state.transaction is None and records.NUMBERED_STATES in self._shape.identity.features:
+            yield Problem(24, "state", "names no transaction")
         for name, stamp in (("tail", state.tail_stamp), ("segments", state.table_stamp)):
             if stamp > state.commit:
                 yield Problem(16, "state", f"{name} changed in commit {stamp}, after the last one, {state.commit}")

@@ -1,0 +1,279 @@
+"""The trees of a data file of LMDB, read with plain reads: whether LMDB may follow them.
+
+A file may be cut short by others at any time, so nothing here is mapped; what is read lies in a buffer of our own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator
+from itertools import pairwise
+
+import numpy as np
+
+from pqstore.arrays import I64, U8
+from pqstore.storage.disk.lmdb_meta import NO_PAGE, PAGE_SIZE, DamagedFileError, Meta, Tree
+from pqstore.storage.disk.lmdb_pages import FREE, MAIN, NAMED, PAGE_HEADER, Keys, TreePages, large_value_pages
+
+__all__ = ["check_allocation", "check_trees", "pages_freed_after", "stored_value"]
+
+_BATCH = 1024  # pages looked at together
+_FREE_BATCH = 1 << 16  # numbers of free pages looked at together
+_LONG = 1 << 8  # pages of a value that is looked at by itself
+_OVERFLOW_PAGE = 4
+_WORD = 8
+
+
+def check_trees(descriptor: int, meta: Meta, size: int, leave: Collection[str] = ()) -> None:
+    """Raise `DamagedFileError` unless the trees of all databases but `leave` are sound, within the `size` bytes.
+
+    It is what keeps LMDB's reads inside the file and inside its pages. The records are checked elsewhere.
+    """
+    walk = _Walk(descriptor, meta, size)
+    for _ in walk.databases(lambda name: name not in leave):
+        pass
+    walk.follow_free_list()
+
+
+def stored_value(descriptor: int, meta: Meta, size: int, database: str, key: bytes) -> bytes | None:
+    """A small record of one database, past LMDB; `DamagedFileError` when it cannot be reached through sound pages."""
+    walk = _Walk(descriptor, meta, size)
+    found = [pages.get(key) for pages in walk.databases(lambda name: name == database)]
+    return next((value for value in found if value is not None), None)
+
+
+def check_allocation(descriptor: int, meta: Meta, size: int, *, complete: bool = False) -> None:
+    """Check all trees, and that no page is used twice, or used and free: what writing and copying need besides.
+
+    With `complete` a page that is neither used nor free is a fault too: it is lost space, which harms nothing.
+    """
+    walk = _Walk(descriptor, meta, size)
+    for _ in walk.databases():
+        pass
+    records = walk.follow_free_list()
+    firsts, counts = walk.large_values()
+    allocation = _Allocation(meta.last_page)
+    allocation.use(walk.pages())
+    for start in range(0, len(firsts), _BATCH):
+        allocation.use_ranges(firsts[start : start + _BATCH], counts[start : start + _BATCH])
+    for freed_by, pages in walk.free_pages(records):
+        if not 1 <= freed_by <= meta.transaction:
+            raise DamagedFileError(f"pages were freed by transaction {freed_by}, the last one is {meta.transaction}")
+        allocation.use(pages)
+    if complete and allocation.left:
+        raise DamagedFileError(f"{allocation.left} pages are neither used nor free")
+
+
+def pages_freed_after(descriptor: int, meta: Meta, size: int, transaction: int) -> int:
+    """How many pages commits after this transaction have freed and nobody has used again."""
+    walk = _Walk(descriptor, meta, size)
+    lists = walk.free_pages([record for record in walk.follow_free_list() if record.freed_by > transaction])
+    return sum(len(pages) for _, pages in lists)
+
+
+class _FreeList:
+    """Where the numbers of pages lie that one transaction freed: in a page of the tree, or in pages of their own."""
+
+    __slots__ = ("first_page", "freed_by", "inline", "size")
+
+    def __init__(self, freed_by: int, size: int, inline: bytes, first_page: int) -> None:
+        self.freed_by, self.size, self.inline, self.first_page = freed_by, size, inline, first_page
+
+
+class _Walk:
+    """Goes through trees level by level, many pages at a time, and looks at no page twice."""
+
+    def __init__(self, descriptor: int, meta: Meta, size: int) -> None:
+        self._descriptor = descriptor
+        self._meta = meta
+        self._limit = min(size // PAGE_SIZE, meta.last_page + 1)
+        self._seen = np.zeros(self._limit, dtype=np.bool_)
+        self._trees: list[Tree] = []
+        self._large: list[tuple[I64, I64, I64]] = []  # tree, first page, bytes of values in pages of their own
+
+    def databases(self, wanted: Callable[[str], bool] | None = None) -> Iterator[TreePages]:
+        """Check the main tree and those of the databases that are wanted; the pages of these, as they are checked."""
+        named: list[tuple[bytes, Tree]] = []
+        for pages, _ in self._follow(MAIN, [self._meta.main]):
+            named += pages.trees()
+        chosen = [tree for name, tree in named if wanted is None or wanted(name.decode(errors="replace"))]
+        for pages, _ in self._follow(NAMED, chosen):
+            yield pages
+
+    def follow_free_list(self) -> list[_FreeList]:
+        """Check the tree of free pages; the lists that it holds, which are not looked at yet."""
+        found = []
+        for pages, firsts in self._follow(FREE, [self._meta.free]):
+            large = iter(firsts.tolist())
+            for at in np.flatnonzero(pages.in_leaf).tolist():
+                freed_by, size = int.from_bytes(pages.key(at), sys.byteorder), int(pages.sizes[at])
+                is_large = bool(pages.is_large[at])
+                found.append(
+                    _FreeList(freed_by, size, b"" if is_large else pages.value(at), next(large) if is_large else 0)
+                )
+        return found
+
+    def _follow(self, kind: int, trees: list[Tree]) -> Iterator[tuple[TreePages, I64]]:
+        """The pages of trees, checked, and the first pages of their large values; what is recorded of a tree must hold
+        at the end."""
+        begun = len(self._trees)
+        self._trees += trees
+        depths = np.array([tree.depth for tree in trees], dtype=np.int64)
+        found = np.zeros((3, len(trees)), dtype=np.int64)
+        of = np.array([at for at, tree in enumerate(trees) if tree.root != NO_PAGE], dtype=np.int64)
+        roots = np.array([tree.root for tree in trees if tree.root != NO_PAGE], dtype=np.uint64)
+        numbers, separators = roots.view(np.int64), Keys.before_all(len(of))
+        level = 1
+        while len(numbers):
+            below: list[tuple[I64, I64, Keys]] = []
+            last, last_tree = None, -1
+            for start in range(0, len(numbers), _BATCH):
+                part = slice(start, start + _BATCH)
+                tree = of[part]
+                are_leaves = depths[tree] == level
+                self._mark(numbers[part])
+                pages = TreePages(self._read(numbers[part]), numbers[part], kind, are_leaves)
+                new_tree = np.diff(tree, prepend=last_tree) != 0
+                keys = pages.check_order(separators[part], new_tree, last)
+                last, last_tree = pages.last_key(keys), int(tree[-1])
+                node_tree = tree[pages.page]
+                found += [
+                    np.bincount(which, minlength=len(trees))
+                    for which in (tree[~are_leaves], tree[are_leaves], node_tree[pages.in_leaf])
+                ]
+                firsts = pages.large_values()
+                self._keep_large(node_tree[pages.is_large] + begun, firsts, pages.sizes[pages.is_large])
+                yield pages, firsts
+                in_branch = ~pages.in_leaf
+                if in_branch.any():
+                    below.append((pages.children[in_branch], node_tree[in_branch], keys[in_branch]))
+            numbers, of, separators = _joined(below)
+            level += 1
+        for tree_, counted in zip(trees, found.T.tolist(), strict=True):
+            if counted != [tree_.branch_pages, tree_.leaf_pages, tree_.entries]:
+                raise DamagedFileError(
+                    f"the tree with root {tree_.root} has {counted} branches, leaves and records, not those recorded"
+                )
+
+    def _mark(self, numbers: I64) -> None:
+        beyond = numbers[(numbers < 2) | (numbers >= self._limit)]
+        if len(beyond):
+            raise DamagedFileError(f"page {beyond.view(np.uint64)[0]} is missing")
+        ordered = np.sort(numbers)
+        again = numbers[self._seen[numbers]].tolist() + ordered[1:][ordered[1:] == ordered[:-1]].tolist()
+        if again:
+            raise DamagedFileError(f"page {again[0]} is used twice")
+        self._seen[numbers] = True
+
+    def _read(self, numbers: I64) -> U8:
+        """The content of pages, uint8 (n, PAGE_SIZE)."""
+        content = np.empty((len(numbers), PAGE_SIZE), dtype=np.uint8)
+        bounds = np.concatenate(([0], np.flatnonzero(np.diff(numbers) != 1) + 1, [len(numbers)]))
+        for start, stop in pairwise(bounds.tolist()):
+            wanted = content[start:stop].reshape(-1)
+            if os.preadv(self._descriptor, [wanted.data], int(numbers[start]) * PAGE_SIZE) != len(wanted):
+                raise DamagedFileError(f"page {numbers[stop - 1]} is missing")
+        return content
+
+    def _keep_large(self, trees: I64, firsts: I64, sizes: I64) -> None:
+        """Values that have pages of their own must lie inside the file."""
+        outside = (firsts < 2) | (firsts > self._limit - large_value_pages(sizes))
+        if outside.any():
+            raise DamagedFileError(f"a value refers to missing pages, from {firsts.view(np.uint64)[outside][0]} on")
+        self._large.append((trees, firsts, sizes))
+
+    def pages(self) -> I64:
+        """The pages of the trees that were followed."""
+        return np.flatnonzero(self._seen)
+
+    def large_values(self) -> tuple[I64, I64]:
+        """(first page, pages) of the values that have pages of their own, as these say; checks both."""
+        none = np.empty(0, dtype=np.int64)
+        trees, firsts, sizes = map(np.concatenate, zip((none, none, none), *self._large, strict=True))
+        heads = b"".join([os.pread(self._descriptor, PAGE_HEADER, first * PAGE_SIZE) for first in firsts.tolist()])
+        if len(heads) != PAGE_HEADER * len(firsts):
+            raise DamagedFileError("pages of large values are missing")
+        words = np.frombuffer(heads, dtype=np.int64).reshape(-1, 2)
+        kinds, counts = words[:, 1] >> 16 & 0xFFFF, words[:, 1] >> 32 & 0xFFFFFFFF
+        if sys.byteorder == "big":
+            kinds, counts = words[:, 1] >> 32 & 0xFFFF, words[:, 1] & 0xFFFFFFFF
+        # A value that is written twice in a transaction keeps its pages, though it may have become shorter.
+        sound = (words[:, 0] == firsts) & (kinds == _OVERFLOW_PAGE) & (counts >= large_value_pages(sizes))
+        sound &= firsts <= self._limit - counts
+        if not sound.all():
+            raise DamagedFileError(f"page {firsts[np.argmin(sound)]} does not begin a value of its size")
+        found = np.bincount(trees, weights=counts, minlength=len(self._trees)).astype(np.int64).tolist()
+        for tree, pages in zip(self._trees, found, strict=True):
+            if tree.overflow_pages != pages:
+                raise DamagedFileError(
+                    f"the tree with root {tree.root} has {pages} pages of large values, not {tree.overflow_pages}"
+                )
+        return firsts, counts
+
+    def free_pages(self, lists: list[_FreeList]) -> Iterator[tuple[int, I64]]:
+        """(freed by, numbers of pages) of lists of free pages, in parts; the numbers of a list descend."""
+        for listed in lists:
+            if listed.size % _WORD or listed.size == 0:
+                raise DamagedFileError(f"the list of pages freed by {listed.freed_by} has {listed.size} bytes")
+            count, length = int(self._numbers(listed, 0, 1)[0]), listed.size // _WORD - 1
+            if count not in (0, length) or count > self._meta.last_page:
+                raise DamagedFileError(f"the list of pages freed by {listed.freed_by} says {count} of {length}")
+            before = self._meta.last_page + 1
+            for start in range(0, count, _FREE_BATCH):
+                pages = self._numbers(listed, start + 1, min(_FREE_BATCH, count - start))
+                if pages[0] >= before or np.any(pages[1:] >= pages[:-1]) or pages[-1] < 2:
+                    raise DamagedFileError(f"the list of pages freed by {listed.freed_by} is out of order or range")
+                before = int(pages[-1])
+                yield listed.freed_by, pages
+
+    def _numbers(self, listed: _FreeList, start: int, count: int) -> I64:
+        if listed.inline:
+            content = listed.inline[start * _WORD : (start + count) * _WORD]
+        else:
+            at = listed.first_page * PAGE_SIZE + PAGE_HEADER + start * _WORD
+            content = os.pread(self._descriptor, count * _WORD, at)
+        if len(content) != count * _WORD:
+            raise DamagedFileError(f"the list of pages freed by {listed.freed_by} is missing")
+        return np.frombuffer(content, dtype=np.int64)
+
+
+def _joined(parts: list[tuple[I64, I64, Keys]]) -> tuple[I64, I64, Keys]:
+    """The pages of the next level, their trees and separators."""
+    if not parts:
+        none = np.empty(0, dtype=np.int64)
+        return none, none, Keys.before_all(0)
+    numbers, trees, keys = zip(*parts, strict=True)
+    return np.concatenate(numbers), np.concatenate(trees), Keys.concatenate(keys)
+
+
+class _Allocation:
+    """Which pages up to the last one have an owner: a tree, a value, or the list of free pages."""
+
+    def __init__(self, last_page: int) -> None:
+        self._owned = np.zeros(last_page + 1, dtype=np.bool_)
+        self._owned[:2] = True  # the meta pages
+        self.left = last_page - 1
+        """How many pages have none yet."""
+
+    def use(self, pages: I64) -> None:
+        """Pages, each named once."""
+        again = pages[self._owned[pages]]
+        if len(again):
+            raise DamagedFileError(f"page {again[0]} is used twice, or used and free")
+        self._owned[pages] = True
+        self.left -= len(pages)
+
+    def use_ranges(self, firsts: I64, counts: I64) -> None:
+        """Runs of pages, each from a first one on."""
+        order = np.argsort(firsts)
+        firsts, counts = firsts[order], counts[order]
+        over = firsts[1:][firsts[:-1] + counts[:-1] > firsts[1:]]
+        if len(over):
+            raise DamagedFileError(f"page {over[0]} is used twice")
+        long = counts > _LONG
+        for first, count in zip(firsts[long].tolist(), counts[long].tolist(), strict=True):
+            for start in range(first, first + count, _FREE_BATCH):
+                self.use(np.arange(start, min(start + _FREE_BATCH, first + count)))
+        firsts, counts = firsts[~long], counts[~long]
+        self.use(np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum())))
