@@ -13,6 +13,7 @@ from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.disk import lmdb_trees
+from pqstore.storage.disk.lmdb_lookup import stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, read_metas
 from pqstore.storage.disk.regular_file import check_regular, open_regular
 from pqstore.storage.format.records import STATE_KEY
@@ -135,9 +136,9 @@ def _check_older(file: _DataFile) -> None:
     if older is file.newest:
         return
     try:
-        value = lmdb_trees.stored_value(file.descriptor, older, file.size, "meta", STATE_KEY)
+        value = stored_value(file.descriptor, older, "meta", STATE_KEY)
         transaction = State.unpack(memoryview(value)).transaction if value is not None else None
-    except (DamagedFileError, CorruptIndexError, FormatVersionError):
+    except (CorruptIndexError, FormatVersionError):
         return
     if transaction is not None and transaction > older.transaction:
         raise DamagedFileError(

@@ -71,13 +71,15 @@ class Keys:
 class TreePages:
     """Pages of one level of some trees, in the order of the trees and of their keys, and the nodes on them.
 
-    `content` is uint8 (pages, PAGE_SIZE); `kind` is that of the trees, FREE, MAIN or NAMED; `are_leaves` says of each
-    page whether it must be a leaf. Raises `DamagedFileError` for the first page that cannot be so.
+    `content` is uint8 (pages, PAGE_SIZE); `kinds` says FREE, MAIN or NAMED of the tree of each page, and `are_leaves`
+    whether it must be a leaf. MAIN stands alone. Raises `DamagedFileError` for the first page that cannot be so.
     """
 
-    def __init__(self, content: U8, numbers: I64, kind: int, are_leaves: Bools) -> None:
+    def __init__(self, content: U8, numbers: I64, kinds: I64, are_leaves: Bools) -> None:
         self._bytes = content.reshape(-1)
-        self._numbers, self._kind = numbers, kind
+        self._numbers = numbers
+        self._is_main = bool(kinds[0] == MAIN)
+        self._are_numbers = np.flatnonzero(kinds == FREE)  # pages whose keys are numbers in the machine's order
         words = content.view(np.uint16)
         flags, lower, upper = words[:, 5:8].astype(np.int64).T
         counts = (lower - PAGE_HEADER) // 2
@@ -107,10 +109,13 @@ class TreePages:
     def _check_nodes(self, flags: I64) -> None:
         """Flags, key sizes and lengths of nodes, each inside its page and no two on the same bytes."""
         in_leaf, size = self.in_leaf, self._key_size
-        sound = size == 8 if self._kind == FREE else (size > 0) & (size <= _MAX_KEY)
+        sound = (size > 0) & (size <= _MAX_KEY)
+        if len(self._are_numbers):
+            of_numbers = self.nodes_of_numbers()
+            sound[of_numbers] = size[of_numbers] == 8
         # The first key of a branch stands for all that is less, and may be empty.
         sound[self.first[~in_leaf[self.first] & (size[self.first] == 0)]] = True
-        sound &= ~in_leaf | ((flags == _SUBTREE) & (self.sizes == TREE_BYTES) if self._kind == MAIN else flags <= _BIG)
+        sound &= ~in_leaf | ((flags == _SUBTREE) & (self.sizes == TREE_BYTES) if self._is_main else flags <= _BIG)
         self._require(sound, self.page, "has nodes of a kind that cannot be in it")
         lengths = _NODE_HEADER + size + np.where(in_leaf, np.where(self.is_large, 8, self.sizes), 0)
         ends = self._starts + lengths
@@ -155,9 +160,15 @@ class TreePages:
         """The last of the keys that `check_order` gave."""
         return keys[-1:]
 
+    def nodes_of_numbers(self) -> I64:
+        """The nodes of the list of free pages."""
+        return np.flatnonzero(np.isin(self.page, self._are_numbers))
+
     def _check_long_keys(self) -> None:
         """Order within a page of keys that are longer than `Keys` compares."""
         long = np.flatnonzero(self._key_size > 16)
+        if len(long) == 0:
+            return
         for at in long[np.isin(long - 1, long) & (self.page[long] == self.page[np.maximum(long - 1, 0)])].tolist():
             is_second_of_branch = at - 1 == self.first[self.page[at]] and not self.in_leaf[at]
             if not is_second_of_branch and self.key(at - 1) >= self.key(at):
@@ -173,8 +184,9 @@ class TreePages:
             beyond = np.clip(start + 8 - size, 0, 8).astype(np.uint64) * np.uint64(8)  # bits to clear
             number = numbers[at + start].astype(np.uint64)
             parts.append(np.where(beyond < 64, number >> beyond << beyond, np.uint64(0)))
-        if self._kind == FREE and sys.byteorder == "little":
-            parts[0] = parts[0].byteswap()
+        if len(self._are_numbers) and sys.byteorder == "little":
+            of_numbers = self.nodes_of_numbers()
+            parts[0][of_numbers] = parts[0][of_numbers].byteswap()
         return Keys(parts[0], parts[1], size)
 
     def key(self, at: int) -> bytes:
@@ -184,13 +196,6 @@ class TreePages:
     def value(self, at: int) -> bytes:
         """The value of one node that lies in its page."""
         return self._bytes[self._values[at] :][: self.sizes[at]].tobytes()
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value of a key, where it lies in one of these pages."""
-        for at in np.flatnonzero(self.in_leaf & ~self.is_large & (self._key_size == len(key))).tolist():
-            if self.key(at) == key:
-                return self.value(at)
-        return None
 
     def large_values(self) -> I64:
         """The first pages of the values that have pages of their own, in the order of their nodes."""

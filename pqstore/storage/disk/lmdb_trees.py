@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +16,7 @@ from pqstore.arrays import I64, U8
 from pqstore.storage.disk.lmdb_meta import NO_PAGE, PAGE_SIZE, DamagedFileError, Meta, Tree
 from pqstore.storage.disk.lmdb_pages import FREE, MAIN, NAMED, PAGE_HEADER, Keys, TreePages, large_value_pages
 
-__all__ = ["check_allocation", "check_trees", "pages_freed_after", "stored_value"]
+__all__ = ["check_allocation", "check_trees", "pages_freed_after"]
 
 _BATCH = 1024  # pages looked at together
 _FREE_BATCH = 1 << 16  # numbers of free pages looked at together
@@ -30,17 +30,7 @@ def check_trees(descriptor: int, meta: Meta, size: int, leave: Collection[str] =
 
     It is what keeps LMDB's reads inside the file and inside its pages. The records are checked elsewhere.
     """
-    walk = _Walk(descriptor, meta, size)
-    for _ in walk.databases(lambda name: name not in leave):
-        pass
-    walk.follow_free_list()
-
-
-def stored_value(descriptor: int, meta: Meta, size: int, database: str, key: bytes) -> bytes | None:
-    """A small record of one database, past LMDB; `DamagedFileError` when it cannot be reached through sound pages."""
-    walk = _Walk(descriptor, meta, size)
-    found = [pages.get(key) for pages in walk.databases(lambda name: name == database)]
-    return next((value for value in found if value is not None), None)
+    _Walk(descriptor, meta, size).follow_all(leave)
 
 
 def check_allocation(descriptor: int, meta: Meta, size: int, *, complete: bool = False) -> None:
@@ -49,15 +39,13 @@ def check_allocation(descriptor: int, meta: Meta, size: int, *, complete: bool =
     With `complete` a page that is neither used nor free is a fault too: it is lost space, which harms nothing.
     """
     walk = _Walk(descriptor, meta, size)
-    for _ in walk.databases():
-        pass
-    records = walk.follow_free_list()
+    walk.follow_all()
     firsts, counts = walk.large_values()
     allocation = _Allocation(meta.last_page)
     allocation.use(walk.pages())
     for start in range(0, len(firsts), _BATCH):
         allocation.use_ranges(firsts[start : start + _BATCH], counts[start : start + _BATCH])
-    for freed_by, pages in walk.free_pages(records):
+    for freed_by, pages in walk.free_pages():
         if not 1 <= freed_by <= meta.transaction:
             raise DamagedFileError(f"pages were freed by transaction {freed_by}, the last one is {meta.transaction}")
         allocation.use(pages)
@@ -68,8 +56,8 @@ def check_allocation(descriptor: int, meta: Meta, size: int, *, complete: bool =
 def pages_freed_after(descriptor: int, meta: Meta, size: int, transaction: int) -> int:
     """How many pages commits after this transaction have freed and nobody has used again."""
     walk = _Walk(descriptor, meta, size)
-    lists = walk.free_pages([record for record in walk.follow_free_list() if record.freed_by > transaction])
-    return sum(len(pages) for _, pages in lists)
+    walk.follow_free_list()
+    return sum(len(pages) for _, pages in walk.free_pages(after=transaction))
 
 
 class _FreeList:
@@ -90,35 +78,39 @@ class _Walk:
         self._limit = min(size // PAGE_SIZE, meta.last_page + 1)
         self._seen = np.zeros(self._limit, dtype=np.bool_)
         self._trees: list[Tree] = []
+        self._free: list[_FreeList] = []
         self._large: list[tuple[I64, I64, I64]] = []  # tree, first page, bytes of values in pages of their own
 
-    def databases(self, wanted: Callable[[str], bool] | None = None) -> Iterator[TreePages]:
-        """Check the main tree and those of the databases that are wanted; the pages of these, as they are checked."""
+    def follow_all(self, leave: Collection[str] = ()) -> None:
+        """Check the main tree, those of the databases that it names but `leave`, and the list of free pages."""
         named: list[tuple[bytes, Tree]] = []
-        for pages, _ in self._follow(MAIN, [self._meta.main]):
+        for pages in self._follow([MAIN], [self._meta.main]):
             named += pages.trees()
-        chosen = [tree for name, tree in named if wanted is None or wanted(name.decode(errors="replace"))]
-        for pages, _ in self._follow(NAMED, chosen):
-            yield pages
+        trees = [tree for name, tree in named if name.decode(errors="replace") not in leave]
+        for _ in self._follow([FREE] + [NAMED] * len(trees), [self._meta.free, *trees]):
+            pass
 
-    def follow_free_list(self) -> list[_FreeList]:
-        """Check the tree of free pages; the lists that it holds, which are not looked at yet."""
-        found = []
-        for pages, firsts in self._follow(FREE, [self._meta.free]):
-            large = iter(firsts.tolist())
-            for at in np.flatnonzero(pages.in_leaf).tolist():
+    def follow_free_list(self) -> None:
+        """Check the tree of free pages alone."""
+        for _ in self._follow([FREE], [self._meta.free]):
+            pass
+
+    def _keep_free(self, pages: TreePages, firsts: I64) -> None:
+        """Remember where lists of free pages lie; they are not looked at yet."""
+        for at in pages.nodes_of_numbers().tolist():
+            if pages.in_leaf[at]:
                 freed_by, size = int.from_bytes(pages.key(at), sys.byteorder), int(pages.sizes[at])
-                is_large = bool(pages.is_large[at])
-                found.append(
-                    _FreeList(freed_by, size, b"" if is_large else pages.value(at), next(large) if is_large else 0)
-                )
-        return found
+                if pages.is_large[at]:
+                    first = int(firsts[np.count_nonzero(pages.is_large[:at])])
+                    self._free.append(_FreeList(freed_by, size, b"", first))
+                else:
+                    self._free.append(_FreeList(freed_by, size, pages.value(at), 0))
 
-    def _follow(self, kind: int, trees: list[Tree]) -> Iterator[tuple[TreePages, I64]]:
-        """The pages of trees, checked, and the first pages of their large values; what is recorded of a tree must hold
-        at the end."""
+    def _follow(self, kinds: list[int], trees: list[Tree]) -> Iterator[TreePages]:
+        """The pages of trees, checked; what is recorded of a tree must hold at the end."""
         begun = len(self._trees)
         self._trees += trees
+        kind_of = np.array(kinds)
         depths = np.array([tree.depth for tree in trees], dtype=np.int64)
         found = np.zeros((3, len(trees)), dtype=np.int64)
         of = np.array([at for at, tree in enumerate(trees) if tree.root != NO_PAGE], dtype=np.int64)
@@ -133,7 +125,7 @@ class _Walk:
                 tree = of[part]
                 are_leaves = depths[tree] == level
                 self._mark(numbers[part])
-                pages = TreePages(self._read(numbers[part]), numbers[part], kind, are_leaves)
+                pages = TreePages(self._read(numbers[part]), numbers[part], kind_of[tree], are_leaves)
                 new_tree = np.diff(tree, prepend=last_tree) != 0
                 keys = pages.check_order(separators[part], new_tree, last)
                 last, last_tree = pages.last_key(keys), int(tree[-1])
@@ -144,7 +136,8 @@ class _Walk:
                 ]
                 firsts = pages.large_values()
                 self._keep_large(node_tree[pages.is_large] + begun, firsts, pages.sizes[pages.is_large])
-                yield pages, firsts
+                self._keep_free(pages, firsts)
+                yield pages
                 in_branch = ~pages.in_leaf
                 if in_branch.any():
                     below.append((pages.children[in_branch], node_tree[in_branch], keys[in_branch]))
@@ -211,9 +204,11 @@ class _Walk:
                 )
         return firsts, counts
 
-    def free_pages(self, lists: list[_FreeList]) -> Iterator[tuple[int, I64]]:
-        """(freed by, numbers of pages) of lists of free pages, in parts; the numbers of a list descend."""
-        for listed in lists:
+    def free_pages(self, after: int = -1) -> Iterator[tuple[int, I64]]:
+        """(freed by, numbers of pages) of what transactions later than `after` freed, in parts; checks the lists."""
+        for listed in self._free:
+            if listed.freed_by <= after:
+                continue
             if listed.size % _WORD or listed.size == 0:
                 raise DamagedFileError(f"the list of pages freed by {listed.freed_by} has {listed.size} bytes")
             count, length = int(self._numbers(listed, 0, 1)[0]), listed.size // _WORD - 1
