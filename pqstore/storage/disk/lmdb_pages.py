@@ -79,7 +79,6 @@ class TreePages:
         self._bytes = content.reshape(-1)
         self._numbers = numbers
         self._is_main = bool(kinds[0] == MAIN)
-        self._are_numbers = np.flatnonzero(kinds == FREE)  # pages whose keys are numbers in the machine's order
         words = content.view(np.uint16)
         flags, lower, upper = words[:, 5:8].astype(np.int64).T
         counts = (lower - PAGE_HEADER) // 2
@@ -91,6 +90,8 @@ class TreePages:
         """Of the nodes of each page, the place in all nodes."""
         self.page = page = np.repeat(np.arange(len(numbers)), counts)
         """Of each node, the place of its page."""
+        self.of_free_list = np.flatnonzero(kinds[page] == FREE)
+        """The nodes of the list of free pages, whose keys are numbers in the machine's order."""
         pointers = words[page, PAGE_HEADER // 2 + np.arange(len(page)) - self.first[page]].astype(np.int64)
         inside = (pointers >= upper[page]) & (pointers + _NODE_HEADER <= PAGE_SIZE) & (pointers % 2 == 0)
         self._require(inside, page, "has nodes outside of it")
@@ -110,9 +111,7 @@ class TreePages:
         """Flags, key sizes and lengths of nodes, each inside its page and no two on the same bytes."""
         in_leaf, size = self.in_leaf, self._key_size
         sound = (size > 0) & (size <= _MAX_KEY)
-        if len(self._are_numbers):
-            of_numbers = self.nodes_of_numbers()
-            sound[of_numbers] = size[of_numbers] == 8
+        sound[self.of_free_list] = size[self.of_free_list] == 8
         # The first key of a branch stands for all that is less, and may be empty.
         sound[self.first[~in_leaf[self.first] & (size[self.first] == 0)]] = True
         sound &= ~in_leaf | ((flags == _SUBTREE) & (self.sizes == TREE_BYTES) if self._is_main else flags <= _BIG)
@@ -155,15 +154,6 @@ class TreePages:
         self._require(ascends & below, self.page, "has keys out of order")
         return effective
 
-    @staticmethod
-    def last_key(keys: Keys) -> Keys:
-        """The last of the keys that `check_order` gave."""
-        return keys[-1:]
-
-    def nodes_of_numbers(self) -> I64:
-        """The nodes of the list of free pages."""
-        return np.flatnonzero(np.isin(self.page, self._are_numbers))
-
     def _check_long_keys(self) -> None:
         """Order within a page of keys that are longer than `Keys` compares."""
         long = np.flatnonzero(self._key_size > 16)
@@ -181,12 +171,11 @@ class TreePages:
         numbers = np.ndarray(len(self._bytes) + 9, dtype=">u8", buffer=padded, strides=(1,))
         at, size, parts = self._starts + _NODE_HEADER, self._key_size, []
         for start in (0, 8):
-            beyond = np.clip(start + 8 - size, 0, 8).astype(np.uint64) * np.uint64(8)  # bits to clear
+            beyond = (np.minimum(np.maximum(start + 8 - size, 0), 8) * 8).view(np.uint64)  # bits to clear
             number = numbers[at + start].astype(np.uint64)
             parts.append(np.where(beyond < 64, number >> beyond << beyond, np.uint64(0)))
-        if len(self._are_numbers) and sys.byteorder == "little":
-            of_numbers = self.nodes_of_numbers()
-            parts[0][of_numbers] = parts[0][of_numbers].byteswap()
+        if sys.byteorder == "little":
+            parts[0][self.of_free_list] = parts[0][self.of_free_list].byteswap()
         return Keys(parts[0], parts[1], size)
 
     def key(self, at: int) -> bytes:

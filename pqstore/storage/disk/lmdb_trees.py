@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -97,7 +98,7 @@ class _Walk:
 
     def _keep_free(self, pages: TreePages, firsts: I64) -> None:
         """Remember where lists of free pages lie; they are not looked at yet."""
-        for at in pages.nodes_of_numbers().tolist():
+        for at in pages.of_free_list.tolist():
             if pages.in_leaf[at]:
                 freed_by, size = int.from_bytes(pages.key(at), sys.byteorder), int(pages.sizes[at])
                 if pages.is_large[at]:
@@ -110,44 +111,38 @@ class _Walk:
         """The pages of trees, checked; what is recorded of a tree must hold at the end."""
         begun = len(self._trees)
         self._trees += trees
-        kind_of = np.array(kinds)
-        depths = np.array([tree.depth for tree in trees], dtype=np.int64)
+        level = _Level.of_roots(trees, np.array(kinds))
         found = np.zeros((3, len(trees)), dtype=np.int64)
-        of = np.array([at for at, tree in enumerate(trees) if tree.root != NO_PAGE], dtype=np.int64)
-        roots = np.array([tree.root for tree in trees if tree.root != NO_PAGE], dtype=np.uint64)
-        numbers, separators = roots.view(np.int64), Keys.before_all(len(of))
-        level = 1
-        while len(numbers):
-            below: list[tuple[I64, I64, Keys]] = []
-            last, last_tree = None, -1
-            for start in range(0, len(numbers), _BATCH):
-                part = slice(start, start + _BATCH)
-                tree = of[part]
-                are_leaves = depths[tree] == level
-                self._mark(numbers[part])
-                pages = TreePages(self._read(numbers[part]), numbers[part], kind_of[tree], are_leaves)
-                new_tree = np.diff(tree, prepend=last_tree) != 0
-                keys = pages.check_order(separators[part], new_tree, last)
-                last, last_tree = pages.last_key(keys), int(tree[-1])
-                node_tree = tree[pages.page]
-                found += [
-                    np.bincount(which, minlength=len(trees))
-                    for which in (tree[~are_leaves], tree[are_leaves], node_tree[pages.in_leaf])
-                ]
+        while len(level.numbers):
+            below = []
+            for pages, of_nodes, keys in self._pages(level):
+                found += level.counts(pages, of_nodes)
                 firsts = pages.large_values()
-                self._keep_large(node_tree[pages.is_large] + begun, firsts, pages.sizes[pages.is_large])
+                self._keep_large(of_nodes[pages.is_large] + begun, firsts, pages.sizes[pages.is_large])
                 self._keep_free(pages, firsts)
                 yield pages
-                in_branch = ~pages.in_leaf
-                if in_branch.any():
-                    below.append((pages.children[in_branch], node_tree[in_branch], keys[in_branch]))
-            numbers, of, separators = _joined(below)
-            level += 1
-        for tree_, counted in zip(trees, found.T.tolist(), strict=True):
-            if counted != [tree_.branch_pages, tree_.leaf_pages, tree_.entries]:
+                inner = ~pages.in_leaf
+                below.append((pages.children[inner], of_nodes[inner], keys[inner]))
+            level = level.next(below)
+        for tree, counted in zip(trees, found.T.tolist(), strict=True):
+            if counted != [tree.branch_pages, tree.leaf_pages, tree.entries]:
                 raise DamagedFileError(
-                    f"the tree with root {tree_.root} has {counted} branches, leaves and records, not those recorded"
+                    f"the tree with root {tree.root} has {counted} branches, leaves and records, not those recorded"
                 )
+
+    def _pages(self, level: _Level) -> Iterator[tuple[TreePages, I64, Keys]]:
+        """The pages of a level, the tree of each node, and the key that each node stands for from there on."""
+        last, last_tree = None, -1
+        for start in range(0, len(level.numbers), _BATCH):
+            part = slice(start, start + _BATCH)
+            numbers, of = level.numbers[part], level.trees[part]
+            self._mark(numbers)
+            pages = TreePages(self._read(numbers), numbers, level.kinds[of], level.depths[of] == level.depth)
+            is_new = np.empty(len(of), dtype=np.bool_)
+            is_new[0], is_new[1:] = of[0] != last_tree, of[1:] != of[:-1]
+            keys = pages.check_order(level.separators[part], is_new, last)
+            last, last_tree = keys[-1:], int(of[-1])
+            yield pages, of[pages.page], keys
 
     def _mark(self, numbers: I64) -> None:
         beyond = numbers[(numbers < 2) | (numbers >= self._limit)]
@@ -233,13 +228,46 @@ class _Walk:
         return np.frombuffer(content, dtype=np.int64)
 
 
-def _joined(parts: list[tuple[I64, I64, Keys]]) -> tuple[I64, I64, Keys]:
-    """The pages of the next level, their trees and separators."""
-    if not parts:
-        none = np.empty(0, dtype=np.int64)
-        return none, none, Keys.before_all(0)
-    numbers, trees, keys = zip(*parts, strict=True)
-    return np.concatenate(numbers), np.concatenate(trees), Keys.concatenate(keys)
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The pages at one depth of some trees, in the order of the trees and of their keys."""
+
+    depth: int
+    numbers: I64
+    trees: I64
+    """Of each page, the place of its tree."""
+    separators: Keys
+    """Of each page, the key from which on it holds its tree."""
+    depths: I64
+    """Of each tree, where its leaves are."""
+    kinds: I64
+
+    @classmethod
+    def of_roots(cls, trees: list[Tree], kinds: I64) -> _Level:
+        filled = [at for at, tree in enumerate(trees) if tree.root != NO_PAGE]
+        roots = np.array([trees[at].root for at in filled], dtype=np.uint64).view(np.int64)
+        depths = np.array([tree.depth for tree in trees], dtype=np.int64)
+        return cls(1, roots, np.array(filled, dtype=np.int64), Keys.before_all(len(filled)), depths, kinds)
+
+    def next(self, below: list[tuple[I64, I64, Keys]]) -> _Level:
+        """The level below, in parts: (pages, their trees, their separators)."""
+        numbers, trees, separators = zip(*below, strict=True)
+        return _Level(
+            self.depth + 1,
+            np.concatenate(numbers),
+            np.concatenate(trees),
+            Keys.concatenate(separators),
+            self.depths,
+            self.kinds,
+        )
+
+    def counts(self, pages: TreePages, of_nodes: I64) -> I64:
+        """(branches, leaves, records) of each tree on some pages, int64 (3, trees)."""
+        count = len(self.depths)
+        firsts = np.bincount(of_nodes[pages.first], minlength=count)
+        in_leaves = self.depths == self.depth
+        records = np.bincount(of_nodes[pages.in_leaf], minlength=count)
+        return np.stack((np.where(in_leaves, 0, firsts), np.where(in_leaves, firsts, 0), records))
 
 
 class _Allocation:
