@@ -18,7 +18,7 @@ from pqstore.storage import Store, repair
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.disk.lmdb_meta import DamagedFileError, Meta, read_metas
-from pqstore.storage.disk.lmdb_trees import check_trees
+from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format import records
 from tests.forked import in_child
 from tests.format.edited import edited
@@ -250,7 +250,7 @@ def test_repair_without_the_trees(original: Original, copy: Callable[[], Path], 
 
 def is_sound(descriptor: int, meta: Meta, size: int) -> bool:
     try:
-        check_trees(descriptor, meta, size)
+        TreeWalk(meta, size).check_trees(descriptor)
     except DamagedFileError:
         return False
     return True

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, cast
 from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
-from pqstore.storage.disk import lmdb_trees
 from pqstore.storage.disk.lmdb_lookup import stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, read_metas
+from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.regular_file import check_regular, open_regular
 from pqstore.storage.format.records import STATE_KEY
 from pqstore.storage.format.state import State
@@ -101,30 +101,35 @@ def _at(generation: Path, transaction: int) -> Iterator[_DataFile]:
             raise DamagedFileError(f"there is no page that describes transaction {transaction}")
 
 
-def check_trees(generation: Path, transaction: int, *, leave: Collection[str] = ()) -> None:
+def check_trees(generation: Path, transaction: int, *, leave: Collection[str] = ()) -> TreeWalk:
     """Raise `CorruptIndexError` when pages of the trees are damaged or the file is cut short.
 
     For use under a read transaction with this number, so that no writer uses the pages for something else meanwhile,
-    and before anything is read through LMDB. `leave` names databases that are left out.
+    and before anything is read through LMDB. `leave` names databases that are left out. Gives the walk, which a later
+    check may go on with.
     """
     with _at(generation, transaction) as file:
-        lmdb_trees.check_trees(file.descriptor, file.newest, file.size, leave)
+        walk = TreeWalk(file.newest, file.size)
+        walk.check_trees(file.descriptor, leave)
         _check_older(file)
+    return walk
 
 
-def check_allocation(generation: Path, transaction: int) -> None:
+def check_allocation(generation: Path, transaction: int, begun: TreeWalk | None) -> None:
     """Raise `CorruptIndexError` when a page is used twice, or used and free, besides what `check_trees` finds.
 
-    For use as `check_trees`, before anything is written or copied through LMDB.
+    For use as `check_trees`, before anything is written or copied through LMDB. `begun` is a walk that checked trees.
     """
     with _at(generation, transaction) as file:
-        lmdb_trees.check_allocation(file.descriptor, file.newest, file.size)
+        same = begun is not None and begun.meta == file.newest
+        walk = begun if begun is not None and same else TreeWalk(file.newest, file.size)
+        walk.check_allocation(file.descriptor)
 
 
 def bytes_freed_after(generation: Path, transaction: int, since: int) -> int:
     """Bytes of pages that commits after number `since` freed and nobody has used again. For use as `check_trees`."""
     with _at(generation, transaction) as file:
-        return lmdb_trees.pages_freed_after(file.descriptor, file.newest, file.size, since) * PAGE_SIZE
+        return TreeWalk(file.newest, file.size).pages_freed_after(file.descriptor, since) * PAGE_SIZE
 
 
 def _check_older(file: _DataFile) -> None:
@@ -153,7 +158,7 @@ def structure_problems(generation: Path) -> list[str]:
     """
     try:
         with _opened(generation) as file:
-            lmdb_trees.check_allocation(file.descriptor, file.newest, file.size, complete=True)
+            TreeWalk(file.newest, file.size).check_allocation(file.descriptor, complete=True)
             _check_older(file)
     except CorruptIndexError as error:
         return [str(error)]

@@ -21,6 +21,7 @@ from pqstore.storage.disk.data_file import (
 )
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format.records import DATABASES
 from pqstore.storage.transactions.cache import ViewCache
 
@@ -72,6 +73,7 @@ class Environment:
         self.cache = ViewCache()
         self.originals = OriginalFiles(generation)
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
+        self._walk: TreeWalk | None = None
         with storage_errors(generation.parent):
             if not create:
                 check_data_file(generation)
@@ -121,12 +123,12 @@ class Environment:
 
     def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
-        self._on_pages(lambda transaction: check_trees(self.path, transaction, leave=leave))
+        self._walk = self._on_pages(lambda transaction: check_trees(self.path, transaction, leave=leave))
 
     def _check_allocation(self) -> None:
         """Before this process has LMDB write, or copy: it would give out used pages, and believe their counts."""
         if not self._allocation_checked:
-            self._on_pages(lambda transaction: check_allocation(self.path, transaction))
+            self._on_pages(lambda transaction: check_allocation(self.path, transaction, self._begun_walk()))
             self._allocation_checked = True
             self.databases.all_checked()
 
@@ -141,6 +143,11 @@ class Environment:
                     if txn.id() == self._lmdb.info()["last_txnid"]:
                         raise
         raise PQStoreError(f"index at {self.path.parent}: too many commits at once to look at its pages; try again")
+
+    def _begun_walk(self) -> TreeWalk | None:
+        """The walk to go on with, once: one that failed is of no use."""
+        walk, self._walk = self._walk, None
+        return walk
 
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE

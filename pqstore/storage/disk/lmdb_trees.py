@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,48 +18,13 @@ from pqstore.arrays import I64, U8
 from pqstore.storage.disk.lmdb_meta import NO_PAGE, PAGE_SIZE, DamagedFileError, Meta, Tree
 from pqstore.storage.disk.lmdb_pages import FREE, MAIN, NAMED, PAGE_HEADER, Keys, TreePages, large_value_pages
 
-__all__ = ["check_allocation", "check_trees", "pages_freed_after"]
+__all__ = ["TreeWalk"]
 
 _BATCH = 1024  # pages looked at together
 _FREE_BATCH = 1 << 16  # numbers of free pages looked at together
 _LONG = 1 << 8  # pages of a value that is looked at by itself
 _OVERFLOW_PAGE = 4
 _WORD = 8
-
-
-def check_trees(descriptor: int, meta: Meta, size: int, leave: Collection[str] = ()) -> None:
-    """Raise `DamagedFileError` unless the trees of all databases but `leave` are sound, within the `size` bytes.
-
-    It is what keeps LMDB's reads inside the file and inside its pages. The records are checked elsewhere.
-    """
-    _Walk(descriptor, meta, size).follow_all(leave)
-
-
-def check_allocation(descriptor: int, meta: Meta, size: int, *, complete: bool = False) -> None:
-    """Check all trees, and that no page is used twice, or used and free: what writing and copying need besides.
-
-    With `complete` a page that is neither used nor free is a fault too: it is lost space, which harms nothing.
-    """
-    walk = _Walk(descriptor, meta, size)
-    walk.follow_all()
-    firsts, counts = walk.large_values()
-    allocation = _Allocation(meta.last_page)
-    allocation.use(walk.pages())
-    for start in range(0, len(firsts), _BATCH):
-        allocation.use_ranges(firsts[start : start + _BATCH], counts[start : start + _BATCH])
-    for freed_by, pages in walk.free_pages():
-        if not 1 <= freed_by <= meta.transaction:
-            raise DamagedFileError(f"pages were freed by transaction {freed_by}, the last one is {meta.transaction}")
-        allocation.use(pages)
-    if complete and allocation.left:
-        raise DamagedFileError(f"{allocation.left} pages are neither used nor free")
-
-
-def pages_freed_after(descriptor: int, meta: Meta, size: int, transaction: int) -> int:
-    """How many pages commits after this transaction have freed and nobody has used again."""
-    walk = _Walk(descriptor, meta, size)
-    walk.follow_free_list()
-    return sum(len(pages) for _, pages in walk.free_pages(after=transaction))
 
 
 class _FreeList:
@@ -70,30 +36,75 @@ class _FreeList:
         self.freed_by, self.size, self.inline, self.first_page = freed_by, size, inline, first_page
 
 
-class _Walk:
-    """Goes through trees level by level, many pages at a time, and looks at no page twice."""
+class TreeWalk:
+    """Goes through the trees of one transaction level by level, many pages at a time, and looks at no page twice.
 
-    def __init__(self, descriptor: int, meta: Meta, size: int) -> None:
-        self._descriptor = descriptor
-        self._meta = meta
+    `check_trees` is what keeps LMDB's reads inside the file and inside its pages; what it leaves out can be checked by
+    a later call, if the transaction is still the newest. The records are checked elsewhere.
+    """
+
+    def __init__(self, meta: Meta, size: int) -> None:
+        self.meta = meta
         self._limit = min(size // PAGE_SIZE, meta.last_page + 1)
-        self._seen = np.zeros(self._limit, dtype=np.bool_)
+        self._descriptor = -1
+        self._seen = np.zeros(0, dtype=np.bool_)
+        self._pages = np.empty(0, dtype=np.int64)  # of the trees that were followed
         self._trees: list[Tree] = []
+        self._left: list[tuple[bytes, Tree]] | None = None  # databases that were not followed yet; None: nothing was
         self._free: list[_FreeList] = []
         self._large: list[tuple[I64, I64, I64]] = []  # tree, first page, bytes of values in pages of their own
 
-    def follow_all(self, leave: Collection[str] = ()) -> None:
-        """Check the main tree, those of the databases that it names but `leave`, and the list of free pages."""
-        named: list[tuple[bytes, Tree]] = []
-        for pages in self._follow([MAIN], [self._meta.main]):
-            named += pages.trees()
-        trees = [tree for name, tree in named if name.decode(errors="replace") not in leave]
-        for _ in self._follow([FREE] + [NAMED] * len(trees), [self._meta.free, *trees]):
-            pass
+    def check_trees(self, descriptor: int, leave: Collection[str] = ()) -> None:
+        """Raise `DamagedFileError` unless the trees of all databases but `leave` are sound."""
+        with self._reading(descriptor):
+            self._follow_all(leave)
 
-    def follow_free_list(self) -> None:
-        """Check the tree of free pages alone."""
-        for _ in self._follow([FREE], [self._meta.free]):
+    def check_allocation(self, descriptor: int, *, complete: bool = False) -> None:
+        """Check all trees, and that no page is used twice, or used and free: what writing and copying need besides.
+
+        With `complete` a page that is neither used nor free is a fault too: it is lost space, which harms nothing.
+        """
+        with self._reading(descriptor):
+            self._follow_all()
+            firsts, counts = self._large_values()
+            allocation = _Allocation(self.meta.last_page)
+            allocation.use(np.flatnonzero(self._seen))
+            for start in range(0, len(firsts), _BATCH):
+                allocation.use_ranges(firsts[start : start + _BATCH], counts[start : start + _BATCH])
+            for freed_by, pages in self._free_pages():
+                if not 1 <= freed_by <= self.meta.transaction:
+                    raise DamagedFileError(f"transaction {freed_by}, which has not been yet, has freed pages")
+                allocation.use(pages)
+        if complete and allocation.left:
+            raise DamagedFileError(f"{allocation.left} pages are neither used nor free")
+
+    def pages_freed_after(self, descriptor: int, transaction: int) -> int:
+        """How many pages commits after this transaction have freed and nobody has used again. For a new walk."""
+        with self._reading(descriptor):
+            for _ in self._follow([FREE], [self.meta.free]):
+                pass
+            return sum(len(pages) for _, pages in self._free_pages(after=transaction))
+
+    @contextmanager
+    def _reading(self, descriptor: int) -> Iterator[None]:
+        """A byte for each page while it goes on; in between, the numbers of the pages of trees, which are few."""
+        self._descriptor = descriptor
+        self._seen = np.zeros(self._limit, dtype=np.bool_)
+        self._seen[self._pages] = True
+        yield
+        self._pages, self._seen = np.flatnonzero(self._seen), self._seen[:0]
+
+    def _follow_all(self, leave: Collection[str] = ()) -> None:
+        """Check the main tree, those of the databases that it names but `leave`, and the list of free pages."""
+        kinds, trees = [], []
+        if self._left is None:
+            self._left = []
+            for pages in self._follow([MAIN], [self.meta.main]):
+                self._left += pages.trees()
+            kinds, trees = [FREE], [self.meta.free]
+        chosen = [tree for name, tree in self._left if name.decode(errors="replace") not in leave]
+        self._left = [(name, tree) for name, tree in self._left if name.decode(errors="replace") in leave]
+        for _ in self._follow(kinds + [NAMED] * len(chosen), trees + chosen):
             pass
 
     def _keep_free(self, pages: TreePages, firsts: I64) -> None:
@@ -115,7 +126,7 @@ class _Walk:
         found = np.zeros((3, len(trees)), dtype=np.int64)
         while len(level.numbers):
             below = []
-            for pages, of_nodes, keys in self._pages(level):
+            for pages, of_nodes, keys in self._pages_of(level):
                 found += level.counts(pages, of_nodes)
                 firsts = pages.large_values()
                 self._keep_large(of_nodes[pages.is_large] + begun, firsts, pages.sizes[pages.is_large])
@@ -130,7 +141,7 @@ class _Walk:
                     f"the tree with root {tree.root} has {counted} branches, leaves and records, not those recorded"
                 )
 
-    def _pages(self, level: _Level) -> Iterator[tuple[TreePages, I64, Keys]]:
+    def _pages_of(self, level: _Level) -> Iterator[tuple[TreePages, I64, Keys]]:
         """The pages of a level, the tree of each node, and the key that each node stands for from there on."""
         last, last_tree = None, -1
         for start in range(0, len(level.numbers), _BATCH):
@@ -171,11 +182,7 @@ class _Walk:
             raise DamagedFileError(f"a value refers to missing pages, from {firsts.view(np.uint64)[outside][0]} on")
         self._large.append((trees, firsts, sizes))
 
-    def pages(self) -> I64:
-        """The pages of the trees that were followed."""
-        return np.flatnonzero(self._seen)
-
-    def large_values(self) -> tuple[I64, I64]:
+    def _large_values(self) -> tuple[I64, I64]:
         """(first page, pages) of the values that have pages of their own, as these say; checks both."""
         none = np.empty(0, dtype=np.int64)
         trees, firsts, sizes = map(np.concatenate, zip((none, none, none), *self._large, strict=True))
@@ -199,7 +206,7 @@ class _Walk:
                 )
         return firsts, counts
 
-    def free_pages(self, after: int = -1) -> Iterator[tuple[int, I64]]:
+    def _free_pages(self, after: int = -1) -> Iterator[tuple[int, I64]]:
         """(freed by, numbers of pages) of what transactions later than `after` freed, in parts; checks the lists."""
         for listed in self._free:
             if listed.freed_by <= after:
@@ -207,9 +214,9 @@ class _Walk:
             if listed.size % _WORD or listed.size == 0:
                 raise DamagedFileError(f"the list of pages freed by {listed.freed_by} has {listed.size} bytes")
             count, length = int(self._numbers(listed, 0, 1)[0]), listed.size // _WORD - 1
-            if count not in (0, length) or count > self._meta.last_page:
+            if count not in (0, length) or count > self.meta.last_page:
                 raise DamagedFileError(f"the list of pages freed by {listed.freed_by} says {count} of {length}")
-            before = self._meta.last_page + 1
+            before = self.meta.last_page + 1
             for start in range(0, count, _FREE_BATCH):
                 pages = self._numbers(listed, start + 1, min(_FREE_BATCH, count - start))
                 if pages[0] >= before or np.any(pages[1:] >= pages[:-1]) or pages[-1] < 2:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import DATA_FILE, structure_problems
+from pqstore.storage.disk.data_file import open_data_file, structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity
@@ -44,7 +44,7 @@ def repair(
     if structure_problems(generation):
         report.scanned = True
         report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        file = (generation / DATA_FILE).open("rb")
+        file = os.fdopen(open_data_file(generation), "rb")
         with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             sound, arrays, identity = _scan(content)
             try:

@@ -12,7 +12,7 @@ import lmdb
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.crash_points import reach
-from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.data_file import open_data_file
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.numbered_state import number_copy, put_state
 from pqstore.storage.format import records
@@ -74,7 +74,7 @@ def _copy(environment: Environment, generation: Path, *, link: bool = False) -> 
     number_copy(generation)
     sizes = _originals_that_count(generation)
     copy_originals(environment.path, generation, sizes, link=link)
-    descriptor = os.open(generation / DATA_FILE, os.O_RDONLY)
+    descriptor = open_data_file(generation)
     try:
         os.fsync(descriptor)
     finally:
