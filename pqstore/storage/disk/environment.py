@@ -186,7 +186,8 @@ class Environment:
 
     def page_counts(self, txn: Any) -> tuple[int, int, int]:
         """(pages that hold records, other pages of the file, bytes of a page)."""
-        stats = [txn.stat(), *(txn.stat(handle) for handle in self._handles.values())]
+        # LMDB reads the root of each tree for it, of those too that are checked when they are first used.
+        stats = [txn.stat(), *(txn.stat(self.databases[name]) for name in self._handles)]
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 

@@ -44,13 +44,8 @@ def repair(
     if structure_problems(generation):
         report.scanned = True
         report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        file = os.fdopen(open_data_file(generation), "rb")
-        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            sound, arrays, identity = _scan(content)
-            try:
-                _rebuild(sound, arrays, identity, packing_of, report, _attached(generation, identity, sound, report))
-            finally:
-                sound.clear()  # views of the map
+        sound, arrays, identity = _scan(_mapped(generation))
+        _rebuild(sound, arrays, identity, packing_of, report, _attached(generation, identity, sound, report))
         return report
     with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
         databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
@@ -102,6 +97,14 @@ def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple
                 report.losses.append(str(error))
                 sound[its_kind, key_0, key_1] = records.Record(-1, -1, memoryview(b""))  # there, but unreadable
     return sound, arrays, identity
+
+
+def _mapped(generation: Path) -> mmap.mmap:
+    """The bytes of the data file; the map goes with its last view, which an error may hold."""
+    with os.fdopen(open_data_file(generation), "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _scan(content: mmap.mmap) -> tuple[Records, dict[str, Any], Identity]:
