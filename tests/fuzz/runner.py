@@ -20,13 +20,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pqstore.errors import PQStoreError
+from tests.effort import tries
 
 __all__ = ["Outcome", "Steps", "run_case", "seeds"]
 
 TIME_LIMIT = 60.0  # seconds; far beyond what any case takes on a slow machine
 MEMORY_LIMIT = 2 << 30  # bytes of private memory
 FILE_LIMIT = 1 << 30
-DEFAULT_SECONDS = 5.0
+SECONDS = tries(5, 3600)
 
 
 def seeds() -> Iterator[int]:
@@ -35,7 +36,7 @@ def seeds() -> Iterator[int]:
     if asked is not None:
         yield int(asked)
         return
-    end = time.monotonic() + float(os.environ.get("PQSTORE_FUZZ_SECONDS", DEFAULT_SECONDS))
+    end = time.monotonic() + float(os.environ.get("PQSTORE_FUZZ_SECONDS", SECONDS))
     first = secrets.randbits(40)
     yield first
     while time.monotonic() < end:

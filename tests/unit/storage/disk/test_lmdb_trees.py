@@ -23,8 +23,8 @@ BRANCH, LEAF = 1, 2
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Sound:
-    """The tree of tombstones and runs is small, that of columns has a branch."""
-    return build(tmp_path_factory.mktemp("sound") / "index.pqs", "int64", 30)
+    """With a tree that has a branch."""
+    return build(tmp_path_factory.mktemp("sound") / "index.pqs", "int64", 90)
 
 
 def data_file(path: Path) -> Path:
@@ -45,9 +45,8 @@ def main_root(pages: Pages) -> int:
 
 def tree(pages: Pages, name: bytes) -> int:
     """Where what is recorded of a database lies."""
-    return next(
-        value_of(pages, n) for p in pages.walk(main_root(pages)) for n in pages.nodes(p) if key_of(pages, n) == name
-    )
+    nodes = [at for page in pages.walk(main_root(pages)) for at in pages.nodes(page)]
+    return next(value_of(pages, at) for at in nodes if key_of(pages, at) == name)
 
 
 def root(pages: Pages, name: bytes) -> int:
@@ -71,6 +70,11 @@ def node(pages: Pages, page: int, at: int = 0) -> int:
 def large(pages: Pages) -> int:
     """A node whose value has pages of its own."""
     return next(n for n in pages.nodes(root(pages, b"rowids")) if pages.get(n + 4, "H") == 1)
+
+
+def large_head(pages: Pages) -> int:
+    """Where the pages of a large value begin."""
+    return pages.get(value_of(pages, large(pages)), "Q") * PAGE
 
 
 def free_list(pages: Pages) -> int:
@@ -199,9 +203,9 @@ AT_OPEN: dict[str, tuple[Craft, str]] = {
 }
 
 BEFORE_WRITING: dict[str, tuple[Craft, str]] = {
-    "kind of a value's page": (put(lambda p: p.get(value_of(p, large(p)), "Q") * PAGE, "H", 2, 10), "does not begin a value"),
-    "pages of a value": (put(lambda p: p.get(value_of(p, large(p)), "Q") * PAGE, "I", 2**31, 12), "does not begin a value"),
-    "fewer pages than bytes": (put(lambda p: p.get(value_of(p, large(p)), "Q") * PAGE, "I", 0, 12), "does not begin a value"),
+    "kind of a value's page": (put(large_head, "H", 12, 10), "does not begin a value"),
+    "pages of a value": (put(large_head, "I", 2**31, 12), "does not begin a value"),
+    "fewer pages than bytes": (put(large_head, "I", 0, 12), "does not begin a value"),
     "overflow pages recorded": (put(lambda p: tree(p, b"rowids"), "Q", 1, 24), "pages of large values"),
     "free: count": (put(free_list, "Q", 2**60), "says"),
     "free: used page": (put(free_list, "Q", main_root, 8), "used twice, or used and free|order or range"),
