@@ -16,7 +16,7 @@ from pqstore.storage.disk.lmdb_lookup import stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.regular_file import check_regular, open_regular
-from pqstore.storage.format.records import STATE_KEY
+from pqstore.storage.format.records import DATABASES, STATE_KEY
 from pqstore.storage.format.state import State
 
 __all__ = [
@@ -158,8 +158,12 @@ def structure_problems(generation: Path) -> list[str]:
     """
     try:
         with _opened(generation) as file:
-            TreeWalk(file.newest, file.size).check_allocation(file.descriptor, complete=True)
+            everything = TreeWalk(file.newest, file.size)
+            everything.check_allocation(file.descriptor, complete=True)
             _check_older(file)
+            missing = [name for name in DATABASES if name not in everything.names]
+            if missing:
+                raise DamagedFileError(f"there is no database {missing[0]!r}")
     except CorruptIndexError as error:
         return [str(error)]
     walk = cast("Callable[..., list[Any]]", structure.verify)

@@ -50,6 +50,8 @@ class TreeWalk:
         self._seen = np.zeros(0, dtype=np.bool_)
         self._pages = np.empty(0, dtype=np.int64)  # of the trees that were followed
         self._trees: list[Tree] = []
+        self.names: list[str] = []
+        """The databases that the main tree names, once it has been followed."""
         self._left: list[tuple[bytes, Tree]] | None = None  # databases that were not followed yet; None: nothing was
         self._free: list[_FreeList] = []
         self._large: list[tuple[I64, I64, I64]] = []  # tree, first page, bytes of values in pages of their own
@@ -101,6 +103,7 @@ class TreeWalk:
             self._left = []
             for pages in self._follow([MAIN], [self.meta.main]):
                 self._left += pages.trees()
+            self.names = [name.decode(errors="replace") for name, _ in self._left]
             kinds, trees = [FREE], [self.meta.free]
         chosen = [tree for name, tree in self._left if name.decode(errors="replace") not in leave]
         self._left = [(name, tree) for name, tree in self._left if name.decode(errors="replace") in leave]
