@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from pqstore.arrays import I64, U8
+from pqstore.native import native_loops
 from pqstore.storage.disk.lmdb_meta import NO_PAGE, PAGE_SIZE, DamagedFileError, Meta, Tree
 from pqstore.storage.disk.lmdb_pages import FREE, MAIN, NAMED, PAGE_HEADER, Keys, TreePages, large_value_pages
 
@@ -189,10 +190,7 @@ class TreeWalk:
         """(first page, pages) of the values that have pages of their own, as these say; checks both."""
         none = np.empty(0, dtype=np.int64)
         trees, firsts, sizes = map(np.concatenate, zip((none, none, none), *self._large, strict=True))
-        heads = b"".join([os.pread(self._descriptor, PAGE_HEADER, first * PAGE_SIZE) for first in firsts.tolist()])
-        if len(heads) != PAGE_HEADER * len(firsts):
-            raise DamagedFileError("pages of large values are missing")
-        words = np.frombuffer(heads, dtype=np.int64).reshape(-1, 2)
+        words = self._heads(firsts).view(np.int64)
         kinds, counts = words[:, 1] >> 16 & 0xFFFF, words[:, 1] >> 32 & 0xFFFFFFFF
         if sys.byteorder == "big":
             kinds, counts = words[:, 1] >> 32 & 0xFFFF, words[:, 1] & 0xFFFFFFFF
@@ -208,6 +206,21 @@ class TreeWalk:
                     f"the tree with root {tree.root} has {pages} pages of large values, not {tree.overflow_pages}"
                 )
         return firsts, counts
+
+    def _heads(self, pages: I64) -> U8:
+        """The headers of pages, uint8 (n, 16)."""
+        heads = np.empty((len(pages), PAGE_HEADER), dtype=np.uint8)
+        native = native_loops()
+        if native is not None:
+            complete = native.page_heads(self._descriptor, pages, PAGE_SIZE, heads)
+        else:
+            parts = [os.pread(self._descriptor, PAGE_HEADER, page * PAGE_SIZE) for page in pages.tolist()]
+            complete = all(len(part) == PAGE_HEADER for part in parts)
+            if complete:
+                heads.reshape(-1)[:] = np.frombuffer(b"".join(parts), dtype=np.uint8)
+        if not complete:
+            raise DamagedFileError("pages of large values are missing")
+        return heads
 
     def _free_pages(self, after: int = -1) -> Iterator[tuple[int, I64]]:
         """(freed by, numbers of pages) of what transactions later than `after` freed, in parts; checks the lists."""
