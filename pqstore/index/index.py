@@ -360,7 +360,7 @@ class Index(AsyncCalls):
         if isinstance(ids, str):
             ids = [ids]
         with self._store.write() as txn:
-            selection = select(txn, self.id_type, where, ids)
+            selection = select(txn.committed, self.id_type, where, ids)
             assert selection is not None
             return txn.kill(selection.rows())
 
@@ -443,7 +443,7 @@ class Index(AsyncCalls):
         """
         checked = as_set_name(name)
         with self._store.write() as txn:
-            refuse_unknown_set(txn, checked)
+            refuse_unknown_set(txn.committed, checked)
             txn.save_set(checked, None)
 
     def calibrate(

@@ -145,6 +145,6 @@ def update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, 
         old = txn.payloads_of(rows)
         payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
     codes = txn.codes_of(rows)
-    originals = txn.originals_of(rows) if txn.shape.identity.row_bytes else None
+    originals = txn.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)
     txn.append(codes, ids, originals, payloads)

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from pqstore.errors import IndexExistsError, ReadOnlyError
-from pqstore.storage import Store, repair
+from pqstore.storage import Limits, Store, repair
 from pqstore.storage.disk.directory import generation_path
-from pqstore.storage.idmap import merge
 from pqstore.storage.transactions import write as transaction_module
-from pqstore.storage.upkeep import maintenance
 
 from .model import Model
 from .row_packing import RowPacking
 
 Create = Callable[..., Store]
+STAGING = Limits(stage_bytes=60_000, run_entries=3000)
 
 
 @pytest.fixture(params=["int64", "str"])
@@ -112,24 +111,24 @@ def test_dead_rows_are_rewritten_as_commits_go_by(create: Create, model: Model) 
     store.close()
 
 
-def test_merging_in_small_steps(create: Create, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_merging_in_small_steps(create: Create, model: Model) -> None:
     """Runs of many chunks, merged over many commits, with removals in between."""
-    for module in ("pqstore.storage.format.records", "pqstore.storage.idmap.runs", "pqstore.storage.idmap.merge"):
-        monkeypatch.setattr(f"{module}.RUN_CHUNK_ENTRIES", 600)
-    monkeypatch.setattr("pqstore.storage.upkeep.verify.RUN_CHUNK_ENTRIES", 600)
-    monkeypatch.setattr(merge, "_SMALLEST", 1024)
-    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
-    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
-    monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
-    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
-    store = create(id_type=model.id_type, bulk=True)
+    limits = Limits(
+        run_chunk_entries=600,
+        smallest_tier=1024,
+        merge_step=700,
+        merge_at_once=1500,
+        merge_per_row=3,
+        merge_saved=0,
+    )
+    store = create(id_type=model.id_type, bulk=True, limits=limits)
     seen_jobs = 0
     for turn in range(60):
         model.add(store, 500)
         model.remove(store, 40)
         with store.read() as snapshot:
-            seen_jobs += snapshot.state.merge is not None and snapshot.state.merge.entries > 0
-            assert len(snapshot.state.runs) <= 14
+            seen_jobs += snapshot.records.state.merge is not None and snapshot.records.state.merge.entries > 0
+            assert len(snapshot.records.state.runs) <= 14
         if turn % 4 == 3:
             assert store.verify() == []
     assert seen_jobs > 5
@@ -140,13 +139,9 @@ def test_merging_in_small_steps(create: Create, model: Model, monkeypatch: pytes
     store.close()
 
 
-def test_long_transactions_are_staged(
-    create: Create, reopen: Create, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_transactions_are_staged(create: Create, reopen: Create, model: Model) -> None:
     """A transaction larger than memory goes to the disk piece by piece, and is still all or nothing."""
-    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 60_000)
-    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 3000)
-    store = create(id_type=model.id_type)
+    store = create(id_type=model.id_type, limits=STAGING)
     model.add(store, 900)
     version = store.read()
     with pytest.raises(RuntimeError, match="stop"), store.write() as txn:  # noqa: PT012 - the block is the test
@@ -171,9 +166,7 @@ def test_long_transactions_are_staged(
 def test_what_a_dead_writer_staged_is_cleared(
     create: Create, reopen: Create, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 60_000)
-    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 3000)
-    store = create(id_type=model.id_type)
+    store = create(id_type=model.id_type, limits=STAGING)
     model.add(store, 900)
     monkeypatch.setattr(transaction_module, "clear_staged", lambda environment: None)  # as if the process had died
     with pytest.raises(RuntimeError, match="stop"), store.write() as txn:  # noqa: PT012
@@ -183,13 +176,13 @@ def test_what_a_dead_writer_staged_is_cleared(
     store = reopen()
     assert store.verify(deep=True) == []
     with store.read() as snapshot:
-        staged_bytes = sum(len(snapshot.keys(name)) for name in ("codes", "rowids", "runs"))
+        staged_bytes = sum(len(snapshot.records.keys(name)) for name in ("codes", "rowids", "runs"))
     assert staged_bytes > 20
     model.add(store, 5000)
     model.check(store)
     assert store.verify(deep=True) == []
     with store.read() as snapshot:
-        assert len(snapshot.keys("codes")) == store.stats().segments
+        assert len(snapshot.records.keys("codes")) == store.stats().segments
     store.close()
 
 
