@@ -36,6 +36,7 @@ FLOORS = {
     ],
     "storage": [
         ["format"],
+        ["limits", "stats"],
         ["disk", "rows"],
         ["attachments", "idmap"],
         ["transactions"],
@@ -43,6 +44,39 @@ FLOORS = {
         ["store"],
         ["repair"],
     ],
+    "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
+    "storage.disk": [
+        ["directory", "lmdb_errors", "crash_points"],
+        ["writer_lock", "lmdb_pages"],
+        ["data_file"],
+        ["environment"],
+    ],
+    "storage.rows": [
+        ["row_numbers", "tombstones", "packing", "id_columns"],
+        ["geometry", "column_records"],
+        ["schema"],
+    ],
+    "storage.attachments": [
+        ["row_sets", "original_files", "payload_records", "saved_sets"],
+        ["field_column"],
+        ["field_records"],
+    ],
+    "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
+    "storage.transactions": [
+        ["cache", "staging", "allowances"],
+        ["generation"],
+        ["open_index", "state_records"],
+        ["committed", "row_reads", "attachment_reads"],
+        ["id_lookup", "pending"],
+        ["row_writes", "attachment_writes", "snapshot"],
+        ["write"],
+    ],
+    "storage.upkeep": [
+        ["problem", "generation_copy", "merging", "rewriting"],
+        ["verify_attachments", "backup", "compaction", "maintenance"],
+        ["verify"],
+    ],
+    "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments"],
         ["filters"],

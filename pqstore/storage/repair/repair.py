@@ -59,26 +59,17 @@ def repair(
 
 @contextmanager
 def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
-    """The sound records of a generation; views of its file, which go at the end of the block."""
+    """The sound records of a generation: views of its file, not to be used after the block."""
     if structure_problems(generation):
         report.scanned = True
         report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        file = (generation / DATA_FILE).open("rb")
-        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            found = by_search(content)
-            try:
-                yield found
-            finally:
-                found.sound.clear()
+        with (generation / DATA_FILE).open("rb") as file:
+            yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
         return
     with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
         databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
         with env.begin(buffers=True) as txn:
-            found = by_trees(txn, databases, report)
-            try:
-                yield found
-            finally:
-                found.sound.clear()
+            yield by_trees(txn, databases, report)
 
 
 def _bulk_store(

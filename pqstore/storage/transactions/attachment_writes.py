@@ -282,7 +282,8 @@ class AttachmentWrites:
         for chunk in self._gone_chunks:
             for number in numbers:
                 self._records.delete("tailfields", records.key2(chunk, number))
-        self._write_tail_columns(numbers)
+        if numbers:
+            self._write_tail_columns(numbers)
         if self._records.catalog_changed:
             self._records.put("meta", records.CATALOG_KEY, self._catalog.pack())
 

@@ -36,6 +36,8 @@ __all__ = ["CommittedRecords", "tail_of"]
 class CommittedRecords:
     """See `StateRecords`. Several threads may use it. Views of codes must not be used after `close`."""
 
+    __slots__ = ("_lock", "cached", "closed", "generation", "schema", "state", "table", "txn")
+
     def __init__(self, schema: Schema, generation: Generation, txn: Any, number: int) -> None:
         """`number` of the commit whose state it is, as LMDB counts: of the one before, where `txn` writes."""
         self.schema = schema

@@ -23,14 +23,11 @@ _SINGLY_UP_TO = 256  # so many rows are looked at one after another faster than 
 class RowReads:
     """Nothing that a method returns points into the file, except the codes of `chunks()`."""
 
-    __slots__ = ("_codec", "_geometry", "_packing", "_records")
+    __slots__ = ("_geometry", "_records")
 
     def __init__(self, records: StateRecords) -> None:
-        schema = records.schema
         self._records = records
-        self._geometry = schema.geometry
-        self._packing = schema.packing
-        self._codec = schema.codec
+        self._geometry = records.schema.geometry
 
     @property
     def live_count(self) -> int:
@@ -56,11 +53,11 @@ class RowReads:
             if out is None:
                 out = np.empty((len(wanted), codes.shape[1]), dtype=codes.dtype)
             out[where] = codes
-        return self._packing.unpack(np.empty(0, dtype=np.uint8), 0) if out is None else out
+        return self._records.schema.packing.unpack(np.empty(0, dtype=np.uint8), 0) if out is None else out
 
     def _gathered(self, rows: I64) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
         """(where in `rows`, their codes), together covering all rows."""
-        records, gather = self._records, self._packing.gather
+        records, gather = self._records, self._records.schema.packing.gather
         for segment, where, positions in self._geometry.by_segment(rows):
             if segment != records.state.open_segment:
                 yield where, gather(records.codes(segment), positions)
@@ -70,28 +67,23 @@ class RowReads:
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
-        self._records.check()
+        records, geometry = self._records, self._geometry
+        records.check()
         wanted = np.ascontiguousarray(rows, dtype=np.int64)
-        if self._codec.keys_are_ids:
+        if records.schema.codec.keys_are_ids:
             ids = np.empty(wanted.shape, dtype=np.int64)
-            if self._take_ids(wanted, ids):
-                return ids
+            native, known = native_loops(), records.plain_ids()
+            # False: a column is not known yet, or a row does not exist.
+            if native is not None and known is not None:
+                sealed, tail = known
+                open_segment = records.state.open_segment
+                if native.take_ids(sealed, geometry.segment_rows, tail, geometry.chunk_rows, open_segment, wanted, ids):
+                    return ids
             ids.fill(-1)
         else:
             ids = np.empty(wanted.shape, dtype=object)
         self._read_ids(wanted.reshape(-1), ids.reshape(-1))
         return ids
-
-    def _take_ids(self, rows: I64, ids: I64) -> bool:
-        """Fill in int64 ids by compiled code, from columns that were read before. False: it could not."""
-        native, known = native_loops(), self._records.plain_ids()
-        if native is None or known is None:
-            return False
-        geometry, open_segment = self._geometry, self._records.state.open_segment
-        taken: bool = native.take_ids(
-            known[0], geometry.segment_rows, known[1], geometry.chunk_rows, open_segment, rows, ids
-        )
-        return taken
 
     def _read_ids(self, rows: I64, ids: npt.NDArray[Any]) -> None:
         """Fill in the ids of rows that are not -1."""

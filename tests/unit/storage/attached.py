@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.storage import Bound, Snapshot, Wanted, WriteTransaction
+from pqstore.storage.transactions.row_reads import are_live
 
 FIELDS = ("n", "parity")
 
@@ -74,6 +75,6 @@ def check_attached(snapshot: Snapshot, rows: np.ndarray) -> None:
             mask = np.unpackbits(question(snapshot.column(unit, number)), count=unit.rows, bitorder="little")
             told.append(np.flatnonzero(mask) + unit.first_row)
         live = np.concatenate(told)
-        live = live[snapshot.are_live(live)]
+        live = live[are_live(snapshot.records, live)]
         right = {row for row, payload in zip(rows.tolist(), expected, strict=True) if payload and answer(payload)}
         assert set(live.tolist()) & set(rows.tolist()) == right
