@@ -6,7 +6,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -112,8 +113,7 @@ class Store:
             arrays=tuple(arrays),
             row_bytes=row_bytes,
         )
-        temporary = directory.temporary_beside(target)
-        try:
+        with _temporary_for(target) as temporary:
             with storage_errors(target):
                 _write_first_generation(temporary, identity, arrays, fields, limits)
             crash_points.reach("index created under a temporary name")
@@ -123,13 +123,7 @@ class Store:
             shared = share(temporary, sync=False, limits=limits)
             store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
             store._publish_at = target
-        except PermissionError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        return store
+            return store
 
     @classmethod
     def open(
@@ -310,6 +304,20 @@ class Store:
                 generation=generation.number,
                 commits=state.commit,
             )
+
+
+@contextmanager
+def _temporary_for(target: Path) -> Iterator[Path]:
+    """A place beside a new index, empty again when the block fails."""
+    temporary = directory.temporary_beside(target)
+    try:
+        yield temporary
+    except PermissionError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 def _write_first_generation(

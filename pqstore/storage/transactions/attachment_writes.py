@@ -153,16 +153,8 @@ class AttachmentWrites:
             return self._sealed_entries(segment, number), position
         entries = self._columns.get((chunk, number))
         if entries is None:
-            entries = self._columns[chunk, number] = self._stored_entries(chunk, number)
+            entries = self._columns[chunk, number] = _stored_entries(self._records, chunk, number)
         return entries, 0
-
-    def _stored_entries(self, chunk: int, number: int) -> FieldEntries:
-        """What the tail holds of a chunk already."""
-        entries = FieldEntries()
-        column = read_tail_field(self._records.get, chunk, number, self._geometry.chunk_rows)
-        if column is not None:
-            column.entries(entries, np.arange(column.rows, dtype=np.int64))
-        return entries
 
     def _sealed_entries(self, segment: int, number: int) -> FieldEntries:
         """Entries of a segment that this transaction has sealed, those of its rows in the tail before included."""
@@ -170,7 +162,7 @@ class AttachmentWrites:
         if entries is None:
             entries = self._sealed[segment, number] = FieldEntries()
             for chunk in self._geometry.chunks_of(segment):
-                part = self._columns.pop((chunk, number), None) or self._stored_entries(chunk, number)
+                part = self._columns.pop((chunk, number), None) or _stored_entries(self._records, chunk, number)
                 _, shift = self._geometry.place_of_chunk(chunk)
                 entries.extend(part, shift)
         return entries
@@ -227,7 +219,7 @@ class AttachmentWrites:
             return entries
         alive = set(live.tolist())
         for chunk in self._geometry.tail_chunks(self._records.state):
-            part = self._columns.get((chunk, number)) or self._stored_entries(chunk, number)
+            part = self._columns.get((chunk, number)) or _stored_entries(self._records, chunk, number)
             _, shift = self._geometry.place_of_chunk(chunk)
             entries.extend(part, shift, alive)
         return entries
@@ -252,20 +244,12 @@ class AttachmentWrites:
         number = len(self._catalog.fields)
         rows, state = self._geometry.segment_rows, self._records.state
         for segment in self._records.table.entries:
-            entries = self._entries_of(self._geometry.first_row(segment), rows, name)
+            entries = _entries_of(self._reads, self._geometry.first_row(segment), rows, name)
             self.put_column(segment, number, entries.pack(rows))
         for chunk in self._geometry.tail_chunks(state):
             first_row, count = self._geometry.first_row_of_chunk(chunk), self._geometry.rows_in_chunk(chunk, state)
-            self._columns[chunk, number] = self._entries_of(first_row, count, name)
+            self._columns[chunk, number] = _entries_of(self._reads, first_row, count, name)
         self._change_catalog(fields=(*self._catalog.fields, name))
-
-    def _entries_of(self, first_row: int, count: int, name: str) -> FieldEntries:
-        """What the payloads of rows that are stored say of a field."""
-        entries = FieldEntries()
-        for row, payload in self._reads.payload_items(first_row, first_row + count):
-            if name in payload:
-                entries.add(row - first_row, payload[name])
-        return entries
 
     def sync(self) -> None:
         """Originals on the disk: before the commit that makes their rows count."""
@@ -307,7 +291,7 @@ class AttachmentWrites:
                 if entries is None:
                     if position + size <= before or before == state.tail_rows:
                         continue
-                    entries = self._stored_entries(chunk, number)
+                    entries = _stored_entries(self._records, chunk, number)
                 record = records.pack_record(records.FIELD_TAIL, chunk, number, rows, [entries.pack(rows)])
                 self._records.put("tailfields", records.key2(chunk, number), record)
 
@@ -331,6 +315,24 @@ class AttachmentWrites:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
+
+
+def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEntries:
+    """What the tail holds of a chunk already."""
+    entries = FieldEntries()
+    column = read_tail_field(pending.get, chunk, number, pending.schema.geometry.chunk_rows)
+    if column is not None:
+        column.entries(entries, np.arange(column.rows, dtype=np.int64))
+    return entries
+
+
+def _entries_of(reads: AttachmentReads, first_row: int, count: int, name: str) -> FieldEntries:
+    """What the payloads of rows that are stored say of a field."""
+    entries = FieldEntries()
+    for row, payload in reads.payload_items(first_row, first_row + count):
+        if name in payload:
+            entries.add(row - first_row, payload[name])
+    return entries
 
 
 def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:

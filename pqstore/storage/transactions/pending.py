@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pqstore.arrays import U8
 from pqstore.errors import IndexClosedError
@@ -175,7 +175,8 @@ class PendingRecords:
             for column in (records.COLUMN_CODES, records.COLUMN_IDS):
                 self.delete("tail", records.key2(column, chunk))
         for chunk, (packed, ids) in self.tail.items():
-            self._write_tail_chunk(chunk, packed, ids)
+            for key, record in _tail_chunk(chunk, packed, ids):
+                self.put("tail", key, record)
         for segment, bitmap in self.bitmaps.items():
             is_open = segment == self.state.open_segment
             dead = self.state.tail_dead if is_open else self.table.entries[segment].dead
@@ -193,12 +194,14 @@ class PendingRecords:
         self.state = self.state._replace(commit=self.commit_number, table_stamp=table_stamp)
         self.put("meta", records.STATE_KEY, self.state.pack())
 
-    def _write_tail_chunk(self, chunk: int, packed: U8, ids: IdColumn) -> None:
-        encoding, parts = ids.encode(tail=True)
-        for column, column_parts, column_encoding in (
-            (records.COLUMN_CODES, [packed], 0),
-            (records.COLUMN_IDS, parts, encoding),
-        ):
-            kind = records.tail_kind(column)
-            record = records.pack_record(kind, column, chunk, len(ids), column_parts, column_encoding)
-            self.put("tail", records.key2(column, chunk), record)
+
+def _tail_chunk(chunk: int, packed: U8, ids: IdColumn) -> Iterator[tuple[bytes, bytes]]:
+    """(key, record) of a chunk of the tail: its codes, then its ids."""
+    encoding, parts = ids.encode(tail=True)
+    for column, column_parts, column_encoding in (
+        (records.COLUMN_CODES, [packed], 0),
+        (records.COLUMN_IDS, parts, encoding),
+    ):
+        kind = records.tail_kind(column)
+        record = records.pack_record(kind, column, chunk, len(ids), column_parts, column_encoding)
+        yield records.key2(column, chunk), record
