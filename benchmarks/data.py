@@ -25,10 +25,13 @@ class Dataset:
 
 def directory() -> Path:
     """Where the data lie; ends the program with a clear word when they are missing."""
-    path = Path(os.environ.get("PQSTORE_BENCH_DATA", ROOT.parent / "shared" / "data"))
-    if not path.is_dir():
-        sys.exit(f"no benchmark data at {path}: set PQSTORE_BENCH_DATA to a directory with sift/ and minilm/")
-    return path
+    path = os.environ.get("PQSTORE_BENCH_DATA", "")
+    if not Path(path).is_dir() or not path:
+        sys.exit(
+            f"no benchmark data at {path!r}: set PQSTORE_BENCH_DATA to a directory that holds sift/ and minilm/,"
+            " each with base.npy, train.npy, queries.npy and neighbors.npy"
+        )
+    return Path(path)
 
 
 def load(name: str, rows: int | None = None) -> Dataset:

@@ -1,6 +1,6 @@
 """A writer killed with SIGKILL, at every named point and at random: what was acknowledged is there, nothing is torn.
 
-PQSTORE_CRASH_RUNS sets the number of random kills (50 if not set; `make nightly` makes 500). What a killed process
+50 random kills, 500 in `make nightly`. What a killed process
 wrote is the kernel's already, so the ordinary run happens in memory; a night's runs write to the disk.
 """
 
@@ -19,13 +19,13 @@ import pytest
 import pqstore
 from pqstore.storage import Store
 from pqstore.storage.disk.crash_points import POINTS, observe
+from tests.effort import AT_NIGHT, tries
 from tests.unit.storage.attached import attached, save_some
 
 from .workload import OFTEN, PACKING, Rows, apply, changes, check, contents, create
 
-RUNS = int(os.environ.get("PQSTORE_CRASH_RUNS", "50"))
+RUNS = tries(50, 500)
 # (seed, at which occurrence of a point to die); the late one takes hundreds of commits, and is for a night.
-AT_NIGHT = RUNS > 50
 DEATHS = ((1, 1), (2, 2), (3, 7)) if AT_NIGHT else ((1, 1), (2, 2))
 PARTS = 5  # of the random kills, which can run at the same time
 
