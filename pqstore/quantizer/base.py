@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, PQStoreError
 from pqstore.kernels import active, resolve_threads
 from pqstore.quantizer import file
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Quantizer"]
-
-F32: TypeAlias = npt.NDArray[np.float32]
 
 # Table entries computed at a time: bounds the temporaries of the NumPy kernels.
 _BLOCK_ENTRIES = 1 << 22
@@ -311,6 +310,17 @@ class Quantizer(ABC):
             raise
         except (PQStoreError, ValueError) as error:
             raise InvalidQuantizerError(f"damaged quantizer: {error}") from error
+
+    def with_metric(self, metric: Metric) -> Self:
+        """The same quantizer under another metric. Its arrays are shared, not copied.
+
+        Raises:
+            ValueError: there is no such metric.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._book = self._book.with_metric(metric)
+        return other
 
     def _start(self, book: Codebook) -> None:
         """Begin with these settings, without a banner."""
