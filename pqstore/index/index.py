@@ -446,7 +446,7 @@ class Index(AsyncCalls):
 
         Args:
             queries: Array-like (D,) for one query, (n, D) for several.
-            k: How many to find, at least 1.
+            k: How many to find, at least 1. Results, padding too, take 12 bytes a place: 4 GiB at most a call.
             threads: Threads to scan with; None means all cores. Results do not depend on it.
             rerank: So many of the best by codes, at least k, are scored by their originals, and the k best of them
                 returned with exact distances. "auto" takes what `calibrate` found. Needs stored originals.
@@ -467,7 +467,8 @@ class Index(AsyncCalls):
 
         Raises:
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.
-            ValueError, TypeError: k below 1, or not an integer; rerank below k, or without stored originals.
+            ValueError, TypeError: k below 1, not an integer, or beyond 4 GiB of results; rerank below k, or without
+                stored originals.
             InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
             InvalidIdError: `allow` or `deny` are no ids of this index.
             UnknownSetError: no set was saved under this name.

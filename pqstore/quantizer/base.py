@@ -13,7 +13,6 @@ import numpy.typing as npt
 from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, PQStoreError
 from pqstore.kernels import active, resolve_threads
-from pqstore.quantizer import file
 from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.codes import CodeType, as_codes, code_type
 from pqstore.quantizer.distance_table import DistanceTable, Metric
@@ -334,6 +333,8 @@ class Quantizer(ABC):
         Raises:
             OSError: the file cannot be written.
         """
+        from pqstore.quantizer import file  # noqa: PLC0415 # zip archives and temporary files
+
         settings, arrays = self.state()
         file.write(path, settings, arrays)
 
@@ -348,6 +349,8 @@ class Quantizer(ABC):
             FormatVersionError: a newer pqstore wrote it.
             InvalidQuantizerError: it is damaged, or no quantizer of this kind.
         """
+        from pqstore.quantizer import file  # noqa: PLC0415 # zip archives and temporary files
+
         settings, arrays = file.read(path)
         try:
             return cls.from_state(settings, arrays, verbose)

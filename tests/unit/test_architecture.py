@@ -46,6 +46,7 @@ FLOORS = {
     "index": [
         ["arguments", "code_packing", "code_space"],
         ["reading", "settings", "stats"],
+        ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],
         ["search"],
@@ -57,7 +58,7 @@ FLOORS = {
     ],
     "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
     "index.filters": [
-        ["tree", "all_rows"],
+        ["tree"],
         ["compare", "parse", "plan", "columns", "incomparable"],
         ["payload_scan"],
         ["evaluation"],

@@ -1,8 +1,7 @@
 """Filters over payloads: parsed once, evaluated over columns of fields or over payloads. No files, no ids."""
 
-from pqstore.index.filters.all_rows import AllRows, all_rows, live_mask
 from pqstore.index.filters.evaluation import FilteredRows, rows_that_fulfil
 from pqstore.index.filters.parse import parse
 from pqstore.index.filters.tree import Condition
 
-__all__ = ["AllRows", "Condition", "FilteredRows", "all_rows", "live_mask", "parse", "rows_that_fulfil"]
+__all__ = ["Condition", "FilteredRows", "parse", "rows_that_fulfil"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pqstore.arrays import U8
 from pqstore.errors import InvalidFilterError
-from pqstore.index.filters.all_rows import all_rows
+from pqstore.index.all_rows import all_rows
 from pqstore.index.filters.columns import evaluate
 from pqstore.index.filters.incomparable import comparisons_of, refuse_incomparable_columns, refuse_incomparable_types
 from pqstore.index.filters.payload_scan import scan_payloads

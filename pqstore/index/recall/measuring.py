@@ -36,7 +36,7 @@ def recall_report(reading: Reading, queries: Any, rerank: Sequence[int], threads
     if len(batch) == 0 or snapshot.live_rows == 0:
         raise ValueError("a recall report needs at least one query and one vector")
     counts = sorted({as_count(count, "rerank") for count in rerank})
-    check_results(len(batch), max([cuts[-1], *counts]), "rerank")
+    check_results(len(batch), min(max([cuts[-1], *counts]), snapshot.live_rows), "rerank")
     started = time.perf_counter()
     _, truth = exact_rows(reading, batch, cuts[-1])
     exact_ms = (time.perf_counter() - started) * 1e3 / len(batch)
@@ -58,7 +58,7 @@ def _measured(
     assert reading.space.originals is not None
     recall = {}
     for k in cuts:
-        candidates = max(k, rerank or k)
+        candidates = min(max(k, rerank or k), reading.snapshot.live_rows)
         _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), None)
         # Exact scores put every true neighbour among the candidates in its place; fewer than k cannot be asked for.
         recall[k] = float("nan") if rerank is not None and rerank < k else recall_at(k, rows, truth, candidates)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pqstore.arrays import F32, I64
-from pqstore.index.filters import live_mask
+from pqstore.index.all_rows import live_mask
 from pqstore.index.reading import Reading
 from pqstore.index.search.rerank import Reranker
 from pqstore.kernels import nearest_vectors

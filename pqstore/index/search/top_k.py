@@ -30,12 +30,14 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     k, threads = as_count(k, "k"), resolve_threads(threads)
     batch, single = _as_queries(queries, reading.space)
     wanted = as_include(include)
-    candidates = as_rerank(reading, rerank, k)
-    check_results(len(batch), candidates or k, "k" if candidates is None else "rerank")
+    candidates, depth = as_rerank(reading, rerank, k), k
+    if candidates is not None:
+        depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
+    check_results(len(batch), depth, "k" if depth == k else "rerank")
     selection = None
     if where is not None or allow is not None or deny is not None:
         selection = select(reading, where, allow, deny)
-    distances, rows = nearest_rows(reading, batch, candidates or k, threads, selection)
+    distances, rows = nearest_rows(reading, batch, depth, threads, selection)
     if candidates is not None:
         distances, rows = Reranker(reading, batch).best(rows, k)
     if single:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pqstore.index.filters import all_rows, parse, rows_that_fulfil
+from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
 from pqstore.index.selection.kept import keep
 from pqstore.index.selection.selection import Selection
@@ -33,6 +33,8 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
 
 
 def _evaluated(reading: Reading, where: Any) -> Selection:
+    from pqstore.index.filters import parse, rows_that_fulfil  # noqa: PLC0415 # most programs never filter
+
     filtered = rows_that_fulfil(reading, parse(where))
     rows, allowed = all_rows(reading), filtered.allowed
     return Selection(

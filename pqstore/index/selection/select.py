@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pqstore.arrays import I64
+from pqstore.index.all_rows import all_rows
 from pqstore.index.arguments.ids import as_id_batch
-from pqstore.index.filters import all_rows
 from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import ids_of_set
 from pqstore.index.selection.by_filter import select_by_filter

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -92,6 +90,9 @@ class _JsonLines:
         self._stream: Any = None
 
     def extend(self, strings: Iterable[str]) -> None:
+        import json  # noqa: PLC0415 # for string ids alone
+        import tempfile  # noqa: PLC0415
+
         if self._stream is None:
             self._stream = tempfile.NamedTemporaryFile(  # noqa: SIM115 # closed by close()
                 "w", encoding="utf-8", dir=self._path.parent, prefix=f".{self._path.name}.", delete=False

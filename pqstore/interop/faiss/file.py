@@ -16,9 +16,7 @@ squared L2; another one has a float32 argument), then what its class adds:
 from __future__ import annotations
 
 import os
-import shutil
 import struct
-import tempfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -276,6 +274,8 @@ def write_index(
         UnsupportedIndexError: Ks beyond 65,536.
         OSError: the file cannot be written.
     """
+    import tempfile  # noqa: PLC0415 # for writers alone
+
     target = Path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -336,7 +336,8 @@ def _write(
     stream.write(struct.pack("<iBi", 0, 0, nbits * M + 1))
     stream.write(struct.pack("<Q", rows))
     spool.seek(0)
-    shutil.copyfileobj(spool, stream, 1 << 20)
+    while part := spool.read(1 << 20):
+        stream.write(part)
     for position in counts:
         stream.seek(position)
         stream.write(struct.pack("<q", rows))

@@ -1,4 +1,4 @@
-"""All rows of a state as one bitmap: what the evaluation of a filter works on."""
+"""All rows of a state as one bitmap: what selections are made of."""
 
 from __future__ import annotations
 
