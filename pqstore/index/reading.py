@@ -25,8 +25,7 @@ State: TypeAlias = Snapshot | WriteTransaction
 class Reading:
     """A state of the storage, the code space that its codes are in, and the type of its ids.
 
-    Closing it closes the state, once or more. Nothing that is asked of it points into the map, but `snapshot`'s own
-    answers.
+    Closing it closes the state; closing twice is allowed.
     """
 
     __slots__ = ("id_type", "snapshot", "space")

@@ -17,7 +17,7 @@ from pqstore.storage import RowUnit
 
 __all__ = ["Selection"]
 
-# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/answers_filters.py),
+# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/search/filters.py),
 # above all for a filter that is used again: its codes are kept, up to so many bytes.
 _GATHER_COST = 20
 _GATHER_BYTES = 8 << 20
