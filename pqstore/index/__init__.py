@@ -1,4 +1,4 @@
-"""The index: one method, one transaction; no bytes and no arithmetic of its own."""
+"""The index: one method, one transaction. It sees rows, codes and ids, and no key of the store."""
 
 from pqstore.index.arguments.ids import IdType
 from pqstore.index.index import Index

@@ -115,7 +115,7 @@ class CodeSpace:
             InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.
         """
         turned = queries if self.takes_queries else self._coder.turned(queries)
-        nearest = self.searcher.search(turned, prepared, k, threads)
+        nearest = (self._searcher or self.searcher).search(turned, prepared, k, threads)
         if nearest is None:
             self._refuse(queries)
         return nearest

@@ -475,11 +475,11 @@ class Index(AsyncCalls):
             CorruptIndexError: a record that the search needs fails its checksum.
         """
         question = Question(k, threads, rerank, where, allow, deny, include, explain)
-        reading = self._read()
+        snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
-            return search(reading, queries, question)
+            return search(Reading(snapshot, self._space, self._id_type), queries, question)
         finally:
-            reading.snapshot.close()
+            snapshot.close()
 
     def range_search(
         self,

@@ -27,14 +27,12 @@ class Question(NamedTuple):
     explain: bool = False
 
 
-def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:
-    """How many candidates are scored by their originals; None: none.
+def as_rerank(reading: Reading, rerank: Any, k: int) -> int:
+    """How many candidates are scored by their originals.
 
     Raises:
         ValueError, TypeError: it is below k, no count, or the index stores no originals.
     """
-    if rerank is None:
-        return None
     if reading.space.originals is None:
         raise ValueError(
             "rerank needs the original vectors, which this index does not store: create it with originals='float16'"
@@ -57,8 +55,6 @@ def as_include(include: Any) -> frozenset[str]:
     Raises:
         TypeError, ValueError: it names something else.
     """
-    if include == ():
-        return frozenset()
     names = (include,) if isinstance(include, str) else include
     if not isinstance(names, Iterable):
         raise TypeError(f"include must be a sequence of names, got {type(include).__name__}")

@@ -22,6 +22,7 @@ from pqstore.quantizer import as_queries
 __all__ = ["search"]
 
 _FLOAT32 = np.dtype(np.float32)
+_NOTHING: frozenset[str] = frozenset()
 
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
@@ -29,9 +30,10 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     k, threads, rerank, where, allow, deny, include, explain = question
     k, threads = as_count(k, "k"), resolve_threads(threads)
     batch, single = _as_queries(queries, reading.space)
-    wanted = as_include(include)
-    candidates, depth = as_rerank(reading, rerank, k), k
-    if candidates is not None:
+    wanted = _NOTHING if include == () else as_include(include)
+    candidates, depth = None, k
+    if rerank is not None:
+        candidates = as_rerank(reading, rerank, k)
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
     selection = None

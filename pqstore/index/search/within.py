@@ -36,7 +36,7 @@ def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, questi
     most = None if limit is None else as_count(limit, "limit")
     threads = resolve_threads(question.threads)
     batch, single = as_queries(queries, reading.space.D)
-    rerank = as_rerank(reading, question.rerank, 1)
+    rerank = None if question.rerank is None else as_rerank(reading, question.rerank, 1)
     selection = select(reading, question.where, question.allow, question.deny)
     if rerank is not None:
         within = _reranked(reading, batch, bound, rerank, threads, selection)
