@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pqstore.index.recall.share import recall_at
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -65,7 +67,7 @@ def repeat_with_jitter(base: np.ndarray, rows: int, seed: int = 0) -> np.ndarray
 
 def recall(found: np.ndarray, truth: np.ndarray, k: int) -> float:
     """Mean share of the true k nearest among the first k found."""
-    return float(np.mean([len(np.intersect1d(a[:k], b[:k])) / k for a, b in zip(found, truth, strict=True)]))
+    return recall_at(k, found, truth)
 
 
 def machine() -> str:

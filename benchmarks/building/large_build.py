@@ -107,7 +107,7 @@ def main() -> None:
         with pqstore.Index.open(path) as index:
             print(f"| open | {(time.perf_counter() - began) * 1e3:.1f} ms |")
             stats = index.stats()
-            print(f"| on the disk | {stats.file_bytes / 1e6:,.0f} MB, {stats.file_bytes / rows:.2f} bytes a vector |")
+            print(f"| on the disk | {stats.disk_bytes / 1e6:,.0f} MB, {stats.disk_bytes / rows:.2f} bytes a vector |")
             queries = data.queries[:20]
             for threads in (1, None):
                 times = []

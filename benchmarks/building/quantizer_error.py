@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.data import load
+from pqstore.index.recall.share import recall_at
 from pqstore.kernels import active
 from pqstore.quantizer import OPQ, PQ
 
@@ -118,7 +119,7 @@ def recall(
         )
         order = np.argpartition(both, 10, axis=1)[:, :10]
         best, rows = np.take_along_axis(both, order, 1), np.take_along_axis(numbers, order, 1)
-    return float(np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(rows, truth[:, :10], strict=True)]))
+    return recall_at(10, rows, truth)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def main() -> None:
             for mine, numpy in zip(times[name], times["import numpy"], strict=True)
         ]
         wall, cpu = zip(*over, strict=True)
-        print(f"{name + ', over import numpy':55} wall {median(wall):.3f} s, cpu {median(cpu):.3f} s (bar 0.25)")
+        print(f"{name + ', over import numpy':55} wall {median(wall):.3f} s, cpu {median(cpu):.3f} s (bar 0.045)")
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from pqstore import PQ, Index
+from pqstore.index.faiss_transfer import export_index, import_index
 from pqstore.interop.corpus import open_corpus
-from pqstore.interop.faiss import export_index, import_index
 
 
 def main() -> None:

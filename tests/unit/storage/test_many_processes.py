@@ -18,7 +18,7 @@ from pqstore.errors import (
     PQStoreError,
     StorageFullError,
 )
-from pqstore.storage import Store
+from pqstore.storage import Limits, Store
 from tests.forked import in_child
 from tests.unit.storage.processes import start_python
 from tests.unit.storage.row_packing import RowPacking
@@ -222,8 +222,8 @@ def test_stats_tell_what_an_old_snapshot_pins(create: Create, rng: np.random.Gen
         with store.write() as txn:
             txn.append(rng.integers(0, 256, (5000, 8), dtype=np.uint8))
         with store.write() as txn:
-            txn.kill(np.arange(txn.total_rows))
-        store.write_for_maintenance().__enter__().close()
+            txn.kill(np.arange(txn.rows.total_count))
+        store.write().close()
 
     add_and_remove()
     assert store.stats().pinned_bytes == 0
@@ -264,9 +264,8 @@ def test_readers_of_many_processes_see_whole_commits(create: Create) -> None:
     store.close()
 
 
-def test_slots_of_dead_readers_are_used_again(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pqstore.storage.disk.environment._MAX_READERS", 4)
-    store = create()
+def test_slots_of_dead_readers_are_used_again(create: Create) -> None:
+    store = create(limits=Limits(max_readers=4))
     with store.write() as txn:
         txn.append(CODES)
     code = "snapshots = [store.read() for _ in range(3)]; print('reading', flush=True); sys.stdin.readline()"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pqstore.errors import CorruptIndexError, InvalidPayloadError
 from pqstore.native import native_loops
-from pqstore.storage import Store
+from pqstore.storage import Limits, Store
 from pqstore.storage.attachments import payload_records as payload_module
 from pqstore.storage.attachments.payload_records import (
     PackedPayloads,
@@ -156,7 +156,7 @@ def test_small_batches_share_records(create: Callable[..., Store]) -> None:
             txn.append(codes, payloads=[{"number": number, "text": "x" * 60}] if number > 10 else None)
     with store.read() as snapshot:
         assert snapshot.catalog.payloads_from == 11
-        assert len(snapshot.keys("payloads")) <= 4
+        assert len(snapshot.records.keys("payloads")) <= 4
         found = snapshot.payloads_of(np.arange(300)[::-1])
         assert [payload and payload["number"] for payload in found][::-1] == [None] * 11 + list(range(11, 300))
         assert [row for row, _ in snapshot.payload_items(5, 40)] == list(range(11, 40))
@@ -167,8 +167,7 @@ def test_an_abandoned_transaction_leaves_payloads_as_they_were(
     create: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has extended the last record and staged that; the next writer writes over what it added."""
-    monkeypatch.setattr("pqstore.storage.transactions.write._STAGE_BYTES", 2000)
-    store = create(bulk=True)
+    store = create(bulk=True, limits=Limits(stage_bytes=2000))
     with store.write() as txn:
         txn.append(np.zeros((3, 8), dtype=np.uint8), payloads=[{"n": n} for n in range(3)])
     with monkeypatch.context() as patch:

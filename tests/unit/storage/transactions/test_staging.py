@@ -8,20 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pqstore.storage import Store
+from pqstore.storage import Limits, Store
 from pqstore.storage.transactions import write as transaction_module
 from tests.unit.storage.model import Model
 
 Create = Callable[..., Store]
+STAGING = Limits(stage_bytes=60_000, run_entries=3000)
 
 
-def test_long_transactions_are_staged(
-    create: Create, reopen: Create, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_transactions_are_staged(create: Create, reopen: Create, model: Model) -> None:
     """A transaction larger than memory goes to the disk piece by piece, and is still all or nothing."""
-    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 60_000)
-    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 3000)
-    store = create(id_type=model.id_type)
+    store = create(id_type=model.id_type, limits=STAGING)
     model.add(store, 900)
     version = store.read()
     with pytest.raises(RuntimeError, match="stop"), store.write() as txn:  # noqa: PT012 - the block is the test
@@ -46,9 +43,7 @@ def test_long_transactions_are_staged(
 def test_what_a_dead_writer_staged_is_cleared(
     create: Create, reopen: Create, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 60_000)
-    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 3000)
-    store = create(id_type=model.id_type)
+    store = create(id_type=model.id_type, limits=STAGING)
     model.add(store, 900)
     monkeypatch.setattr(transaction_module, "clear_staged", lambda environment: None)  # as if the process had died
     with pytest.raises(RuntimeError, match="stop"), store.write() as txn:  # noqa: PT012
@@ -58,13 +53,13 @@ def test_what_a_dead_writer_staged_is_cleared(
     store = reopen()
     assert store.verify(deep=True) == []
     with store.read() as snapshot:
-        staged_bytes = sum(len(snapshot.keys(name)) for name in ("codes", "rowids", "runs"))
+        staged_bytes = sum(len(snapshot.records.keys(name)) for name in ("codes", "rowids", "runs"))
     assert staged_bytes > 20
     model.add(store, 5000)
     model.check(store)
     assert store.verify(deep=True) == []
     with store.read() as snapshot:
-        assert len(snapshot.keys("codes")) == store.stats().segments
+        assert len(snapshot.records.keys("codes")) == store.stats().segments
     store.close()
 
 
