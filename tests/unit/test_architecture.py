@@ -46,8 +46,9 @@ FLOORS = {
     ],
     "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
     "storage.disk": [
-        ["directory", "lmdb_errors", "crash_points"],
-        ["writer_lock", "lmdb_pages"],
+        ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "numbered_state", "regular_file"],
+        ["lmdb_lookup", "lmdb_pages", "writer_lock"],
+        ["lmdb_trees"],
         ["data_file"],
         ["environment"],
     ],

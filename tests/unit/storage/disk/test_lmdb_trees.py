@@ -270,7 +270,7 @@ def test_every_bit_of_the_newest_meta_page(sound: Sound, tmp_path: Path) -> None
                 file.write(bytes([content[at] ^ 1 << bit % 8]))
                 try:
                     with Store.open(path, lambda _: PACKING) as store, store.read() as snapshot:
-                        assert snapshot.state.commit == commits, f"bit {bit}: an older state"
+                        assert snapshot.records.state.commit == commits, f"bit {bit}: an older state"
                         assert snapshot.live_rows == len(sound.rows)
                 except CorruptIndexError:
                     noticed.append(bit)
