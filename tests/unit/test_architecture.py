@@ -18,6 +18,8 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
+        ["paths"],
+        ["whole_file"],
         ["kernels"],
         ["quantizer", "storage"],
         ["interop"],
@@ -114,7 +116,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native"}
+GROUND = {"errors", "arrays", "native", "paths", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 
