@@ -108,7 +108,16 @@ FLOORS = {
     "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [["bits"], ["contents"], ["file", "live"], ["convert", "exporting", "opening"]],
-    "cli": [["json_text"], ["report"], ["inputs", "unfinished"], ["results", "measuring"], ["verbs"], ["main"]],
+    "cli": [
+        ["printed"],
+        ["json_text"],
+        ["report"],
+        ["inputs", "unfinished"],
+        ["results", "measuring"],
+        ["records"],
+        ["verbs"],
+        ["main"],
+    ],
     "cli.measuring": [["trials", "timings"], ["recall_plot"]],
 }
 # room -> the rooms that it may import besides the ground; a room that is not named may import all below it.

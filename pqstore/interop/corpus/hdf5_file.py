@@ -37,7 +37,8 @@ class Hdf5Corpus(Corpus):
             shape = (1, *dataset.shape) if wanted.single and dataset.ndim == 1 else dataset.shape
             if len(shape) != 2 or dataset.dtype.kind not in "fiu":
                 raise CorpusFileError(
-                    f"{path}:{self._member}: numbers of shape (n, D) expected, got {dataset.dtype} of shape {dataset.shape}"
+                    f"{path}:{self._member}: numbers of shape (n, D) expected, "
+                    f"got {dataset.dtype} of shape {dataset.shape}"
                 )
             self.n, self.D = (int(size) for size in shape)
             self._is_single = dataset.ndim == 1
