@@ -89,7 +89,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
             deny=options.deny,
         )
         truth = None if options.truth is None else read_all(open_for(options.truth, report, TRUTH))
-        queries = None if truth is None else read_all(corpus)
+        # Recall needs them twice; of none there is no block.
+        queries = None if truth is None and count_of(corpus) else read_all(corpus)
         blocks = corpus.blocks(_batch_rows(options.k)) if queries is None else iter([queries])
         include = ("payload",) if options.payloads else ()
         answers = (ask(block, k=options.k, include=include) for block in blocks)
