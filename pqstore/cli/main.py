@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,8 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace, Report], int] = options.run
+    report = Report()
     try:
-        status = run(options, Report())
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: report.note(f"pqstore {options.verb}: {message}")
+            status = run(options, report)
         sys.stdout.flush()  # a full disk or a closed pipe is found here, not by the interpreter's exit
     except BrokenPipeError:
         # The reader of our output went away; nothing is left to be said to it, also not by the interpreter's exit.

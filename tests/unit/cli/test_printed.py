@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import unicodedata
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 
 import pqstore
 from pqstore.cli import main
+from pqstore.cli.json_text import as_plain, json_text
 from pqstore.cli.main import make_parser
-from pqstore.cli.printed import as_plain, json_line, printable
+from pqstore.cli.printed import printable
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\nverified: sound\r\x9b31m\u202egnp.exe\u2028\x7f\u200b\x00!"
 
@@ -35,8 +37,8 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\nverified: sound\r\x9b31m\u202egnp.exe\u2028\x7f
 )
 def test_text_stays_text(text: str) -> None:
     assert printable(text) == text
-    assert json.loads(json_line(text)) == text
-    assert text in json_line([text]).replace("\\\\", "\\")
+    assert json.loads(json_text(text)) == text
+    assert text in json_text([text]).replace("\\\\", "\\")
 
 
 def test_what_a_terminal_obeys_is_escaped() -> None:
@@ -46,8 +48,8 @@ def test_what_a_terminal_obeys_is_escaped() -> None:
             "LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"
         ):  # fmt: skip
             assert letter not in printable(f"a{letter}b")
-            assert letter not in json_line(f"a{letter}b")
-            assert json.loads(json_line(f"a{letter}b")) == f"a{letter}b"
+            assert letter not in json_text(f"a{letter}b")
+            assert json.loads(json_text(f"a{letter}b")) == f"a{letter}b"
     assert printable("\x1b[0m\n\u202e") == r"\x1b[0m\n\u202e"
 
 
@@ -58,7 +60,7 @@ def test_json_is_sound_whatever_a_payload_holds() -> None:
         3: {None: True, 1.5: (1, 2)},
         "when": datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
     }
-    line = json_line(value)
+    line = json_text(value)
     assert json.loads(line, parse_constant=pytest.fail) == {
         "nan": [None, None, None, 1.5],
         "a2V5": "/wA=",
@@ -69,7 +71,7 @@ def test_json_is_sound_whatever_a_payload_holds() -> None:
     deep: Any = 1
     for _ in range(254):  # msgpack takes 511 levels
         deep = {"a": [deep]}
-    assert json_line(deep).count("[") == 254
+    assert json_text(deep).count("[") == 254
 
 
 @pytest.fixture
@@ -145,7 +147,21 @@ def verbs() -> set[str]:
     return set(next(action.choices for action in make_parser()._actions if action.choices))
 
 
-def test_a_line_of_progress_and_a_warning_are_ours_alone(hostile: Path, capfd) -> None:
+@pytest.mark.filterwarnings("default")
+def test_a_warning_is_one_line(files: Path, monkeypatch, capfd) -> None:
+    def warn(*arguments: Any, **named: Any) -> int:
+        warnings.warn(f"{EVIL} compares nothing", UserWarning, stacklevel=2)
+        return 0
+
+    monkeypatch.setattr(pqstore.Index, "count", warn)
+    assert main(["count", "my-index"]) == 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == printable(line)
+    assert line.startswith("pqstore count: ")
+    assert line.endswith("compares nothing")
+
+
+def test_what_was_stored_comes_back_from_a_dump(hostile: Path, capfd) -> None:
     assert main(["dump", str(hostile)]) == 0
     for line in capfd.readouterr().out.splitlines():
         record = json.loads(line)
