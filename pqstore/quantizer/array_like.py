@@ -40,7 +40,7 @@ def as_real_array(x: Any, what: str) -> npt.NDArray[Any]:
     """
     array = x if isinstance(x, np.ndarray) else _read(x, what)
     if array.dtype == object:
-        return _of_objects(array, what, type(x).__name__)
+        return _of_objects(array, what, x)
     if array.dtype.kind in "fiub" or (array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32, "same_kind")):
         return np.asarray(array)
     advice = ": view the bytes as the type they are" if array.dtype.kind == "V" and array.dtype.names is None else ""
@@ -77,10 +77,17 @@ def _by_dlpack(x: Any, what: str, refusal: Exception | None) -> npt.NDArray[Any]
     ) from refusal
 
 
-def _of_objects(array: npt.NDArray[Any], what: str, source: str) -> npt.NDArray[Any]:
-    """An array of Python objects: of numbers, or a column of rows."""
+def _of_objects(array: npt.NDArray[Any], what: str, x: Any) -> npt.NDArray[Any]:
+    """An array of Python objects, out of `x`: of the numbers of a table, or a column of rows."""
+    source = type(x).__name__
     kinds = set(map(type, array.flat))
     if all(issubclass(kind, _REAL) for kind in kinds):
+        # Other libraries keep numbers so that may be missing; NumPy only those that are more than it can hold.
+        if isinstance(x, (np.ndarray, list, tuple)):
+            call = ".astype(np.float32)" if isinstance(x, np.ndarray) else "np.array(..., dtype=np.float32)"
+            raise InvalidVectorError(
+                f"{what} must hold real numbers (float or integer), got Python objects from {source}: call {call} on it"
+            )
         try:
             return array.astype(np.float64)
         except OverflowError as error:
