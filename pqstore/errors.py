@@ -20,6 +20,7 @@ __all__ = [
     "InvalidCodeError",
     "InvalidFilterError",
     "InvalidIdError",
+    "InvalidPathError",
     "InvalidPayloadError",
     "InvalidQuantizerError",
     "InvalidVectorError",
@@ -77,6 +78,10 @@ class InvalidCodeError(PQStoreError, ValueError):
 
 class InvalidIdError(PQStoreError, ValueError, TypeError):
     """An id cannot be an id of this index: wrong type, out of range, empty or too long."""
+
+
+class InvalidPathError(PQStoreError, ValueError):
+    """Nothing can have this path as its name: it holds a NUL, or characters that no file name can be made of."""
 
 
 class InvalidPayloadError(PQStoreError, ValueError, TypeError):

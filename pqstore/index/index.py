@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pqstore.errors import InvalidIdError, NotTrainedError
 from pqstore.index import records
-from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct
+from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct, refuse_unordered
 from pqstore.index.arguments.payloads import as_payload_batch
 from pqstore.index.arguments.sets import as_set_ids, as_set_name
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
@@ -339,9 +339,12 @@ class Index(AsyncCalls):
             UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
             InvalidPayloadError, DimensionError: as `add`.
         """
+        is_one_for_all = payloads is None or isinstance(payloads, Mapping)
+        if not is_one_for_all:
+            refuse_unordered(ids)
         batch = as_id_batch(ids, self._id_type)
         check_distinct(batch)
-        given = [payloads] * len(batch) if payloads is None or isinstance(payloads, Mapping) else payloads
+        given = [payloads] * len(batch) if is_one_for_all else payloads
         changes = as_payload_batch(given, len(batch))
         with self._store.write() as txn:
             update_payloads(txn, batch, changes, merge=merge, with_originals=self._space.originals is not None)

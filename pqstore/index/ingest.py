@@ -17,6 +17,7 @@ from pqstore.index.arguments.ids import (
     check_distinct,
     is_single_id,
     refuse_unknown,
+    refuse_unordered,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
 from pqstore.index.code_space import RowBlock
@@ -133,6 +134,7 @@ def _pair_blocks(
         for block in blocks:
             yield block, None
         return
+    refuse_unordered(ids)
     if _are_one_batch(ids, rows):
         batch = as_id_batch(ids, id_type)
         if rows is not None and len(batch) != rows:

@@ -19,6 +19,8 @@ PROMISES = {
     "cli/test_bad_input.py": "one line that names what is wrong, status 2, nothing half-made",
     "cli/test_examples.py": "the examples in the help of every verb run",
     "cli/test_sizes.py": "sizes that are printed count the files of originals",
+    "index/arguments/test_ids_of_other_libraries.py": "calls take ids of all libraries, and no set where order counts",
+    "interop/corpus/test_damage.py": "damaged bytes of compressed files are our error in every format",
     "index/test_bad_arguments.py": "arguments that cannot be meant are refused, and nothing is lost",
     "index/test_saved_sets.py": "sets of ids, from the call that saves them to the searches that name them",
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",

@@ -21,6 +21,7 @@ __all__ = [
     "check_distinct",
     "is_single_id",
     "refuse_unknown",
+    "refuse_unordered",
 ]
 
 IdType = Literal["int64", "str"]
@@ -46,13 +47,39 @@ def as_id_batch(ids: Any, id_type: IdType) -> IdArray:
     """
     if is_single_id(ids):
         ids = [ids.item() if isinstance(ids, np.ndarray) else ids]
-    elif isinstance(ids, Iterable) and not isinstance(ids, (np.ndarray, list, tuple)):
-        ids = list(ids)
+    elif not isinstance(ids, (np.ndarray, list, tuple)):
+        ids = _as_sequence(ids)
     if isinstance(ids, np.ndarray) and ids.ndim != 1:
         raise DimensionError(f"ids must have one axis, got an array of shape {ids.shape}")
     if not isinstance(ids, (np.ndarray, list, tuple)):
         raise InvalidIdError(f"ids must be a sequence of {id_type} ids, got {type(ids).__name__}")
     return _as_int64(ids) if id_type == "int64" else _as_str(ids)
+
+
+def refuse_unordered(ids: object) -> None:
+    """Refuse a set where ids line up with vectors, codes or payloads: its order is nobody's.
+
+    Raises:
+        InvalidIdError: `ids` is a set.
+    """
+    if isinstance(ids, (set, frozenset)):
+        raise InvalidIdError(f"a {type(ids).__name__} of ids has no order: give a list, in the order of the vectors")
+
+
+def _as_sequence(ids: Any) -> Any:
+    """What other libraries give, as an array; any other iterable as a list; what is neither, as it came."""
+    if not hasattr(ids, "__array__") and not hasattr(ids, "__dlpack__"):
+        return list(ids) if isinstance(ids, Iterable) else ids
+    kind = type(ids).__name__
+    try:
+        array = np.asarray(ids) if hasattr(ids, "__array__") else np.from_dlpack(ids)
+    except MemoryError:
+        raise
+    except Exception as error:  # another library's refusal comes as any exception
+        raise InvalidIdError(f"the {kind} of ids cannot be read as an array ({error}): give a list") from error
+    if array.ndim == 0:
+        raise InvalidIdError(f"ids are a sequence, got a {kind} without an axis: give .item() of it for a single id")
+    return array
 
 
 def _as_int64(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:

@@ -100,7 +100,7 @@ class Environment:
                 break
             try:
                 return lmdb.open(
-                    str(self.path),
+                    os.fsencode(self.path),  # str would have to be UTF-8, which a file name need not be
                     map_size=map_size,
                     readonly=not self.writable,
                     metasync=self.metasync,
@@ -176,7 +176,7 @@ class Environment:
     def copy_compacted(self, target: Path, txn: Any = None) -> None:
         """Write a compacted copy of one consistent state into the directory `target`."""
         self._check_allocation()
-        self._lmdb.copy(str(target), compact=True, txn=txn)
+        self._lmdb.copy(os.fsencode(target), compact=True, txn=txn)
 
     def info(self) -> dict[str, int]:
         """LMDB's numbers: last_pgno, last_txnid, map_size, num_readers, ..."""

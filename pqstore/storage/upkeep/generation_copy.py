@@ -36,7 +36,8 @@ def copy_generation(environment: Environment, generation: Path, *, link: bool = 
 
 def _originals_that_count(generation: Path) -> dict[int, int]:
     """Bytes of each file of originals that a copied data file speaks of."""
-    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+    where = os.fsencode(generation)
+    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
         meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
         with copied.begin(buffers=True) as txn:
             identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))
