@@ -3,14 +3,14 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 
 #include "common/buffer.h"
+#include "common/original_rows.h"
 #include "common/quick_bound.h"
 #include "common/quick_products.h"
+#include "common/quick_queries.h"
 #include "common/top_k.h"
 #include "contract.h"
 #include "originals/rescore.h"
@@ -21,110 +21,7 @@ namespace {
 
 using Rescore = void (*)(const RescoreRequest&);
 
-// Rows first .. end - 1 of a chunk.
-struct OriginalPiece {
-    const OriginalChunk* chunk;
-    int64_t first;
-    int64_t end;
-};
-
-inline int64_t count_rows(const ExactScanRequest& request) {
-    int64_t rows = 0;
-    for (int64_t i = 0; i < request.chunk_count; ++i) rows += request.chunks[i].rows;
-    return rows;
-}
-
-// Calls visit(piece) for the parts of chunks that make up rows first .. end - 1, counted over all chunks.
-template <typename Visit>
-void visit_originals(const ExactScanRequest& request, int64_t first, int64_t end, const Visit& visit) {
-    for (int64_t i = 0, start = 0; i < request.chunk_count && start < end; ++i) {
-        const int64_t rows = request.chunks[i].rows;
-        const int64_t from = std::max(first, start), to = std::min(end, start + rows);
-        if (from < to) visit(OriginalPiece{&request.chunks[i], from - start, to - start});
-        start += rows;
-    }
-}
-
-inline bool is_live(const OriginalChunk& chunk, int64_t place) {
-    return !chunk.dead || (chunk.dead[place >> 3] >> (place & 7) & 1) == 0;
-}
-
-// The queries in float32, in the order that the quick pass reads, and what its bounds need to know of each.
-template <typename Floats>
-class QuickQueries {
-  public:
-    QuickQueries(const ExactScanRequest& request, bool one_by_one)
-        : request_(request), padded_((request.D + Floats::kLanes - 1) / Floats::kLanes * Floats::kLanes) {
-        const int64_t D = request.D, n = request.queries;
-        clear(origin_, padded_);
-        if (one_by_one) {
-            clear(values_, n * padded_);
-        } else {
-            if (request.metric == ExactMetric::kL2) find_origin();
-            const int64_t groups = (n + Floats::kQueries - 1) / Floats::kQueries;
-            clear(values_, groups * Floats::kQueries * D);
-        }
-        sizes_.resize(static_cast<size_t>(n));
-        for (int64_t q = 0; q < n; ++q) {
-            float* to = one_by_one ? values_.data() + q * padded_ : values_.data() + (q / Floats::kQueries * D) * Floats::kQueries + q % Floats::kQueries;
-            put(request.vectors + q * D, to, one_by_one ? 1 : Floats::kQueries, sizes_[static_cast<size_t>(q)]);
-        }
-    }
-
-    struct Size {
-        double norm, deviation;  // relative to the origin, and what rounding to float32 moved it by
-    };
-
-    const float* origin() const { return origin_.data(); }
-    const float* one(int64_t q) const { return values_.data() + q * padded_; }
-    const float* group(int64_t first) const { return values_.data() + first * request_.D; }
-    const Size& size(int64_t q) const { return sizes_[static_cast<size_t>(q)]; }
-
-  private:
-    static void clear(Buffer<float>& values, int64_t count) {
-        values.resize(static_cast<size_t>(count));
-        std::memset(values.data(), 0, static_cast<size_t>(count) * sizeof(float));
-    }
-
-    void put(const double* query, float* to, int64_t step, Size& size) const {
-        double square = 0, moved = 0;
-        for (int64_t d = 0; d < request_.D; ++d) {
-            const double value = query[d] - static_cast<double>(origin_[static_cast<size_t>(d)]);
-            to[d * step] = static_cast<float>(value);
-            const double rounding = value - static_cast<double>(to[d * step]);
-            square += value * value;
-            moved += rounding * rounding;
-        }
-        // A little more, for the rounding of these sums.
-        size = {std::sqrt(square) * (1 + 0x1p-30), std::sqrt(moved) * (1 + 0x1p-30)};
-    }
-
-    // The mean of some rows. Any point would do; the nearer to the rows, the tighter the bounds.
-    void find_origin() {
-        constexpr int64_t kSample = 32;
-        const int64_t rows = count_rows(request_), D = request_.D;
-        const int64_t sample = std::min(kSample, rows);
-        Buffer<float> vector(static_cast<size_t>(D));
-        for (int64_t i = 0; i < sample; ++i) {
-            const int64_t row = rows * i / sample;
-            visit_originals(request_, row, row + 1, [&](const OriginalPiece& piece) {
-                decode_original(request_.kind, piece.chunk->stored + piece.first * piece.chunk->stride, D,
-                                vector.data());
-            });
-            for (int64_t d = 0; d < D; ++d)
-                origin_[static_cast<size_t>(d)] += vector[static_cast<size_t>(d)] / static_cast<float>(sample);
-        }
-        for (int64_t d = 0; d < D; ++d)
-            if (!std::isfinite(origin_[static_cast<size_t>(d)])) origin_[static_cast<size_t>(d)] = 0;
-    }
-
-    const ExactScanRequest& request_;
-    int64_t padded_;
-    Buffer<float> origin_, values_;
-    Buffer<Size> sizes_;
-};
-
-// Scans some rows for some queries.
+// Scans some rows for some queries: one by one where they are few, else side by side, as a product of matrices.
 template <typename Floats>
 class ExactScanner {
   public:
@@ -132,26 +29,25 @@ class ExactScanner {
     static constexpr int kRows = Strip<Floats>::kRows;
 
     ExactScanner(const ExactScanRequest& request, const QuickQueries<Floats>& queries, Rescore rescore,
-                 int64_t capacity, int64_t most_queries)
+                 int64_t capacity, int64_t most_queries, bool one_by_one)
         : request_(request),
           queries_(queries),
           rescore_(rescore),
           bound_(request.metric, request.D),
           capacity_(capacity),
+          one_by_one_(one_by_one),
           best_(new TopK[static_cast<size_t>(most_queries)]),
           cuts_(static_cast<size_t>(most_queries)) {
         if (request.kind != OriginalKind::kFloat32) decoded_.resize(static_cast<size_t>(kRows * request.D));
+        if (!one_by_one) panel_.resize(static_cast<size_t>(kRows * request.D));
     }
 
-    void scan(int64_t first_query, int64_t count, int64_t first_row, int64_t end_row, bool one_by_one,
-              SharedTopK* results) {
+    void scan(int64_t first_query, int64_t count, int64_t first_row, int64_t end_row, SharedTopK* results) {
         first_query_ = first_query;
-        one_by_one_ = one_by_one;
         for (int64_t q = 0; q < count; ++q) {
             best_[static_cast<size_t>(q)].reset(capacity_);
             set_cut(q);
         }
-        if (!one_by_one) panel_.resize(static_cast<size_t>(request_.D * kRows));
         visit_originals(request_, first_row, end_row, [&](const OriginalPiece& piece) {
             int64_t strips = 0;
             for (int64_t at = piece.first; at < piece.end;) {
@@ -213,17 +109,20 @@ class ExactScanner {
     }
 
     void scan_strip(const OriginalChunk& chunk, int64_t count) {
-        if (one_by_one_) {
-            for (int64_t q = 0; q < count; ++q) {
-                const float* query = queries_.one(first_query_ + q);
-                StripProducts<Floats> products =
-                    of_differences() ? multiply_one<Floats, true>(strip_, query, request_.D)
-                                     : multiply_one<Floats, false>(strip_, query, request_.D);
-                to_row_terms(products.square);
-                judge(chunk, q, products.product, products.square);
-            }
-            return;
+        one_by_one_ ? scan_one_by_one(chunk, count) : scan_side_by_side(chunk, count);
+    }
+
+    void scan_one_by_one(const OriginalChunk& chunk, int64_t count) {
+        for (int64_t q = 0; q < count; ++q) {
+            const float* query = queries_.one(first_query_ + q);
+            StripProducts<Floats> found = of_differences() ? multiply_one<Floats, true>(strip_, query, request_.D)
+                                                           : multiply_one<Floats, false>(strip_, query, request_.D);
+            to_row_terms(found.square);
+            judge(chunk, q, found.product, found.square);
         }
+    }
+
+    void scan_side_by_side(const OriginalChunk& chunk, int64_t count) {
         Register terms[Floats::kVectors];
         turn_strip<Floats>(strip_, queries_.origin(), request_.D, panel_.data(), terms);
         to_row_terms(terms);
@@ -296,8 +195,8 @@ class ExactScanner {
     Rescore rescore_;
     QuickBound bound_;
     int64_t capacity_;
+    bool one_by_one_;
     int64_t first_query_ = 0;
-    bool one_by_one_ = false;
     std::unique_ptr<TopK[]> best_;
     Buffer<Cut> cuts_;
     Buffer<float> panel_, decoded_;
@@ -334,9 +233,9 @@ void exact_scan(const ExactScanRequest& request, Rescore rescore) {
     std::unique_ptr<std::unique_ptr<Scanner>[]> scanners(new std::unique_ptr<Scanner>[workers + 1]);
     parallel_for(threads, tasks, [&](int worker, int64_t task) {
         std::unique_ptr<Scanner>& scanner = scanners[static_cast<size_t>(worker)];
-        if (!scanner) scanner.reset(new Scanner(request, queries, rescore, capacity, group));
+        if (!scanner) scanner.reset(new Scanner(request, queries, rescore, capacity, group, one_by_one));
         const int64_t first = task / spans * most, span = task % spans;
-        scanner->scan(first, std::min(most, n - first), rows * span / spans, rows * (span + 1) / spans, one_by_one,
+        scanner->scan(first, std::min(most, n - first), rows * span / spans, rows * (span + 1) / spans,
                       &results[static_cast<size_t>(first)]);
     });
     for (int64_t q = 0; q < n; ++q) {

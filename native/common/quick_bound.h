@@ -7,23 +7,23 @@
 // slope depend on the query and the limit, and row_term on the row. What is not a number is never passed over.
 //
 // Proof. Let u = 2^-24, and g = D u / (1 - D u) <= 1.1 D u, as D <= kMostD. A sum of D products has an error of at most
-// g times the sum of their magnitudes, each of which passes through D roundings at most, and D 2^-149 where results are
-// denormal. It cannot overflow, because of kLargestSquare. By Cauchy and Schwarz, and since rounding q moves it by at
-// most u |q| + s, with s = sqrt(D) 2^-149 for denormal components,
-//     (1)  |product - x . q| <= (g + u) |x| |q| + s |x| + D 2^-149      (2)  | square - |x|^2 | <= g |x|^2 + D 2^-149
+// g times the sum of their magnitudes, each of which passes through D roundings at most, and D t where results are
+// denormal: t = 2^-125 even if the processor is set to make them zero. It cannot overflow, because of kLargestSquare. By
+// Cauchy and Schwarz, and since rounding q moves it by at most u |q| + s, with s = sqrt(D) t for denormal components,
+//     (1)  |product - x . q| <= (g + u) |x| |q| + s |x| + D t           (2)  | square - |x|^2 | <= g |x|^2 + D t
 // The float64 sums of v are D 2^-52 (|x| |q|) and less from exact ones. With `share` = 4 (D + 16) u all of that, and the
 // few roundings of start, slope and row_term and of the comparison itself, are covered more than twice:
-//   dot     v <= T if product <= T - E |x| - D 2^-149, with E = share |q| + s. |x| is at most the root of `square` times
-//           1 + g, and sqrt(D) 2^-74. T lies beyond the next float32 below the value of the limit, and
+//   dot     v <= T if product <= T - E |x| - D t, with E = share |q| + s. |x| is at most the root of `square` times
+//           1 + g, and sqrt(D) 2^-62. T lies beyond the next float32 below the value of the limit, and
 //           rounding v is monotone: what is at most T is farther than the limit after it too.
 //   cosine  v = x . q / |x|, so v <= T if product <= (T - E) |x|, where |x| is the root of `square`, plus or minus g. Rows
 //           whose `square` is so small that denormal terms count have a row_term that is not a number.
 //   l2      |x - q|^2 = |x|^2 - 2 x . q + |q|^2, and 2 |x| |q| <= |x|^2 + |q|^2: v >= T if
-//           2 product <= (1 - share) square + (1 - share) |q|^2 - (1 + share) T - D 2^-140.
+//           2 product <= (1 - share) square + (1 - share) |q|^2 - (1 + share) T - 8 D t.
 //           Here x and q are taken relative to an origin near the data, or the norms would drown the distances. Each
 //           component of x is rounded then, which changes |x - q|^2 by 3 u (|x|^2 + |q|^2) at most.
-//   differences  each has one rounding, and all terms are positive: |x - q'|^2 >= (|product| - D 2^-149) / (1 + 1.1 g).
-//           So v >= T if |product| >= (1 + share) (sqrt(T) + |q - q'|)^2 + D 2^-140. What overflows is far, indeed.
+//   differences  each has one rounding, and all terms are positive: |x - q'|^2 >= (|product| - D t) / (1 + 1.1 g). So
+//           v >= T if |product| >= (1 + share) (sqrt(T) + |q - q'|)^2 + 8 D t. What overflows is far, indeed.
 #pragma once
 
 #include <cmath>
@@ -51,7 +51,7 @@ class QuickBound {
           share_(D <= kMostD ? 0x1p-22 * (D_ + 16) : static_cast<double>(NAN)) {}
 
     // The squares between which a row_term says something.
-    float least_square() const { return metric_ == ExactMetric::kCosine ? 0x1p-100f : 0.0f; }
+    float least_square() const { return metric_ == ExactMetric::kCosine ? 0x1p-90f : 0.0f; }
     bool by_root() const { return metric_ != ExactMetric::kL2; }
     // What row_term is of a square where it is not the root.
     float share_of_square() const { return below(0.5 * (1 - share_)); }
@@ -61,23 +61,25 @@ class QuickBound {
         if (!(norm * norm <= static_cast<double>(kLargestSquare))) return {NAN, 0};
         if (metric_ == ExactMetric::kL2) {
             const double T = beyond(limit);
-            return {below(0.5 * ((1 - share_) * norm * norm - (1 + share_) * T) - D_ * 0x1p-140), 1};
+            return {below(0.5 * ((1 - share_) * norm * norm - (1 + share_) * T) - D_ * 8 * kTiny), 1};
         }
-        const double T = -beyond(limit), E = share_ * norm + std::sqrt(D_) * 0x1p-149;
+        const double T = -beyond(limit), E = share_ * norm + std::sqrt(D_) * kTiny;
         if (metric_ == ExactMetric::kCosine) {
             const double least = E + 0x1p-60;
             return {0, below(T - least - (std::abs(T) + least) * share_)};
         }
-        return {below(T - std::abs(T) * 0x1p-22 - E * std::sqrt(D_) * 0x1p-72 - D_ * 0x1p-140), below(-E * (1 + share_))};
+        return {below(T - std::abs(T) * 0x1p-22 - E * std::sqrt(D_) * 0x1p-62 - D_ * 8 * kTiny), below(-E * (1 + share_))};
     }
 
     // For products of differences. `deviation`: |q - q'|.
     Cut cut_of_differences(float limit, double deviation) const {
         const double T = beyond(limit), root = std::sqrt(T) * (1 + 0x1p-40) + deviation;
-        return {below(-(root * root * (1 + share_) + D_ * 0x1p-140)), 0};
+        return {below(-(root * root * (1 + share_) + D_ * 8 * kTiny)), 0};
     }
 
   private:
+    static constexpr double kTiny = 0x1p-125;  // t
+
     // Not less than the next float32 after the limit: what is no less, is rounded to more than the limit.
     static double beyond(float limit) {
         const double wide = limit;

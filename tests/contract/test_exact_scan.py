@@ -164,6 +164,26 @@ def test_distances_closer_than_float32_tells(kernels: Kernels, rng: np.random.Ge
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("n", [1, 8])
+def test_sums_that_round_one_way(kernels: Kernels, rng: np.random.Generator, n: int, metric: str) -> None:
+    """Every addition drops or adds the same part of a last place, so that a float32 sum is off by many of them, while
+    rows get nearer by one of them at a time. As many rows lie on the other side of the origin."""
+    step = np.arange(320)[:, None] // 40
+    for D in (1024, 1536):
+        for fraction in np.outer(2.0 ** -np.arange(13, 22, 2), (0.75, 1.1)).flat:
+            if metric == "l2":
+                values, queries = 1 + fraction - step * 2.0**-23 + np.zeros(D), np.zeros((n, D))
+            elif metric == "dot":
+                values, queries = 1 + step * 2.0**-23 + np.zeros(D), np.full((n, D), 1 + fraction)
+            else:  # at an angle that gets smaller
+                values = (1 + fraction) * (1 + np.sqrt((9 - step) * 2.0**-22) * (-1.0) ** np.arange(D))
+                queries = np.ones((n, D))
+            values[1::2] *= -1
+            chunks = split(rng, stored("float32", values.astype(np.float32), rng), (320,))
+            assert_as_defined(kernels, "float32", metric, chunks, queries.astype(np.float32), 10)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n", [1, 8])
 @pytest.mark.parametrize("of_rows", [1e-45, 1e-40, 1e-25, 1e-18, 1.0, 1e15, 1e19, 1e30, 1e38])
 def test_values_of_every_size(kernels: Kernels, rng: np.random.Generator, of_rows: float, n: int, metric: str) -> None:
     """Float32 sums vanish, lose their bits, or overflow, on either side."""
