@@ -29,12 +29,13 @@ FLOORS = {
         ["__main__"],
     ],
     "kernels": [
-        ["chunk", "code_layout", "threads", "checksum", "readable", "exact"],
+        ["chunk", "code_layout", "threads", "checksum", "readable"],
         ["table_parts"],
         ["contract"],
         ["reference", "compiled"],
         ["dispatch"],
         ["originals"],
+        ["exact"],
     ],
     "storage": [
         ["format"],
