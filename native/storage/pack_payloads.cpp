@@ -1,6 +1,8 @@
 // Payloads to msgpack, many at a time: what msgpack.Packer gives, for the types that payloads are made of.
 #include "storage/pack_payloads.h"
 
+#include <datetime.h>
+
 #include <cstring>
 #include <string>
 
@@ -11,7 +13,15 @@ namespace {
 
 constexpr int kDepth = 64;
 
-// Writes values of exactly the types it knows. False: a value of another type, which only Python can judge.
+// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March: a leap day ends its year.
+int64_t days_since_1970(int year, int month, int day) {
+    const int64_t since = month > 2 ? year : year - 1;
+    const int64_t days_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    return 365 * since + since / 4 - since / 100 + since / 400 + days_of_year - 719468;
+}
+
+// Writes values of exactly the types it knows, which are plain: they come back equal to what they are. False: a value of
+// another type, which only Python can judge.
 class Packer {
   public:
     explicit Packer(std::string& out) : out_(out) {}
@@ -28,6 +38,8 @@ class Packer {
             std::memcpy(&bits, &number, sizeof bits);
             return big_endian(0xcb, bits, 8);
         }
+        if (PyBytes_CheckExact(object)) return bytes(object);
+        if (PyDateTime_CheckExact(object)) return moment(object);
         if (depth == 0) return false;
         if (PyList_CheckExact(object)) {
             const Py_ssize_t size = PyList_GET_SIZE(object);
@@ -42,10 +54,9 @@ class Packer {
             PyObject *key, *entry;
             Py_ssize_t at = 0;
             while (PyDict_Next(object, &at, &key, &entry))
-                if (!value(key, depth - 1) || !value(entry, depth - 1)) return false;
+                if (!value(key, 0) || !value(entry, depth - 1)) return false;  // no lists as keys: they cannot be read
             return true;
         }
-        if (PyBytes_CheckExact(object)) return bytes(object);
         if (PyTuple_CheckExact(object)) {
             const Py_ssize_t size = PyTuple_GET_SIZE(object);
             if (!head(size, 0x90, 16, 0xdc)) return false;
@@ -83,9 +94,13 @@ class Packer {
     bool big_endian(unsigned tag, uint64_t value, int size) {
         char buffer[9];
         buffer[0] = static_cast<char>(tag);
-        for (int i = 0; i < size; ++i) buffer[1 + i] = static_cast<char>(value >> (8 * (size - 1 - i)));
+        big_endian(value, buffer + 1, size);
         out_.append(buffer, static_cast<size_t>(size) + 1);
         return true;
+    }
+
+    static void big_endian(uint64_t value, char* to, int size) {
+        for (int i = 0; i < size; ++i) to[i] = static_cast<char>(value >> (8 * (size - 1 - i)));
     }
 
     // The head of a list or map: up to `small` entries in one byte, then two or four bytes after `tag` or the next tag.
@@ -123,6 +138,27 @@ class Packer {
 
     bool bytes(PyObject* object) { return sized(0xc4, PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object)); }
 
+    // Of those in UTC; others have to be reckoned. The shortest of the three forms of a timestamp.
+    bool moment(PyObject* object) {
+        if (PyDateTime_DATE_GET_TZINFO(object) != PyDateTime_TimeZone_UTC) return false;
+        const int64_t days = days_since_1970(PyDateTime_GET_YEAR(object), PyDateTime_GET_MONTH(object),
+                                             PyDateTime_GET_DAY(object));
+        const int64_t seconds = 86400 * days + 3600 * PyDateTime_DATE_GET_HOUR(object) +
+                                60 * PyDateTime_DATE_GET_MINUTE(object) + PyDateTime_DATE_GET_SECOND(object);
+        const auto nanoseconds = uint64_t{1000} * static_cast<uint64_t>(PyDateTime_DATE_GET_MICROSECOND(object));
+        const auto count = static_cast<uint64_t>(seconds);
+        if (count >> 34 != 0) {
+            char buffer[15] = {'\xc7', 12, '\xff'};
+            big_endian(nanoseconds, buffer + 3, 4);
+            big_endian(count, buffer + 7, 8);
+            out_.append(buffer, sizeof buffer);
+            return true;
+        }
+        const uint64_t both = nanoseconds << 34 | count;
+        byte(both >> 32 == 0 ? 0xd6 : 0xd7);
+        return big_endian(0xff, both, both >> 32 == 0 ? 4 : 8);
+    }
+
     bool integer(PyObject* object) {
         int overflow;
         const long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
@@ -157,6 +193,8 @@ nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow, 
                         nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> ends) {
     const size_t count = ends.shape(0);
     if (payloads.size() != count) throw nb::value_error("as many ends as payloads");
+    if (PyDateTimeAPI == nullptr) PyDateTime_IMPORT;
+    if (PyDateTimeAPI == nullptr) throw nb::python_error();
     std::string out;
     Packer packer(out);
     for (size_t i = 0; i < count; ++i) {
@@ -164,7 +202,8 @@ nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow, 
         const size_t start = out.size();
         if (map != Py_None && !(packer.payload(map, numbers.ptr()) && out.size() - start <= most)) {
             out.resize(start);
-            const nb::object content = slow(nb::handle(map), i);
+            // It may put another payload into this place.
+            const nb::object content = slow(nb::borrow(map), i);
             if (payloads.size() != count) throw nb::value_error("the payloads changed while they were packed");
             char* bytes;
             Py_ssize_t size;

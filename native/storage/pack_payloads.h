@@ -10,7 +10,7 @@ namespace pqstore {
 
 // msgpack bytes of `payloads` (dict or None) one after another, and where each ends. Keys of payloads become what
 // `numbers` says; `slow(payload, place)` gives the bytes of a payload that has a key or a value which is not known here, or
-// that takes more than `most` bytes.
+// that takes more than `most` bytes; it may put into the list what it has packed.
 nanobind::bytes pack_payloads(nanobind::list payloads, nanobind::dict numbers, nanobind::callable slow, std::size_t most,
                               nanobind::ndarray<int64_t, nanobind::ndim<1>, nanobind::c_contig, nanobind::device::cpu> ends);
 

@@ -87,9 +87,9 @@ class FieldEntries:
         self.groups: dict[int, tuple[list[Any], list[int]]] = {}
 
     def add(self, position: int, value: Any) -> None:
-        """The row at `position` has the field, with this value."""
+        """The row at `position` has the field, with this plain value."""
         self.enter(_PRESENT, 0, position)
-        if isinstance(value, (list, tuple)):
+        if type(value) is list or type(value) is tuple:
             for member in {key for key in map(typed, value) if key is not None}:
                 self.enter(member[0] + _MEMBER, member[1], position)
             return

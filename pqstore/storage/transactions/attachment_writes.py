@@ -85,9 +85,11 @@ class AttachmentWrites:
             self._writer().write(first_row, originals)
         if payloads is not None:
             assert len(payloads) == count, "one payload a row"
+            payloads = list(payloads)
+        self._put_payloads(first_row, count, payloads)
+        if payloads is not None:
             for number, name in enumerate(self._catalog.fields):
                 self._enter(first_row, number, name, payloads)
-        self._put_payloads(first_row, count, payloads)
         self._flush_sealed()
 
     def _writer(self) -> OriginalWriter:
@@ -96,7 +98,8 @@ class AttachmentWrites:
             self._originals = OriginalWriter(self._records.generation.path, row_bytes, rows)
         return self._originals
 
-    def _put_payloads(self, first_row: int, count: int, payloads: Sequence[Any] | None) -> None:
+    def _put_payloads(self, first_row: int, count: int, payloads: list[Any] | None) -> None:
+        """Write payloads; afterwards the list holds what was written."""
         if self._catalog.payloads_from is None:
             if payloads is None or all(payload is None for payload in payloads):
                 return
