@@ -20,6 +20,7 @@ __all__ = [
     "InvalidCodeError",
     "InvalidFilterError",
     "InvalidIdError",
+    "InvalidPathError",
     "InvalidPayloadError",
     "InvalidQuantizerError",
     "InvalidVectorError",
@@ -77,6 +78,10 @@ class InvalidCodeError(PQStoreError, ValueError):
 
 class InvalidIdError(PQStoreError, ValueError, TypeError):
     """An id cannot be an id of this index: wrong type, out of range, empty or too long."""
+
+
+class InvalidPathError(PQStoreError, ValueError):
+    """A path that no file system could hold: empty, with a zero byte, or not valid Unicode."""
 
 
 class InvalidPayloadError(PQStoreError, ValueError, TypeError):

@@ -16,6 +16,7 @@ from pqstore.index.arguments.ids import (
     automatic_names,
     check_distinct,
     is_single_id,
+    refuse_map,
     refuse_unknown,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
@@ -148,6 +149,7 @@ def _pair_blocks(
         if taken < len(batch):
             raise DimensionError(f"{taken} vectors need {taken} ids, got {len(batch)}")
         return
+    refuse_map(ids)
     source = iter(ids) if isinstance(ids, Iterable) else iter(as_id_batch(ids, id_type))
     for block in blocks:
         share = as_id_batch([value for _, value in zip(range(len(block)), source, strict=False)], id_type)

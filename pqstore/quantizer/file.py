@@ -21,6 +21,7 @@ import numpy.lib.format as npy
 import numpy.typing as npt
 
 from pqstore.errors import FormatVersionError, InvalidQuantizerError
+from pqstore.paths import as_path
 from pqstore.quantizer.state import Settings, array_shapes, check_settings
 
 __all__ = ["read", "write"]
@@ -32,7 +33,7 @@ _LARGEST_SETTINGS = 4096
 
 def write(path: str | PathLike[str], settings: Settings, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write the file beside its place, make it durable, then put it there."""
-    target = Path(path)
+    target = as_path(path)
     text = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -55,7 +56,7 @@ def read(path: str | PathLike[str]) -> tuple[Settings, dict[str, npt.NDArray[np.
         FileNotFoundError, FormatVersionError, InvalidQuantizerError: see `Quantizer.load`.
     """
     # Opened first: that there is no file, or no permission, is no damage.
-    with Path(path).open("rb") as stream:
+    with as_path(path).open("rb") as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return _read_members(archive)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.paths import as_path
 from pqstore.storage.attachments.original_files import originals_bytes
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
@@ -96,7 +97,7 @@ class Store:
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
         have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
-        target = Path(path).absolute()
+        target = as_path(path).absolute()
         directory.check_vacant(target)
         if not target.parent.is_dir():
             raise IndexNotFoundError(f"cannot create {target}: the directory {target.parent} does not exist")
@@ -138,7 +139,7 @@ class Store:
 
         Raises `IndexNotFoundError`, `CorruptIndexError`, `FormatVersionError` or `ReadOnlyError`.
         """
-        absolute = Path(path).absolute()
+        absolute = as_path(path).absolute()
         shared = share(absolute, limits=limits)
         try:
             store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
@@ -270,7 +271,7 @@ class Store:
 
         Raises `IndexExistsError` when there is something at `path`.
         """
-        target = Path(path).absolute()
+        target = as_path(path).absolute()
         directory.check_vacant(target)
         with self.read() as snapshot:
             backup(snapshot, target)

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
+        ["paths"],
         ["kernels"],
         ["quantizer", "storage"],
         ["interop"],
@@ -114,7 +115,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native"}
+GROUND = {"errors", "arrays", "native", "paths"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 

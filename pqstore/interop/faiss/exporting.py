@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pqstore.errors import InvalidIdError
 from pqstore.interop.faiss.file import write_index
 from pqstore.interop.faiss.live import FaissBuilder
+from pqstore.paths import as_path
 from pqstore.quantizer import Quantizer
 
 __all__ = ["export_rows"]
@@ -47,7 +48,7 @@ def export_rows(
     strings: list[str] | _JsonLines | None = mapping
     lines: _JsonLines | None = None
     if path is not None and mapping is None:
-        strings = lines = _JsonLines(Path(f"{os.fspath(path)}.ids.jsonl"))
+        strings = lines = _JsonLines(as_path(f"{os.fspath(path)}.ids.jsonl"))
     numbered = _numbered(blocks, strings)
     if path is None:
         builder = FaissBuilder(quantizer, with_ids=True)

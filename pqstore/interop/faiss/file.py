@@ -38,6 +38,7 @@ from pqstore.interop.faiss.contents import (
     padded_codewords,
 )
 from pqstore.interop.mapped_file import MappedFile
+from pqstore.paths import as_path
 from pqstore.quantizer import OPQ, Quantizer
 
 __all__ = ["read_contents", "write_index"]
@@ -276,7 +277,7 @@ def write_index(
     """
     import tempfile  # noqa: PLC0415 # for writers alone
 
-    target = Path(path)
+    target = as_path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(descriptor, "w+b") as stream, tempfile.TemporaryFile(dir=target.parent) as spool:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64
+from pqstore.paths import as_path
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import DATA_FILE, structure_problems
 from pqstore.storage.format import records
@@ -41,7 +42,7 @@ def repair(
     Raises `IndexNotFoundError`, `IndexExistsError`, and `CorruptIndexError` when the identity of the index or its
     arrays are damaged: codes mean nothing without them.
     """
-    source, target = Path(path).absolute(), Path(destination).absolute()
+    source, target = as_path(path).absolute(), as_path(destination).absolute()
     directory.check_vacant(target)
     generation = directory.generation_path(source, directory.newest_generation(source))
     report = RepairReport(source, target)
