@@ -11,6 +11,7 @@ __all__ = [
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
+    "FilterKindWarning",
     "ForkedIndexError",
     "FormatVersionError",
     "IndexClosedError",
@@ -90,6 +91,13 @@ class InvalidPayloadError(PQStoreError, ValueError, TypeError):
 
 class InvalidFilterError(PQStoreError, ValueError):
     """A filter names an unknown operator or field, or compares what does not compare; the message names it."""
+
+
+class FilterKindWarning(UserWarning):
+    """A filter compares a field with a value of a kind that the field never has, and finds nothing by that.
+
+    ``warnings.simplefilter("error", pqstore.FilterKindWarning)`` makes it an error.
+    """
 
 
 class DuplicateIdError(PQStoreError, ValueError):

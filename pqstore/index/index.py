@@ -38,7 +38,7 @@ from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
 from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, repair
+from pqstore.storage import Durability, Problem, RepairReport, Store, field_name, repair, stored_field
 
 __all__ = ["Index"]
 
@@ -97,7 +97,8 @@ class Index(AsyncCalls):
             originals: Also keep the vectors themselves, on disk beside the codes, for `rerank=` and `get`: "float32",
                 "float16", or "int8" (256 steps over the range of each vector: whole numbers that span at most 255 are
                 exact). None keeps codes only.
-            fields: Payload fields that get an index, for quick filters; more with `create_field_index`.
+            fields: Payload fields that get an index, for quick filters; more with `create_field_index`. Names with dots
+                are paths through maps within maps, as in filters.
 
         Raises:
             NotTrainedError: the quantizer is not trained.
@@ -119,7 +120,7 @@ class Index(AsyncCalls):
             durability=durability,
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
             bulk=bulk,
-            fields=names,
+            fields=tuple(map(stored_field, names)),
         )
         return cls(store)
 
@@ -190,7 +191,7 @@ class Index(AsyncCalls):
     def fields(self) -> tuple[str, ...]:
         """Payload fields that have an index."""
         with self._store.read() as snapshot:
-            return snapshot.catalog.fields
+            return tuple(dict.fromkeys(map(field_name, snapshot.catalog.fields)))
 
     @property
     def sets(self) -> dict[str, int]:
@@ -356,7 +357,7 @@ class Index(AsyncCalls):
         """
         (name,) = as_fields(field)
         with self._store.write() as txn:
-            txn.declare_field(name)
+            txn.declare_field(stored_field(name))
 
     def save_set(self, name: str, ids: Any) -> int:
         """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
-        ["paths"],
+        ["paths", "warning"],
         ["kernels"],
         ["quantizer", "storage"],
         ["interop"],
@@ -94,7 +94,7 @@ FLOORS = {
     "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
     "index.filters": [
         ["tree"],
-        ["compare", "parse", "plan", "columns", "incomparable"],
+        ["compare", "parse", "plan", "columns", "kinds"],
         ["payload_scan"],
         ["evaluation"],
     ],
@@ -115,7 +115,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native", "paths"}
+GROUND = {"errors", "arrays", "native", "paths", "warning"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 

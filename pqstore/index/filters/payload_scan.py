@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import U8
 from pqstore.index.filters.compare import matches
+from pqstore.index.filters.kinds import SeenKinds
 from pqstore.index.filters.tree import Condition
 from pqstore.index.reading import Reading
 from pqstore.storage import RowUnit
@@ -17,12 +18,10 @@ from pqstore.storage import RowUnit
 __all__ = ["scan_payloads"]
 
 
-def scan_payloads(
-    reading: Reading, unit: RowUnit, mask: U8, condition: Condition, types: Mapping[str, set[type]]
-) -> tuple[U8, int]:
+def scan_payloads(reading: Reading, unit: RowUnit, mask: U8, condition: Condition, seen: SeenKinds) -> tuple[U8, int]:
     """Those rows of a mask whose payloads fulfil the condition, and how many payloads were read.
 
-    The types of the values of the fields in `types` are added there.
+    What is read is shown to `seen` too.
     """
     candidates = np.unpackbits(mask, count=unit.rows, bitorder="little").astype(np.bool_)
     allowed = candidates & matches(condition, None)  # what holds for rows without a payload
@@ -30,9 +29,8 @@ def scan_payloads(
     for row, payload in _payloads(reading, unit, candidates):
         read += 1
         allowed[row - unit.first_row] = matches(condition, payload)
-        for name, seen in types.items():
-            if name in payload:
-                seen.add(type(payload[name]))
+        if seen.missing:
+            seen.look_at_payload(payload)
     return np.packbits(allowed, bitorder="little"), read
 
 

@@ -47,4 +47,5 @@ def plan_of(reading: Reading, selection: Selection | None, rerank: int | None) -
         scanned_fields=selection.scanned,
         payloads_read=selection.payloads_read,
         rerank=rerank,
+        remarks=(*selection.complaints, *(f"no payload ever had the field {name!r}" for name in selection.unknown)),
     )

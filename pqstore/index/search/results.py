@@ -65,6 +65,9 @@ class SearchPlan:
     payloads_read: int
     rerank: int | None
     """Candidates a query that were scored by their originals."""
+    remarks: tuple[str, ...] = ()
+    """What of the filter cannot find anything: comparisons with values of a kind that the field never has (of which
+    `FilterKindWarning` warns too), and fields that no payload ever had."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ transaction does not hold them; everything else waits in memory for the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.attachments.field_column import FieldEntries
+from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.original_files import OriginalWriter, remove_originals, stored_segments
 from pqstore.storage.attachments.payload_records import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
@@ -145,8 +146,7 @@ class AttachmentWrites:
                 entries.add_many(values, positions)
             else:
                 for position, payload in zip(positions, part, strict=True):
-                    if payload is not None and name in payload:
-                        entries.add(position, payload[name])
+                    _add_value(entries, position, payload, name)
             at += len(part)
 
     def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
@@ -333,9 +333,14 @@ def _entries_of(reads: AttachmentReads, first_row: int, count: int, name: str) -
     """What the payloads of rows that are stored say of a field."""
     entries = FieldEntries()
     for row, payload in reads.payload_items(first_row, first_row + count):
-        if name in payload:
-            entries.add(row - first_row, payload[name])
+        _add_value(entries, row - first_row, payload, name)
     return entries
+
+
+def _add_value(entries: FieldEntries, position: int, payload: Mapping[str, Any] | None, field: str) -> None:
+    value = ABSENT if payload is None else field_value(payload, field)
+    if value is not ABSENT:
+        entries.add(position, value)
 
 
 def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:

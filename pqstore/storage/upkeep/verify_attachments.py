@@ -10,6 +10,7 @@ import numpy as np
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.attachments.field_column import FieldColumn, FieldEntries
+from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.payload_records import open_payloads, unpack_payload
 from pqstore.storage.attachments.saved_sets import read_set
@@ -142,8 +143,9 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
     new_position[live - unit.first_row] = live - unit.first_row
     column.entries(told, new_position)
     for row, payload in zip(live.tolist(), snapshot.payloads_of(live), strict=True):
-        if payload is not None and name in payload:
-            found.add(row - unit.first_row, payload[name])
+        value = ABSENT if payload is None else field_value(payload, name)
+        if value is not ABSENT:
+            found.add(row - unit.first_row, value)
     told_set, found_set = told.as_set(), found.as_set()
     if told_set != found_set:
         _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
