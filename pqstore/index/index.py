@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,9 @@ from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Durability, Problem, RepairReport, Store, field_name, repair, stored_field
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = ["Index"]
 
 
@@ -61,11 +64,24 @@ class Index(AsyncCalls):
         (1000, (3,), dtype('float32'))
     """
 
-    def __init__(self, store: Store) -> None:
-        """For `create` and `open` only."""
-        self._store = store
-        self._space = read_space(store)
-        self._id_type: IdType = store.id_type
+    _store: Store
+    _space: CodeSpace
+    _id_type: IdType
+
+    def __init__(self, *arguments: Any, **_: Any) -> None:
+        """Not the way in: see `Index.open` and `Index.create`."""
+        path = repr(str(arguments[0])) if arguments and isinstance(arguments[0], (str, os.PathLike)) else "path"
+        raise TypeError(
+            f"use Index.open({path}) for an index that is there, or Index.create({path}, quantizer) for a new one"
+        )
+
+    @classmethod
+    def _of(cls, store: Store) -> Self:
+        index = cls.__new__(cls)
+        index._store = store
+        index._space = read_space(store)
+        index._id_type = store.id_type
+        return index
 
     # Opening and closing
 
@@ -105,6 +121,8 @@ class Index(AsyncCalls):
             IndexExistsError: something is at `path` already.
             TypeError, ValueError: an argument cannot be meant.
         """
+        if isinstance(path, Quantizer):
+            raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
         if not quantizer.is_trained:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
@@ -122,7 +140,7 @@ class Index(AsyncCalls):
             bulk=bulk,
             fields=tuple(map(stored_field, names)),
         )
-        return cls(store)
+        return cls._of(store)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
@@ -135,7 +153,7 @@ class Index(AsyncCalls):
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
         """
-        return cls(Store.open(path, packing_of, readonly=readonly))
+        return cls._of(Store.open(path, packing_of, readonly=readonly))
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""

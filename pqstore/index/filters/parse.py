@@ -28,7 +28,10 @@ def parse(where: Any) -> Condition:
 
 def _parse_map(where: Any, depth: int) -> Condition:
     if not isinstance(where, Mapping):
-        raise InvalidFilterError(f"a filter is a dict such as {{'lang': 'de'}}, got {type(where).__name__}")
+        raise InvalidFilterError(
+            f"a filter is a dict such as {{'lang': 'de'}}, got {type(where).__name__}; ids have calls and arguments of "
+            "their own: remove(ids), ids=, allow=, deny="
+        )
     if depth > _DEPTH:
         raise InvalidFilterError(f"the filter is nested deeper than {_DEPTH} levels")
     conditions: list[Condition] = []

@@ -1,4 +1,4 @@
-"""A comparison with a value of a kind that the field never has finds nothing, and says so: with an index and without."""
+"""A comparison with a kind of value that the field never has finds nothing and says so, with an index and without."""
 
 from __future__ import annotations
 
