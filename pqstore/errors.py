@@ -34,6 +34,7 @@ __all__ = [
     "TrainingError",
     "UnknownIdError",
     "UnknownSetError",
+    "UnreadablePayloadWarning",
     "UnsupportedIndexError",
 ]
 
@@ -109,6 +110,11 @@ class UnknownIdError(PQStoreError, KeyError):
 
     # KeyError shows the repr of its argument; a message reads better as it was written.
     __str__ = Exception.__str__
+
+
+class UnreadablePayloadWarning(UserWarning):
+    """A payload cannot be read, though its bytes are sound, and counts as none: an earlier version took what it could
+    not give back. ``verify()`` names each."""
 
 
 class UnknownSetError(PQStoreError, KeyError):

@@ -36,6 +36,7 @@ from pqstore.index.selection.select import count
 from pqstore.index.settings import as_fields, as_index_arguments, as_original_kind, packing_of, read_space, record_of
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
+from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Durability, Problem, RepairReport, Store, field_name, repair, stored_field
@@ -375,7 +376,9 @@ class Index(AsyncCalls):
         """
         (name,) = as_fields(field)
         with self._store.write() as txn:
-            txn.declare_field(stored_field(name))
+            unreadable = UnreadablePayloads(txn.ids_of)
+            txn.declare_field(stored_field(name), unreadable)
+            unreadable.warn()
 
     def save_set(self, name: str, ids: Any) -> int:
         """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there

@@ -185,8 +185,10 @@ def update_payloads(
         if payload is not None and not isinstance(payload, Mapping):
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
     if merge:
-        old = txn.payloads_of(rows)
-        payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
+        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
+        earlier = txn.payloads_of(rows[[at for at, _ in merged]])
+        for (at, new), old in zip(merged, earlier, strict=True):
+            payloads[at] = {**(old or {}), **new}
     codes = txn.codes_of(rows)
     originals = txn.originals_of(rows) if with_originals else None
     txn.kill(rows)

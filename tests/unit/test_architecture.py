@@ -80,7 +80,7 @@ FLOORS = {
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments", "code_packing", "code_space"],
-        ["reading", "settings", "stats"],
+        ["reading", "settings", "stats", "unreadable"],
         ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],

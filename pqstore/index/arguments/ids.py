@@ -51,9 +51,7 @@ def as_id_batch(ids: Any, id_type: IdType) -> IdArray:
         refuse_map(ids)
         ids = list(ids)
     if isinstance(ids, np.ndarray) and ids.ndim != 1:
-        raise DimensionError(
-            f"ids must have one axis, got an array of shape {ids.shape}: vectors come before ids"
-        )
+        raise DimensionError(f"ids must have one axis, got an array of shape {ids.shape}: vectors come before ids")
     if not isinstance(ids, (np.ndarray, list, tuple)):
         raise InvalidIdError(f"ids must be a sequence of {id_type} ids, got {type(ids).__name__}")
     return _as_int64(ids) if id_type == "int64" else _as_str(ids)

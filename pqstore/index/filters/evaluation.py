@@ -13,6 +13,7 @@ from pqstore.index.filters.payload_scan import scan_payloads
 from pqstore.index.filters.plan import plan
 from pqstore.index.filters.tree import Condition, fields_of
 from pqstore.index.reading import Reading
+from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.storage import FieldColumn, field_numbers
 
 __all__ = ["FilteredRows", "rows_that_fulfil"]
@@ -33,6 +34,8 @@ class FilteredRows:
     """Comparisons with kinds of values that their fields never have."""
     unknown: tuple[str, ...]
     """Fields that no payload ever had."""
+    unreadable: str | None
+    """What to say of payloads that could not be read."""
 
 
 def rows_that_fulfil(reading: Reading, condition: Condition) -> FilteredRows:
@@ -41,14 +44,22 @@ def rows_that_fulfil(reading: Reading, condition: Condition) -> FilteredRows:
     halves = plan(condition, frozenset(numbers))
     allowed, payloads_read = all_rows(reading).live, 0
     complaints: tuple[str, ...] = ()
+    unreadable = UnreadablePayloads(reading.snapshot.ids_of)
     if halves.indexed is not None:
         rows, complaints = _by_columns(reading, halves.indexed, numbers)
         allowed = allowed & rows
     if halves.scanned is not None:
-        allowed, payloads_read, more = _by_payloads(reading, halves.scanned, allowed)
+        allowed, payloads_read, more = _by_payloads(reading, halves.scanned, allowed, unreadable)
         complaints += more
-    unknown = _unknown_fields(reading, condition)
-    return FilteredRows(allowed, _names(halves.indexed), _names(halves.scanned), payloads_read, complaints, unknown)
+    return FilteredRows(
+        allowed,
+        _names(halves.indexed),
+        _names(halves.scanned),
+        payloads_read,
+        complaints,
+        _unknown_fields(reading, condition),
+        unreadable.complaint(),
+    )
 
 
 def _by_columns(reading: Reading, condition: Condition, numbers: Mapping[str, int]) -> tuple[U8, tuple[str, ...]]:
@@ -65,13 +76,15 @@ def _by_columns(reading: Reading, condition: Condition, numbers: Mapping[str, in
     return evaluate(condition, columns_of, len(rows.live)), seen.complaints()
 
 
-def _by_payloads(reading: Reading, condition: Condition, candidates: U8) -> tuple[U8, int, tuple[str, ...]]:
+def _by_payloads(
+    reading: Reading, condition: Condition, candidates: U8, unreadable: UnreadablePayloads
+) -> tuple[U8, int, tuple[str, ...]]:
     """Those of the candidates whose payloads fulfil a condition; how many payloads were read; and complaints."""
     rows, allowed, payloads_read = all_rows(reading), candidates.copy(), 0
     seen = SeenKinds(condition)
     for unit, place in zip(rows.units, rows.places, strict=True):
         if allowed[place].any():
-            allowed[place], count = scan_payloads(reading, unit, allowed[place], condition, seen)
+            allowed[place], count = scan_payloads(reading, unit, allowed[place], condition, seen, unreadable)
             payloads_read += count
     return allowed, payloads_read, seen.complaints()
 

@@ -67,7 +67,7 @@ class SearchPlan:
     """Candidates a query that were scored by their originals."""
     remarks: tuple[str, ...] = ()
     """What of the filter cannot find anything: comparisons with values of a kind that the field never has (of which
-    `FilterKindWarning` warns too), and fields that no payload ever had."""
+    `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

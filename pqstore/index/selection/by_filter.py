@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pqstore.errors import FilterKindWarning
+from pqstore.errors import FilterKindWarning, UnreadablePayloadWarning
 from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
 from pqstore.index.selection.kept import keep
@@ -24,6 +24,7 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
 
     Warns:
         FilterKindWarning: a comparison finds nothing, since its field never has values of such a kind.
+        UnreadablePayloadWarning: a payload could not be read, and counts as none.
     """
     try:
         key = ("where", _frozen(where))
@@ -36,6 +37,8 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
             keep(reading, key, known, reading.snapshot.total_rows // 8)
     for complaint in known.complaints:
         warn_caller(complaint, FilterKindWarning)
+    if known.unreadable is not None:
+        warn_caller(known.unreadable, UnreadablePayloadWarning)
     return known
 
 
@@ -54,6 +57,7 @@ def _evaluated(reading: Reading, where: Any) -> Selection:
         filtered.payloads_read,
         filtered.complaints,
         filtered.unknown,
+        filtered.unreadable,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = [
     "PackedPayloads",
     "PayloadPacker",
     "PayloadRecord",
+    "Unreadable",
     "open_payloads",
     "pack_payloads",
     "payloads_of",
@@ -34,6 +35,10 @@ MAX_PAYLOAD_BYTES: Final = 64 << 20
 RECORD_BYTES: Final = 4 * 4096 - 16
 _ROOM: Final = RECORD_BYTES - records.HEADER_BYTES
 _END_BYTES: Final = 4  # of a row in a record, beside its payload
+
+
+Unreadable: TypeAlias = "Callable[[int, CorruptIndexError], None]"
+"""Told of each row whose payload cannot be read; it counts as none then."""
 
 
 class PackedPayloads(NamedTuple):

@@ -19,7 +19,13 @@ from pqstore.storage.attachments.field_column import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.original_files import OriginalWriter, remove_originals, stored_segments
-from pqstore.storage.attachments.payload_records import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
+from pqstore.storage.attachments.payload_records import (
+    RECORD_BYTES,
+    PackedPayloads,
+    PayloadPacker,
+    Unreadable,
+    pack_payloads,
+)
 from pqstore.storage.attachments.saved_sets import pack_set
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
@@ -240,18 +246,22 @@ class AttachmentWrites:
         """A segment is gone."""
         self._gone_segments.append(segment)
 
-    def declare(self, name: str) -> None:
-        """Give a field an index, over all rows that are stored; first of all changes of a transaction."""
+    def declare(self, name: str, unreadable: Unreadable | None) -> None:
+        """Give a field an index, over all live rows; first of all changes of a transaction."""
         if name in self._catalog.fields:
             return
         number = len(self._catalog.fields)
         rows, state = self._geometry.segment_rows, self._records.state
         for segment in self._records.table.entries:
-            entries = _entries_of(self._reads, self._geometry.first_row(segment), rows, name)
+            live = _live(self._records.bitmap(segment), 0, rows)
+            entries = _entries_of(self._reads, self._geometry.first_row(segment), live, name, unreadable)
             self.put_column(segment, number, entries.pack(rows))
+        dead = self._records.bitmap(state.open_segment)
         for chunk in self._geometry.tail_chunks(state):
-            first_row, count = self._geometry.first_row_of_chunk(chunk), self._geometry.rows_in_chunk(chunk, state)
-            self._columns[chunk, number] = _entries_of(self._reads, first_row, count, name)
+            _, position = self._geometry.place_of_chunk(chunk)
+            live = _live(dead, position, self._geometry.rows_in_chunk(chunk, state))
+            first_row = self._geometry.first_row_of_chunk(chunk)
+            self._columns[chunk, number] = _entries_of(self._reads, first_row, live, name, unreadable)
         self._change_catalog(fields=(*self._catalog.fields, name))
 
     def sync(self) -> None:
@@ -329,12 +339,21 @@ def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEn
     return entries
 
 
-def _entries_of(reads: AttachmentReads, first_row: int, count: int, name: str) -> FieldEntries:
-    """What the payloads of rows that are stored say of a field."""
+def _entries_of(
+    reads: AttachmentReads, first_row: int, live: npt.NDArray[np.bool_], name: str, unreadable: Unreadable | None
+) -> FieldEntries:
+    """What the payloads of live rows that are stored say of a field."""
     entries = FieldEntries()
-    for row, payload in reads.payload_items(first_row, first_row + count):
+    for row, payload in reads.payload_items(first_row, live, unreadable):
         _add_value(entries, row - first_row, payload, name)
     return entries
+
+
+def _live(dead: U8 | None, start: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` rows of a segment, from position `start` on, are not dead."""
+    if dead is None:
+        return np.ones(count, dtype=np.bool_)
+    return np.unpackbits(dead[start // 8 :], count=count, bitorder="little") == 0
 
 
 def _add_value(entries: FieldEntries, position: int, payload: Mapping[str, Any] | None, field: str) -> None:

@@ -159,7 +159,7 @@ def test_small_batches_share_records(create: Callable[..., Store]) -> None:
         assert len(snapshot.records.keys("payloads")) <= 4
         found = snapshot.payloads_of(np.arange(300)[::-1])
         assert [payload and payload["number"] for payload in found][::-1] == [None] * 11 + list(range(11, 300))
-        assert [row for row, _ in snapshot.payload_items(5, 40)] == list(range(11, 40))
+        assert [row for row, _ in snapshot.payload_items(5, np.ones(35, dtype=np.bool_))] == list(range(11, 40))
     assert store.verify(deep=True) == []
 
 
