@@ -51,6 +51,7 @@ def as_missing(missing: Any) -> bool:
 
 def contains_id(reading: Reading, id: object) -> bool:
     """Whether this id is in the index; False for what cannot be an id."""
+    reading.snapshot.check()
     if not is_single_id(id):
         return False
     try:

@@ -51,6 +51,10 @@ class Snapshot:
             self.records.close()
             lease.end()
 
+    def check(self) -> None:
+        """Raise `IndexClosedError` when it is closed, `ForkedIndexError` in a forked child."""
+        self.records.check()
+
     @property
     def closed(self) -> bool:
         return self.records.closed
@@ -63,6 +67,7 @@ class Snapshot:
     @property
     def live_rows(self) -> int:
         """Rows that are stored and not dead."""
+        self.records.check()
         return self.records.state.live_rows
 
     @property
@@ -78,6 +83,7 @@ class Snapshot:
     @property
     def catalog(self) -> Catalog:
         """Names, fields, notes and sets."""
+        self.records.check()
         return self.records.catalog
 
     @property

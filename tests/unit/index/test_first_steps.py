@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pqstore
+from pqstore.index.snapshot_view import SnapshotView
 
 X = np.random.default_rng(0).standard_normal((5, 8)).astype(np.float32)
 
@@ -102,3 +103,36 @@ def test_a_radius_beyond_all_distances(index: pqstore.Index, radius: float, rera
 def test_no_radius(index: pqstore.Index, radius: object) -> None:
     with pytest.raises(TypeError, match="radius must be a number"):
         index.range_search(X[0], radius)
+
+
+QUESTIONS: dict[str, Callable[[SnapshotView], object]] = {
+    "__len__": len,
+    "__contains__": lambda view: ("a" in view, 3.5 in view),
+    "__iter__": list,
+    "calibration": lambda view: view.calibration(X, 0.9, 1, None),
+    "codes": lambda view: view.codes([]),
+    "count": lambda view: view.count(),
+    "get": lambda view: view.get([]),
+    "iter_codes": lambda view: list(view.iter_codes()),
+    "range_search": lambda view: view.range_search(X[0], 1.0),
+    "recall_report": lambda view: view.recall_report(X),
+    "reconstruct": lambda view: view.reconstruct([]),
+    "saved_set": lambda view: view.saved_set("none"),
+    "scroll": lambda view: view.scroll(),
+    "search": lambda view: view.search(X[:0]),
+    "sets": lambda view: view.sets,
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_a_closed_snapshot_answers_nothing(index: pqstore.Index, name: str) -> None:
+    view = index.snapshot()
+    view.close()
+    view.close()
+    with pytest.raises(pqstore.IndexClosedError):
+        QUESTIONS[name](view)
+
+
+def test_no_question_is_left_out() -> None:
+    names = {name for name in vars(SnapshotView) if not name.startswith("_")}
+    assert names | {"__len__", "__contains__", "__iter__"} == {*QUESTIONS, "close"}
