@@ -58,8 +58,8 @@ FLOORS = {
         ["schema"],
     ],
     "storage.attachments": [
-        ["row_sets", "original_files", "payload_records", "saved_sets"],
-        ["field_column"],
+        ["row_sets", "original_files", "plain_values", "field_paths", "saved_sets"],
+        ["field_column", "payload_records"],
         ["field_records"],
     ],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],

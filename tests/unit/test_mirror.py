@@ -20,6 +20,7 @@ PROMISES = {
     "cli/test_examples.py": "the examples in the help of every verb run",
     "cli/test_sizes.py": "sizes that are printed count the files of originals",
     "index/test_bad_arguments.py": "arguments that cannot be meant are refused, and nothing is lost",
+    "index/test_first_steps.py": "what people type first and mix up is told apart, and nothing is lost",
     "index/test_saved_sets.py": "sets of ids, from the call that saves them to the searches that name them",
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
