@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -111,7 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace, Report], int] = options.run
     try:
-        status = run(options, Report())
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"pqstore {options.verb}: {message}", file=sys.stderr
+            )
+            status = run(options, Report())
         sys.stdout.flush()  # a full disk or a closed pipe is found here, not by the interpreter's exit
     except BrokenPipeError:
         # The reader of our output went away; nothing is left to be said to it, also not by the interpreter's exit.

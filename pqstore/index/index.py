@@ -259,7 +259,8 @@ class Index(AsyncCalls):
             threads: Threads to encode with; None means all cores.
             payloads: A dict or None for each vector: what comes back from `get` and searches, and what filters see.
                 Keys are str; values are maps, lists, str, 64-bit numbers, bool, None, bytes and datetimes with a time
-                zone (which come back in UTC). A replaced vector's payload goes with it.
+                zone (which come back in UTC), or what NumPy, pandas and enums have of these, which is stored as the
+                plain value that it stands for. A replaced vector's payload goes with it.
 
         Returns:
             The ids of the vectors, in their order: int64 (n,), or dtype object holding str.
@@ -475,7 +476,8 @@ class Index(AsyncCalls):
             where: Only vectors whose payload fulfils this filter, as
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
                 $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
-                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not. Names
+                with dots go through maps: "common.source" is the key "source" of the map "common".
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
             include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.
@@ -491,10 +493,14 @@ class Index(AsyncCalls):
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.
             ValueError, TypeError: k below 1, not an integer, or beyond 4 GiB of results; rerank below k, or without
                 stored originals.
-            InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
+            InvalidFilterError: an operator that there is not, or a value that it cannot take.
             InvalidIdError: `allow` or `deny` are no ids of this index.
             UnknownSetError: no set was saved under this name.
             CorruptIndexError: a record that the search needs fails its checksum.
+
+        Warns:
+            FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
+            UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
         question = Question(k, threads, rerank, where, allow, deny, include, explain)
         snapshot = self._store.read()
