@@ -67,9 +67,12 @@ class Packer {
         return false;
     }
 
-    // A payload: its keys by their numbers. False, too, when one has no number yet.
-    bool payload(PyObject* map, PyObject* numbers) {
-        if (!PyDict_CheckExact(map) || !head(PyDict_GET_SIZE(map), 0x80, 16, 0xde)) return false;
+    // A payload: its keys by their numbers. False, too, when one has no number yet. `made` becomes a copy with plain
+    // values in place of those that `plain` gave them for.
+    bool payload(PyObject* map, PyObject* numbers, const nb::callable& plain, nb::object& made) {
+        if (!PyDict_CheckExact(map)) return false;
+        const Py_ssize_t size = PyDict_GET_SIZE(map);
+        if (!head(size, 0x80, 16, 0xde)) return false;
         PyObject *key, *entry;
         Py_ssize_t at = 0;
         while (PyDict_Next(map, &at, &key, &entry)) {
@@ -80,12 +83,32 @@ class Packer {
                 if (PyErr_Occurred()) throw nb::python_error();
                 return false;
             }
-            if (!value(number, 0) || !value(entry, kDepth)) return false;
+            if (!value(number, 0)) return false;
+            const size_t start = out_.size();
+            if (value(entry, kDepth)) continue;
+            out_.resize(start);
+            const nb::object held_key = nb::borrow(key), held_entry = nb::borrow(entry);
+            const nb::object value_made = plain_of(entry, plain);
+            // What Python ran may have changed the map under our hands.
+            if (!value_made.is_valid() || PyDict_GET_SIZE(map) != size || !value(value_made.ptr(), kDepth)) return false;
+            if (!made.is_valid()) made = nb::steal(PyDict_Copy(map));
+            if (!made.is_valid() || PyDict_SetItem(made.ptr(), key, value_made.ptr()) != 0) throw nb::python_error();
         }
         return true;
     }
 
   private:
+    // Nothing: there is none, for a reason that `slow` will tell.
+    static nb::object plain_of(PyObject* object, const nb::callable& plain) {
+        nb::object found = nb::steal(PyObject_CallOneArg(plain.ptr(), object));
+        if (!found.is_valid()) {
+            if (!PyErr_ExceptionMatches(PyExc_ValueError) && !PyErr_ExceptionMatches(PyExc_RecursionError))
+                throw nb::python_error();
+            PyErr_Clear();
+        }
+        return found;
+    }
+
     bool byte(unsigned value) {
         out_.push_back(static_cast<char>(value));
         return true;
@@ -189,7 +212,7 @@ class Packer {
 
 }  // namespace
 
-nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow, size_t most,
+nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable plain, nb::callable slow, size_t most,
                         nb::ndarray<int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu> ends) {
     const size_t count = ends.shape(0);
     if (payloads.size() != count) throw nb::value_error("as many ends as payloads");
@@ -198,17 +221,21 @@ nb::bytes pack_payloads(nb::list payloads, nb::dict numbers, nb::callable slow, 
     std::string out;
     Packer packer(out);
     for (size_t i = 0; i < count; ++i) {
+        if (payloads.size() != count) throw nb::value_error("the payloads changed while they were packed");
         PyObject* map = PyList_GET_ITEM(payloads.ptr(), static_cast<Py_ssize_t>(i));
         const size_t start = out.size();
-        if (map != Py_None && !(packer.payload(map, numbers.ptr()) && out.size() - start <= most)) {
+        nb::object made;
+        if (map != Py_None && !(packer.payload(map, numbers.ptr(), plain, made) && out.size() - start <= most)) {
             out.resize(start);
             // It may put another payload into this place.
             const nb::object content = slow(nb::borrow(map), i);
-            if (payloads.size() != count) throw nb::value_error("the payloads changed while they were packed");
             char* bytes;
             Py_ssize_t size;
             if (PyBytes_AsStringAndSize(content.ptr(), &bytes, &size) != 0) throw nb::python_error();
             out.append(bytes, static_cast<size_t>(size));
+        } else if (made.is_valid()) {
+            if (PyList_SetItem(payloads.ptr(), static_cast<Py_ssize_t>(i), made.release().ptr()) != 0)
+                throw nb::python_error();
         }
         ends.data()[i] = static_cast<int64_t>(out.size());
     }

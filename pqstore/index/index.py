@@ -476,8 +476,8 @@ class Index(AsyncCalls):
             where: Only vectors whose payload fulfils this filter, as
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
                 $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
-                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not. Names
-                with dots go through maps: "common.source" is the key "source" of the map "common".
+                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+                Names with dots go through maps: "common.source" is the key "source" of the map "common".
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
             include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.

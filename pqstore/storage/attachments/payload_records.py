@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError, InvalidPayloadError
 from pqstore.native import native_loops
-from pqstore.storage.attachments.plain_values import PLAIN_SCALARS, plain_payload
+from pqstore.storage.attachments.plain_values import PLAIN_SCALARS, plain_payload, plain_value
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import MAX_NAMES
 
@@ -98,7 +98,8 @@ class PayloadPacker:
         if native is not None:
             ends = np.empty(len(payloads), dtype=np.int64)
             # What the compiled code does not know goes through `pack`, which also says what is wrong with it.
-            return PackedPayloads(native.pack_payloads(payloads, self._numbers, pack, MAX_PAYLOAD_BYTES, ends), ends)
+            numbers, most = self._numbers, MAX_PAYLOAD_BYTES
+            return PackedPayloads(native.pack_payloads(payloads, numbers, plain_value, pack, most, ends), ends)
         return PackedPayloads.of([b"" if p is None else pack(p, at) for at, p in enumerate(payloads)])
 
     def pack(self, payload: Any, position: int) -> tuple[bytes, dict[str, Any]]:

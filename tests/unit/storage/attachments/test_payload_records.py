@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import UserDict
 from collections.abc import Callable
 from datetime import datetime, timezone
 from itertools import pairwise
@@ -24,6 +25,7 @@ from pqstore.storage.attachments.payload_records import (
     pack_payloads,
     unpack_payload,
 )
+from pqstore.storage.attachments.plain_values import plain_value
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import MAX_NAMES
 from tests.effort import tries
@@ -129,7 +131,9 @@ def test_a_batch_that_changes_while_it_is_packed() -> None:
         pytest.skip("for the compiled module")
     batch = [{"k": 1}, {"k": 2}]
     with pytest.raises(ValueError, match="changed"):
-        native_loops().pack_payloads(batch, {}, lambda *_: batch.clear() or b"", 100, np.empty(2, dtype=np.int64))
+        native_loops().pack_payloads(
+            batch, {}, plain_value, lambda *_: batch.clear() or b"", 100, np.empty(2, dtype=np.int64)
+        )
 
 
 @given(st.lists(st.sampled_from([0, 0, 1, 90, 5000, 16_300, 40_000]), min_size=1, max_size=60))
@@ -192,3 +196,19 @@ def test_a_record_in_another_place_is_noticed() -> None:
     empty = records.pack_record(records.PAYLOADS, 5, 0, 0, [b""])
     with pytest.raises(CorruptIndexError, match="places"):
         open_payloads(memoryview(empty), 5)
+
+
+def test_a_payload_that_changes_while_it_is_packed() -> None:
+    """A value of the user's own type may run anything when it is made plain."""
+
+    class Changing(UserDict):
+        def items(self):
+            payload.update({f"more {n}": np.int64(n) for n in range(50)})
+            return super().items()
+
+    payload: dict = {"first": 1, "own": Changing(a=1), "last": [np.float32(1)]}
+    packer = PayloadPacker(("first", "own", "last"))
+    (content,) = packed(packer, [payload])
+    again = unpack_payload(content, 0, packer.names)
+    assert again["own"] == {"a": 1}
+    assert again["last"] == [1.0]
