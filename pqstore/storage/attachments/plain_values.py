@@ -22,6 +22,9 @@ __all__ = ["PLAIN_SCALARS", "UnfitValueError", "plain_moment", "plain_payload", 
 PLAIN_SCALARS: Final = frozenset({str, int, float, bool, NoneType, bytes})
 """Types whose values are plain as they are, but for an int beyond 64 bits and a str that is not Unicode."""
 
+# By far the most frequent of those that are not plain.
+_NUMPY_NUMBERS: Final = frozenset(np.dtype(code).type for code in ("?", *"bhilqBHILQ", *"efd"))
+
 _KINDS = "maps, lists, str, numbers of 64 bits, bool, None, bytes and datetimes with a time zone"
 _OUT_OF_RANGE = "is a time outside the years 1 to 9999 in UTC"
 
@@ -75,6 +78,8 @@ def plain_value(value: Any) -> Any:
     kind = type(value)
     if kind in PLAIN_SCALARS:
         return _checked(value)
+    if kind in _NUMPY_NUMBERS:
+        return value.item()
     if kind is dict or isinstance(value, Mapping):
         entries: dict[Any, Any] = {}
         for key, entry in value.items():
