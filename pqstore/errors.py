@@ -11,6 +11,7 @@ __all__ = [
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
+    "FilterKindWarning",
     "ForkedIndexError",
     "FormatVersionError",
     "IndexClosedError",
@@ -33,6 +34,7 @@ __all__ = [
     "TrainingError",
     "UnknownIdError",
     "UnknownSetError",
+    "UnreadablePayloadWarning",
     "UnsupportedIndexError",
 ]
 
@@ -81,7 +83,7 @@ class InvalidIdError(PQStoreError, ValueError, TypeError):
 
 
 class InvalidPathError(PQStoreError, ValueError):
-    """Nothing can have this path as its name: it holds a NUL, or characters that no file name can be made of."""
+    """A path that no file system could hold: empty, with a zero byte, or not valid Unicode."""
 
 
 class InvalidPayloadError(PQStoreError, ValueError, TypeError):
@@ -90,6 +92,13 @@ class InvalidPayloadError(PQStoreError, ValueError, TypeError):
 
 class InvalidFilterError(PQStoreError, ValueError):
     """A filter names an unknown operator or field, or compares what does not compare; the message names it."""
+
+
+class FilterKindWarning(UserWarning):
+    """A filter compares a field with a value of a kind that the field never has, and finds nothing by that.
+
+    ``warnings.simplefilter("error", pqstore.FilterKindWarning)`` makes it an error.
+    """
 
 
 class DuplicateIdError(PQStoreError, ValueError):
@@ -101,6 +110,11 @@ class UnknownIdError(PQStoreError, KeyError):
 
     # KeyError shows the repr of its argument; a message reads better as it was written.
     __str__ = Exception.__str__
+
+
+class UnreadablePayloadWarning(UserWarning):
+    """A payload cannot be read, though its bytes are sound, and counts as none: an earlier version took what it could
+    not give back. ``verify()`` names each."""
 
 
 class UnknownSetError(PQStoreError, KeyError):

@@ -102,8 +102,8 @@ bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, 
 void bind_storage(nb::module_& module) {
     // Arrays are taken as they are or refused: what is written into a converted copy would be lost.
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
-    module.def("pack_payloads", &pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, "most"_a,
-               exactly("ends"));
+    module.def("pack_payloads", &pack_payloads, "payloads"_a, "numbers"_a, "plain"_a, "slow"_a,
+               "most"_a, exactly("ends"));
     module.def("set_values", &set_values, exactly("starts"), exactly("listed"), exactly("dense"),
                exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &checksums, exactly("stored"), exactly("rows"), exactly("sums"));

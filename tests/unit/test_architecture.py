@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
-        ["paths"],
+        ["paths", "warning"],
         ["whole_file"],
         ["kernels"],
         ["quantizer", "storage"],
@@ -61,8 +61,8 @@ FLOORS = {
         ["schema"],
     ],
     "storage.attachments": [
-        ["row_sets", "original_files", "payload_records", "saved_sets"],
-        ["field_column"],
+        ["row_sets", "original_files", "plain_values", "field_paths", "saved_sets"],
+        ["field_column", "payload_records"],
         ["field_records"],
     ],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
@@ -83,7 +83,7 @@ FLOORS = {
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments", "code_packing", "code_space"],
-        ["reading", "settings", "stats"],
+        ["reading", "settings", "stats", "unreadable"],
         ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],
@@ -97,7 +97,7 @@ FLOORS = {
     "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
     "index.filters": [
         ["tree"],
-        ["compare", "parse", "plan", "columns", "incomparable"],
+        ["compare", "parse", "plan", "columns", "kinds"],
         ["payload_scan"],
         ["evaluation"],
     ],
@@ -127,7 +127,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native", "paths", "whole_file"}
+GROUND = {"errors", "arrays", "native", "paths", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 

@@ -22,6 +22,7 @@ PROMISES = {
     "index/arguments/test_ids_of_other_libraries.py": "calls take ids of all libraries, and no set where order counts",
     "interop/corpus/test_damage.py": "damaged bytes of compressed files are our error in every format",
     "index/test_bad_arguments.py": "arguments that cannot be meant are refused, and nothing is lost",
+    "index/test_first_steps.py": "what people type first and mix up is told apart, and nothing is lost",
     "index/test_saved_sets.py": "sets of ids, from the call that saves them to the searches that name them",
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",

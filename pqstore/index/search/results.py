@@ -86,6 +86,9 @@ class SearchPlan:
     payloads_read: int
     rerank: int | None
     """Candidates a query that were scored by their originals."""
+    remarks: tuple[str, ...] = ()
+    """What of the filter cannot find anything: comparisons with values of a kind that the field never has (of which
+    `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)

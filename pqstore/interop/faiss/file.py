@@ -18,7 +18,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -37,6 +36,7 @@ from pqstore.interop.faiss.contents import (
     padded_codewords,
 )
 from pqstore.interop.mapped_file import MappedFile
+from pqstore.paths import as_path
 from pqstore.quantizer import OPQ, Quantizer
 from pqstore.whole_file import whole_file
 
@@ -276,7 +276,7 @@ def write_index(
     """
     import tempfile  # noqa: PLC0415 # for writers alone
 
-    with whole_file(path) as stream, tempfile.TemporaryFile(dir=Path(path).parent) as spool:
+    with whole_file(path) as stream, tempfile.TemporaryFile(dir=as_path(path).parent) as spool:
         return _write(stream, spool, quantizer, blocks)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
 from pqstore.paths import as_path
+from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import open_data_file, structure_problems
 from pqstore.storage.format import records
@@ -92,7 +93,7 @@ def _bulk_store(
         bulk=True,
         segment_rows=identity.segment_rows,
         row_bytes=identity.row_bytes,
-        fields=fields,
+        fields=tuple(dict.fromkeys(stored_field(field_name(field)) for field in fields)),
         limits=limits,
     )
 
