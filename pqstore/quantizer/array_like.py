@@ -43,7 +43,11 @@ def as_real_array(x: Any, what: str) -> npt.NDArray[Any]:
         return _of_objects(array, what, x)
     if array.dtype.kind in "fiub" or (array.dtype.kind == "V" and np.can_cast(array.dtype, np.float32, "same_kind")):
         return np.asarray(array)
-    advice = ": view the bytes as the type they are" if array.dtype.kind == "V" and array.dtype.names is None else ""
+    advice = ""
+    if array.dtype.kind == "V" and array.dtype.names is None:
+        advice = ": view the bytes as the type they are"
+    elif array.dtype.kind in "US":
+        advice = ": where ids are given too, vectors come first, then ids"
     raise InvalidVectorError(
         f"{what} must hold real numbers (float or integer), got dtype {array.dtype} from {type(x).__name__}{advice}"
     )

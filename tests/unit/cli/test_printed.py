@@ -129,6 +129,7 @@ def lines_of(index: Path) -> list[list[str]]:
     ]
 
 
+@pytest.mark.filterwarnings("default::pqstore.FilterKindWarning")  # shown, as by the command itself
 def test_no_verb_prints_it_raw(hostile: Path, capfd) -> None:
     said = 0
     for line in lines_of(hostile):
