@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,9 @@ from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct, refuse_unordered
 from pqstore.index.arguments.payloads import as_payload_batch
 from pqstore.index.arguments.sets import as_set_ids, as_set_name
+from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
-from pqstore.index.asynchronous import AsyncCalls
+from pqstore.index.asynchronous import in_thread, in_threads, twin_of
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace, RowBlock
 from pqstore.index.ingest import add_rows, update_payloads
@@ -29,17 +30,26 @@ from pqstore.index.removal import remove_ids, remove_selected
 from pqstore.index.saved_sets import ids_of_set, refuse_unknown_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration, keep_calibration
 from pqstore.index.search.question import Question
-from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
-from pqstore.index.settings import as_fields, as_index_arguments, as_original_kind, packing_of, read_space, record_of
+from pqstore.index.settings import (
+    as_fields,
+    as_index_arguments,
+    as_original_kind,
+    fields_of,
+    packing_of,
+    read_space,
+    record_of,
+)
 from pqstore.index.snapshot_view import SnapshotView
-from pqstore.index.stats import IndexStats
+from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind, resolve_threads
+from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, field_name, repair, stored_field
+from pqstore.storage import Durability, Problem, RepairReport, Store, repair, stored_field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,12 +57,15 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 
-class Index(AsyncCalls):
+class Index:
     """A persistent index of product-quantized vectors: a directory on disk, searched in place.
 
     Make one with `Index.create`, open one with `Index.open`. Every call that changes it is one transaction: when the
     call returns, the change is on the disk; when it raises, nothing was changed. Many processes and threads may read
     while one writes. An index pickles as its path.
+
+    Every method that waits for the disk or computes has a twin for event loops that begins with "a": ``await
+    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors.
 
     Examples:
         >>> import numpy as np, pqstore, tempfile
@@ -210,13 +223,13 @@ class Index(AsyncCalls):
     def fields(self) -> tuple[str, ...]:
         """Payload fields that have an index."""
         with self._store.read() as snapshot:
-            return tuple(dict.fromkeys(map(field_name, snapshot.catalog.fields)))
+            return fields_of(snapshot)
 
     @property
     def sets(self) -> dict[str, int]:
         """Names of the saved sets of ids, and how many ids each has."""
-        with self._read() as reading:
-            return sizes_of_sets(reading)
+        with self._store.read() as snapshot:
+            return sizes_of_sets(snapshot)
 
     @property
     def readonly(self) -> bool:
@@ -230,12 +243,16 @@ class Index(AsyncCalls):
 
     def __repr__(self) -> str:
         quantizer = self._space.quantizer
-        size = "closed" if self.closed else f"{len(self):,} vectors"
         kind = type(quantizer).__name__
-        return (
-            f"<pqstore.Index {self.path!r}: {size}, D={quantizer.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, "
-            f"{self.metric}, {self.id_type} ids{', readonly' if self.readonly else ''}>"
-        )
+        facts = [
+            *(["closed"] if self.closed else []),
+            f"D={quantizer.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, {self.metric}, {self.id_type} ids",
+            *([f"{self.originals} originals"] if self.originals else []),
+        ]
+        if not self.closed:
+            with self._store.read() as snapshot:
+                facts = [f"{snapshot.live_rows:,} vectors", *facts, *shown_extras(snapshot)]
+        return f"<pqstore.Index {self.path!r}: {', '.join([*facts, *(['readonly'] if self.readonly else [])])}>"
 
     # Changing it
 
@@ -243,10 +260,11 @@ class Index(AsyncCalls):
         self,
         vectors: Any,
         ids: Any = None,
-        on_conflict: str = "error",
+        on_conflict: OnConflict = "error",
         threads: int | None = None,
         *,
-        payloads: Any = None,
+        payloads: Payloads = None,
+        progress: Progress | None = None,
     ) -> IdArray:
         """Encode vectors and add them, in one transaction.
 
@@ -261,6 +279,7 @@ class Index(AsyncCalls):
                 Keys are str; values are maps, lists, str, 64-bit numbers, bool, None, bytes and datetimes with a time
                 zone (which come back in UTC), or what NumPy, pandas and enums have of these, which is stored as the
                 plain value that it stands for. A replaced vector's payload goes with it.
+            progress: Called with a `ProgressStep` after each block of vectors; when it raises, nothing was added.
 
         Returns:
             The ids of the vectors, in their order: int64 (n,), or dtype object holding str.
@@ -277,9 +296,9 @@ class Index(AsyncCalls):
         blocks, rows = blocks_of_vectors(vectors, self._space.D)
         thread_count = resolve_threads(threads)
         encoded = (self._space.prepare(block, thread_count) for block in blocks)
-        return add_rows(self._store, encoded, rows, ids, on_conflict, payloads)
+        return add_rows(self._store, encoded, rows, ids, on_conflict, payloads, progress)
 
-    def upsert(self, vectors: Any, ids: Any, *, payloads: Any = None, threads: int | None = None) -> IdArray:
+    def upsert(self, vectors: Any, ids: Any, *, payloads: Payloads = None, threads: int | None = None) -> IdArray:
         """Add vectors, replacing those whose ids are in the index already: `add` with on_conflict="replace".
 
         A replaced vector's payload is replaced too: without `payloads` it is gone.
@@ -288,7 +307,9 @@ class Index(AsyncCalls):
             raise InvalidIdError("upsert needs ids: with automatic ids there is nothing to replace; use add")
         return self.add(vectors, ids, "replace", threads, payloads=payloads)
 
-    def add_codes(self, codes: Any, ids: Any = None, on_conflict: str = "error", *, payloads: Any = None) -> IdArray:
+    def add_codes(
+        self, codes: Any, ids: Any = None, on_conflict: OnConflict = "error", *, payloads: Payloads = None
+    ) -> IdArray:
         """Add vectors that are encoded already, in one transaction.
 
         Args:
@@ -311,7 +332,7 @@ class Index(AsyncCalls):
         stored = (RowBlock(self._space.to_stored(block)) for block in blocks)
         return add_rows(self._store, stored, rows, ids, on_conflict, payloads)
 
-    def remove(self, ids: Any, missing: str = "error") -> int:
+    def remove(self, ids: Any, missing: Missing = "error") -> int:
         """Remove vectors by id, in one transaction.
 
         Args:
@@ -327,7 +348,7 @@ class Index(AsyncCalls):
         """
         return remove_ids(self._store, ids, missing)
 
-    def delete(self, where: Any = None, *, ids: Any = None) -> int:
+    def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """Remove the vectors that a filter finds, in one transaction.
 
         Args:
@@ -343,7 +364,7 @@ class Index(AsyncCalls):
         """
         return remove_selected(self._store, self._space, where, ids)
 
-    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True) -> int:
+    def update_payload(self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True) -> int:
         """Change the payloads of vectors by id, in one transaction.
 
         An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
@@ -455,17 +476,45 @@ class Index(AsyncCalls):
 
     # Asking it
 
+    @overload
     def search(
         self,
         queries: Any,
         k: int = 10,
         threads: int | None = None,
         *,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
-        include: Any = (),
+        include: tuple[()] = (),
+        explain: Literal[False] = False,
+    ) -> SearchResult: ...
+    @overload
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
+        explain: bool = False,
+    ) -> SearchHits: ...
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
         explain: bool = False,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
@@ -519,8 +568,8 @@ class Index(AsyncCalls):
         *,
         limit: int | None = None,
         threads: int | None = None,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
     ) -> RangeResult:
@@ -545,7 +594,27 @@ class Index(AsyncCalls):
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
-    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+    @overload
+    def get(  # type: ignore[overload-overlap] # a str is one id, though it could be read as several
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Literal["error"] = "error"
+    ) -> Record: ...
+    @overload
+    def get(  # type: ignore[overload-overlap]
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> Record | None: ...
+    @overload
+    def get(
+        self,
+        ids: Iterable[Id] | npt.NDArray[Any],
+        *,
+        include: Include = ("payload", "vector"),
+        missing: Literal["error"] = "error",
+    ) -> list[Record]: ...
+    @overload
+    def get(
+        self, ids: Iterable[Id] | npt.NDArray[Any], *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> list[Record | None]: ...
+    def get(self, ids: Any, *, include: Include = ("payload", "vector"), missing: Missing = "error") -> Any:
         """Vectors by id: a `Record` for one id, a list of them for several.
 
         Args:
@@ -560,13 +629,18 @@ class Index(AsyncCalls):
         with self._read() as reading:
             return records.get_records(reading, ids, include, missing)
 
-    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+    def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """How many vectors a filter finds; arguments as for `search`."""
         with self._read() as reading:
             return count(reading, where, allow, deny)
 
     def scroll(
-        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = 100,
+        after: int | None = None,
+        include: Include = ("payload",),
     ) -> ScrollPage:
         """Records page by page, oldest first.
 
@@ -651,37 +725,44 @@ class Index(AsyncCalls):
         """Sizes and counts."""
         return IndexStats.of(self._store, self._space)
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress | None = None) -> list[Problem]:
         """Check the records on disk against each other, by the numbered invariants of the format.
 
         Args:
             deep: Look up every id instead of a sample, and walk all pages.
+            progress: Called with a `ProgressStep` after each piece of the work.
 
         Returns:
             What is wrong; empty when the index is sound.
         """
-        return self._store.verify(deep=deep)
+        return self._store.verify(deep=deep, progress=progress or no_progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress | None = None) -> None:
         """Give the disk back what removed vectors took, beside readers, who keep the state they opened.
 
         Args:
             timeout: Seconds to wait for another writer; None means 60.
+            progress: Called with a `ProgressStep` after each piece of the work; what is rewritten and merged stays so
+                when it raises.
 
         Raises:
             ReadOnlyError, StorageFullError: as `add`.
             IndexLockedError: another writer held the index for longer.
         """
-        self._store.compact(timeout)
+        self._store.compact(timeout, progress=progress or no_progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.
+
+        Args:
+            path: The directory to make.
+            progress: Called with a `ProgressStep` after each file; when it raises, nothing is left at `path`.
 
         Raises:
             IndexExistsError: something is at `path` already.
             StorageFullError: there is no room.
         """
-        self._store.backup(path)
+        self._store.backup(path, progress=progress or no_progress)
 
     # To Faiss and back
 
@@ -754,3 +835,57 @@ class Index(AsyncCalls):
             CorruptIndexError: not even the quantizer could be found.
         """
         return repair(path, destination, packing_of)
+
+    # In a thread, for event loops
+
+    apublish = twin_of(publish)
+    aclose = twin_of(close)
+    aadd = twin_of(add)
+    aupsert = twin_of(upsert)
+    aadd_codes = twin_of(add_codes)
+    aremove = twin_of(remove)
+    adelete = twin_of(delete)
+    aupdate_payload = twin_of(update_payload)
+    acreate_field_index = twin_of(create_field_index)
+    asave_set = twin_of(save_set)
+    asaved_set = twin_of(saved_set)
+    adrop_set = twin_of(drop_set)
+    acalibrate = twin_of(calibrate)
+    asearch = twin_of(search)
+    arange_search = twin_of(range_search)
+    aget = twin_of(get)
+    acount = twin_of(count)
+    ascroll = twin_of(scroll)
+    arecall_report = twin_of(recall_report)
+    acodes = twin_of(codes)
+    areconstruct = twin_of(reconstruct)
+    asnapshot = twin_of(snapshot)
+    astats = twin_of(stats)
+    averify = twin_of(verify)
+    acompact = twin_of(compact)
+    abackup = twin_of(backup)
+    ato_faiss = twin_of(to_faiss)
+
+    def aiter_codes(self, block_rows: int = 65_536) -> AsyncIterator[tuple[IdArray, npt.NDArray[Any]]]:
+        """`iter_codes`, each block read in a thread."""
+        return in_threads(self.iter_codes(block_rows))
+
+    @classmethod
+    async def acreate(cls, path: str | os.PathLike[str], quantizer: Quantizer, **settings: Any) -> Index:
+        """`create` in a thread; `settings` as there."""
+        return await in_thread(cls.create, path, quantizer, **settings)
+
+    @classmethod
+    async def aopen(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
+        """`open` in a thread."""
+        return await in_thread(cls.open, path, readonly)
+
+    @staticmethod
+    async def afrom_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
+        """`from_faiss` in a thread."""
+        return await in_thread(Index.from_faiss, path, source, ids, **settings)
+
+    @staticmethod
+    async def arepair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
+        """`repair` in a thread."""
+        return await in_thread(Index.repair, path, destination)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -21,16 +21,22 @@ from pqstore.index.arguments.ids import (
     refuse_unordered,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
+from pqstore.index.arguments.types import OnConflict
 from pqstore.index.code_space import RowBlock
+from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Store, WriteTransaction
 
-__all__ = ["OnConflict", "add_rows", "update_payloads"]
-
-OnConflict = Literal["error", "skip", "replace"]
+__all__ = ["add_rows", "update_payloads"]
 
 
 def add_rows(
-    store: Store, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any
+    store: Store,
+    blocks: Iterable[RowBlock],
+    rows: int | None,
+    ids: Any,
+    on_conflict: str,
+    payloads: Any,
+    progress: Progress | None = None,
 ) -> IdArray:
     """Append blocks of rows in one transaction, and return the ids they got; see `pqstore.Index.add`.
 
@@ -55,6 +61,8 @@ def add_rows(
             if not (automatic and count):
                 added.append(given)
             count += len(block)
+            if progress is not None:
+                progress(ProgressStep("adding", count, rows))
         shares.finish()
     batch = np.concatenate(added)
     return np.arange(batch[0], batch[0] + count) if automatic and count else batch

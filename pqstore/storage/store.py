@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.log import slow_work
 from pqstore.paths import as_path
+from pqstore.progress import Progress, no_progress
 from pqstore.storage.attachments.original_files import originals_bytes
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
@@ -240,7 +242,7 @@ class Store:
         Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
         """
         shared = self._writable_share()
-        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
 
     @property
     def _flushes(self) -> bool:
@@ -252,23 +254,24 @@ class Store:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
         with self.read() as snapshot:
-            return verify(snapshot, deep=deep)
+            return verify(snapshot, deep=deep, progress=progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
         """Give the space of dead rows and old records back to the disk.
 
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
-        compact(self._writable_share(), self._schema, timeout, flush=self._flushes)
+        with slow_work("compact", self.path):
+            compact(self._writable_share(), self._schema, timeout, flush=self._flushes, progress=progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
 
         Raises `IndexExistsError` when there is something at `path`.
@@ -276,7 +279,7 @@ class Store:
         target = as_path(path).absolute()
         directory.check_vacant(target)
         with self.read() as snapshot:
-            backup(snapshot, target)
+            backup(snapshot, target, progress)
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""
@@ -307,6 +310,11 @@ class Store:
                 generation=generation.number,
                 commits=state.commit,
             )
+
+
+def _maintain(done: WriteTransaction) -> None:
+    with slow_work("maintenance after a commit", done.records.generation.index):
+        maintain(done)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
-        ["paths", "warning"],
+        ["log", "paths", "progress", "warning"],
         ["whole_file"],
         ["kernels"],
         ["quantizer", "storage"],
@@ -88,13 +88,13 @@ FLOORS = {
         ["filters", "saved_sets"],
         ["selection"],
         ["search"],
-        ["recall", "records"],
+        ["recall", "records", "stats"],
         ["ingest", "removal", "faiss_rows"],
         ["snapshot_view", "asynchronous"],
         ["index"],
         ["faiss_transfer"],
     ],
-    "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
+    "index.arguments": [["counts", "ids", "payloads", "types", "vectors"], ["sets"]],
     "index.filters": [
         ["tree"],
         ["compare", "parse", "plan", "columns", "kinds"],
@@ -127,7 +127,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native", "paths", "warning", "whole_file"}
+GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 

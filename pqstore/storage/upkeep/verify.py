@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk.data_file import structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import unpack_staged
@@ -46,13 +47,14 @@ INVARIANTS: Final = {
 _SAMPLE = 64
 
 
-def verify(snapshot: Snapshot, *, deep: bool) -> list[Problem]:
+def verify(snapshot: Snapshot, *, deep: bool, progress: Progress = no_progress) -> list[Problem]:
     """The problems found. `deep` walks LMDB's pages too, and looks up all live rows instead of some of a segment."""
-    return list(_Verification(snapshot, deep).problems())
+    return list(_Verification(snapshot, deep, progress).problems())
 
 
 class _Verification:
-    def __init__(self, snapshot: Snapshot, deep: bool) -> None:
+    def __init__(self, snapshot: Snapshot, deep: bool, progress: Progress) -> None:
+        self._progress = progress
         self._snapshot = snapshot
         self._records = snapshot.records
         self._schema = snapshot.records.schema
@@ -66,15 +68,19 @@ class _Verification:
         if self._deep:
             for text in structure_problems(self._records.generation.path):
                 yield Problem(1, "data file", text)
+            self._progress(ProgressStep("pages", 1, 1))
         yield from self._identity()
         yield from self._counters()
-        for segment, entry in self._records.table.entries.items():
+        entries = self._records.table.entries
+        for done, (segment, entry) in enumerate(entries.items(), start=1):
             yield from self._segment(segment, entry.dead, entry.stamp)
+            self._progress(ProgressStep("records", done, len(entries)))
         yield from self._tail()
         yield from self._runs()
         yield from self._owners()
         yield from self._lookups()
         yield from attachment_problems(self._snapshot, deep=self._deep)
+        self._progress(ProgressStep("attachments", 1, 1))
 
     def _identity(self) -> Iterator[Problem]:
         for name in self._schema.identity.arrays:
@@ -236,7 +242,9 @@ class _Verification:
 
     def _lookups(self) -> Iterator[Problem]:
         rng = np.random.default_rng(self._state.commit)
-        for segment, count in self._geometry.stored(self._records.table.entries, self._state):
+        stored = list(self._geometry.stored(self._records.table.entries, self._state))
+        for done, (segment, count) in enumerate(stored):
+            self._progress(ProgressStep("ids", done, len(stored)))
             if segment in self._unreadable:
                 continue
             try:
