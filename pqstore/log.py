@@ -1,36 +1,38 @@
-"""The logger "pqstore": what takes long, and what was chosen.
-
-Python's own logging is loaded when there is something to say: a search has nothing.
-"""
+"""The logger "pqstore": what takes long, and what was chosen."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import logging
-
-__all__ = ["SLOW", "logger", "slow_work"]
+__all__ = ["SLOW", "info", "slow_work", "warning"]
 
 SLOW = 1.0
 """Seconds from which on a wait, or work that nobody asked for, is worth a line."""
 
 
-def logger() -> logging.Logger:
-    """The logger "pqstore". It has no handler but what the program gives it."""
-    import logging  # noqa: PLC0415 # see above
+def info(text: str, *values: object) -> None:
+    """A line for those who listen: a program that has not loaded Python's logging does not."""
+    logging: Any = sys.modules.get("logging")
+    if logging is not None:
+        logging.getLogger("pqstore").info(text, *values)
 
-    return logging.getLogger("pqstore")
+
+def warning(text: str, *values: object) -> None:
+    """A line that shows up on standard error where a program says nothing else."""
+    import logging  # noqa: PLC0415 # a search has nothing to say
+
+    logging.getLogger("pqstore").warning(text, *values)
 
 
 @contextmanager
-def slow_work(what: str, index: object, *, at_least: float = SLOW) -> Iterator[None]:
-    """Log, when the block has ended well and took so many seconds, what it did."""
+def slow_work(what: str, index: object) -> Iterator[None]:
+    """Log, when the block has ended well and took long, what it did."""
     started = time.monotonic()
     yield
     taken = time.monotonic() - started
-    if taken >= at_least:
-        logger().info("index at %s: %s took %.1f s", index, what, taken)
+    if taken >= SLOW:
+        info("index at %s: %s took %.1f s", index, what, taken)

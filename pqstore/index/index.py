@@ -713,7 +713,7 @@ class Index:
     def snapshot(self) -> SnapshotView:
         """One consistent state, to be asked as the index itself, while others write; a context manager."""
         reading = self._read()
-        reading.snapshot.pin_originals()
+        reading.snapshot.attachments.pin_originals()
         return SnapshotView(reading)
 
     def _read(self) -> Reading:

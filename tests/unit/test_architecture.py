@@ -83,7 +83,7 @@ FLOORS = {
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments", "code_packing", "code_space"],
-        ["reading", "settings", "stats", "unreadable"],
+        ["reading", "settings", "unreadable"],
         ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],

@@ -18,6 +18,7 @@ from typing import Any
 import lmdb
 
 from pqstore.errors import ForkedIndexError, PQStoreError, ReadOnlyError
+from pqstore.log import slow_work
 from pqstore.storage.disk.directory import (
     generation_path,
     is_current,
@@ -167,7 +168,8 @@ class SharedIndex:
             raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
         lease = Lease(self, writer)
         try:
-            writer.acquire(self.path, timeout)
+            with slow_work("waiting for another writer", self.path):
+                writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
                 generation, txn = self._begin_write()
                 self._active[id(lease)] = (threading.get_ident(), generation)
