@@ -49,7 +49,7 @@ from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, repair, stored_field
+from pqstore.storage import Durability, Problem, RepairReport, Store, stored_field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -834,6 +834,8 @@ class Index:
             IndexExistsError: something is at `destination` already.
             CorruptIndexError: not even the quantizer could be found.
         """
+        from pqstore.storage.repair.repair import repair  # noqa: PLC0415 # few ask for it
+
         return repair(path, destination, packing_of)
 
     # In a thread, for event loops

@@ -14,7 +14,7 @@ from pqstore.storage.attachments.field_paths import (
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
-from pqstore.storage.repair.repair import RepairReport, repair
+from pqstore.storage.repair.report import RepairReport
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
@@ -49,7 +49,6 @@ __all__ = [
     "kind_of",
     "plain_payload",
     "plain_value",
-    "repair",
     "stored_field",
     "value_at",
 ]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
+from pqstore.storage.repair.repair import repair
 from tests.unit.storage.model import Model
 from tests.unit.storage.row_packing import RowPacking
 
