@@ -787,16 +787,21 @@ class Index:
         return export_rows(self.quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
 
     @staticmethod
-    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
+    def from_faiss(
+        path: str | os.PathLike[str], source: Any, ids: Any = None, *, reencode: bool = False, **settings: Any
+    ) -> Index:
         """Make an index at `path` with the codes, ids and metric of a Faiss index.
 
         Args:
             path: The directory to make; it appears when the index is whole.
-            source: An ``IndexPQ``, ``IndexPQFastScan``, ``IndexPreTransform`` with a rotation, ``IndexIDMap`` or
-                ``IndexIDMap2`` around them, or the base of an ``IndexRefine``; or the path of such an index file,
-                which is read in blocks and without Faiss.
+            source: An ``IndexPQ``, ``IndexPQFastScan`` or ``IndexIVFPQ``, also in an ``IndexPreTransform`` with a
+                rotation, an ``IndexRefine``, or an ``IndexIDMap`` or ``IndexIDMap2``; or the path of such an index
+                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``).
             ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
-            settings: Passed on to `create`.
+            reencode: Take an ``IndexIVFPQ`` with codes of residuals (Faiss's default): its vectors are decoded, a
+                codebook is trained on them, and they are encoded again, less accurately than they were.
+            settings: Passed on to `create`. The vectors of an ``IndexRefineFlat`` become originals, float32 unless
+                `originals` says otherwise; None leaves them behind.
 
         Returns:
             The open index.
@@ -809,14 +814,21 @@ class Index:
             DuplicateIdError: an id occurs twice. DimensionError: not one id a row.
         """
         from pqstore.index.faiss_rows import FaissRows  # noqa: PLC0415 # few ask for it
-        from pqstore.interop.faiss import open_index  # noqa: PLC0415
+        from pqstore.interop.faiss import open_index, reencoded  # noqa: PLC0415
 
         contents = open_index(source)
+        if reencode:
+            contents = reencoded(contents)
+        if contents.vectors is not None:
+            settings.setdefault("originals", "float32")
         quantizer, rows = contents.quantizer(), FaissRows(contents, ids)
         # In bulk: under another name until all is there.
         with Index.create(path, quantizer, id_type=rows.id_type, bulk=True, **settings) as index:
-            for codes, names in rows.blocks():
-                index.add_codes(codes, names)
+            for codes, names, vectors in rows.blocks():
+                if index.originals is None or vectors is None:
+                    index.add_codes(codes, names)
+                else:
+                    add_rows(index._store, [index._space.join(codes, vectors)], len(codes), names, "error", None)
         return Index.open(path)
 
     @staticmethod

@@ -109,7 +109,7 @@ FLOORS = {
     ],
     "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
-    "interop.faiss": [["bits"], ["contents"], ["file", "live"], ["convert", "exporting", "opening"]],
+    "interop.faiss": [["bits"], ["contents"], ["file", "live", "reencoding"], ["convert", "exporting", "opening"]],
     "cli": [
         ["printed"],
         ["json_text"],
