@@ -88,7 +88,7 @@ def test_partitions_without_residuals_keep_codes_and_ids(
     factory: str, metric: int, x: np.ndarray, tmp_path: Path
 ) -> None:
     theirs = built(factory, x, metric, by_residual=False)
-    ivf = faiss.extract_index_ivf(theirs)
+    ivf = faiss.downcast_index(faiss.extract_index_ivf(theirs))
     ivf.nprobe = 7  # all: what is left is the codes
     distances, _ = theirs.search(x[:20], 5)
     turned = theirs.chain.at(0).apply(x) if factory.startswith("OPQ") else x

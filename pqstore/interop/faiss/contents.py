@@ -119,7 +119,7 @@ class FaissContents:
             raise UnsupportedIndexError(
                 f"{self.where} is an IndexIVFPQ whose codes are residuals (by_residual), which mean nothing without "
                 "its partitions: pass reencode=True to decode its vectors and encode them again with a codebook "
-                "trained on them, which loses some accuracy; or build the index from the vectors themselves, if you have them"
+                "trained on them, which loses some accuracy; or build the index from the vectors, if you have them"
             )
         R, shift, metric = self._rotation_shift_metric()
         codewords = self.centroids[:, : self.Ks]
