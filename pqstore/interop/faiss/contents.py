@@ -157,8 +157,8 @@ class FaissContents:
             A = transform.A
             if A.shape[0] != A.shape[1]:
                 raise UnsupportedIndexError(
-                    f"{self.where} changes the dimension of vectors from {A.shape[1]} to {A.shape[0]}, and a pqstore "
-                    "index has one dimension. Import the index inside it, faiss.downcast_index(index.index), with its "
+                    f"{self.where} takes vectors from {A.shape[1]} to {A.shape[0]} dimensions, and a pqstore index has "
+                    "one number of them. Import the index inside it, faiss.downcast_index(index.index), with its "
                     "ids as ids=, and apply the transform, index.chain.at(0).apply(x), to what you add and ask"
                 )
             if not np.isfinite(A).all() or departure_from_orthogonal(A) > 1e-3:
