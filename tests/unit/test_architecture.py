@@ -90,7 +90,7 @@ FLOORS = {
         ["search"],
         ["recall", "records"],
         ["ingest", "removal", "faiss_rows"],
-        ["snapshot_view", "asynchronous"],
+        ["snapshot_view", "asynchronous", "open_or_create"],
         ["index"],
         ["faiss_transfer"],
     ],

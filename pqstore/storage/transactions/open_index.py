@@ -22,6 +22,7 @@ from pqstore.storage.disk.directory import (
     generation_path,
     is_current,
     newest_generation,
+    put_in_place,
     remove_leftovers,
     sync_directory,
 )
@@ -45,14 +46,18 @@ _registry_lock = threading.RLock()
 def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> SharedIndex:
     """The shared index at a path, with one reference more. Raises `IndexNotFoundError` when there is none."""
     newest_generation(path)
-    stat = path.stat()
-    key = (stat.st_dev, stat.st_ino)
+    key = _key_of(path)
     with _registry_lock:
         shared = _registry.get(key)
         if shared is None:
             shared = _registry[key] = SharedIndex(key, path, sync=sync, limits=limits)
         shared.references += 1
         return shared
+
+
+def _key_of(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 class Lease:
@@ -249,7 +254,7 @@ class SharedIndex:
 
     def finish_building(self, target: Path) -> None:
         """Everything on the disk, then the index under its own name."""
-        with self._gate, storage_errors(self.path):
+        with _registry_lock, self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
             generation = self._open()
@@ -258,9 +263,15 @@ class SharedIndex:
             generation.close()
             sync_directory(generation.path)
             sync_directory(self.path)
-            self.path.rename(target)
-            sync_directory(target.parent)
+            put_in_place(self.path, target)
             self.path, self._sync = target, True
+            self._enter_at(target)
+
+    def _enter_at(self, path: Path) -> None:
+        """Other handles find it by its directory: not the one that it was built in where another was there already."""
+        del _registry[self.key]
+        self.key = _key_of(path)
+        _registry[self.key] = self
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pqstore.storage.disk import directory
@@ -16,15 +15,10 @@ __all__ = ["backup"]
 def backup(snapshot: Snapshot, target: Path) -> None:
     """Copy the index that a snapshot is of to `target`, where there is nothing."""
     source = snapshot.records.generation
-    temporary = directory.temporary_beside(target)
-    generation = directory.generation_path(temporary, 1)
-    generation.mkdir(parents=True)
-    try:
+    with directory.unfinished_index(target) as temporary:
+        generation = directory.generation_path(temporary, 1)
+        generation.mkdir(parents=True)
         with storage_errors(source.index):
             copy_generation(source.environment, generation)
         directory.sync_directory(temporary)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    directory.sync_directory(target.parent)
+        directory.put_in_place(temporary, target)
