@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +34,7 @@ from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_row
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
-from pqstore.storage.transactions.open_index import SharedIndex, share
+from pqstore.storage.transactions.open_index import SharedIndex, abandon, share
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, begin_write
 from pqstore.storage.upkeep.backup import backup
@@ -53,10 +55,17 @@ class Store:
     def __init__(
         self, shared: SharedIndex, path: Path, packing_of: PackingOf, *, readonly: bool, durability: str | None
     ) -> None:
-        self._shared: SharedIndex | None = shared
+        self._shared: SharedIndex | None = shared  # from here on the reference is the handle's, also when this fails
         self.path = path
         self.readonly = readonly
         self._publish_at: Path | None = None
+        try:
+            self._read_schema(shared, packing_of, durability)
+        except BaseException:
+            self.close()
+            raise
+
+    def _read_schema(self, shared: SharedIndex, packing_of: PackingOf, durability: str | None) -> None:
         generation, txn, lease = shared.begin_read()
         databases = generation.environment.databases
         try:
@@ -120,13 +129,13 @@ class Store:
             with storage_errors(target):
                 _write_first_generation(temporary, identity, arrays, fields, limits)
             crash_points.reach("index created under a temporary name")
-            if not bulk:
-                directory.put_in_place(temporary, target)
-                return cls.open(target, lambda _: packing, limits=limits)
-            shared = share(temporary, sync=False, limits=limits)
-            store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
-            store._publish_at = target
-            return store
+            if bulk:
+                shared = share(temporary, sync=False, limits=limits)
+                store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
+                store._publish_at = target
+                return store
+            directory.put_in_place(temporary, target)
+        return cls.open(target, lambda _: packing, limits=limits)
 
     @classmethod
     def open(
@@ -143,12 +152,12 @@ class Store:
         """
         absolute = as_path(path).absolute()
         shared = share(absolute, limits=limits)
+        store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
         try:
-            store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
             if not readonly:
                 shared.check_writable()
         except BaseException:
-            shared.release()
+            store.close()
             raise
         return store
 
@@ -172,6 +181,19 @@ class Store:
             shared.release()
             if self._publish_at is not None:
                 shutil.rmtree(self.path)
+
+    def __del__(self) -> None:
+        """As files do: a handle that is garbage is closed, with a warning; snapshots that are still open stay good."""
+        shared = getattr(self, "_shared", None)
+        if shared is None or sys.is_finalizing():
+            return
+        self._shared = None
+        try:
+            warnings.warn(f"the index at {self.path} was not closed", ResourceWarning, stacklevel=2, source=self)
+        finally:
+            abandon(shared)
+            if self._publish_at is not None:
+                shutil.rmtree(self.path, ignore_errors=True)
 
     def __enter__(self) -> Store:
         return self
@@ -325,7 +347,7 @@ def _write_first_generation(
     """The records of an empty index, durable."""
     path = directory.generation_path(index, 1)
     path.mkdir(parents=True)
-    environment = Environment(path, metasync=False, sync=False, create=True, max_readers=limits.max_readers)
+    environment = Environment(path, metasync=False, sync=False, create=True, limits=limits)
     try:
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]

@@ -49,11 +49,12 @@ FLOORS = {
     ],
     "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
     "storage.disk": [
-        ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "numbered_state", "regular_file"],
+        ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "regular_file"],
         ["lmdb_lookup", "lmdb_pages", "writer_lock"],
         ["lmdb_trees"],
         ["data_file"],
-        ["environment"],
+        ["address_space"],
+        ["environment", "numbered_state"],
     ],
     "storage.rows": [
         ["row_numbers", "tombstones", "packing", "id_columns"],

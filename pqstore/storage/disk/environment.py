@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
+from pqstore.errors import CorruptIndexError, PQStoreError
+from pqstore.storage.disk.address_space import MappedFile
 from pqstore.storage.disk.data_file import (
     DATA_FILE,
     LOCK_FILE,
@@ -22,11 +23,10 @@ from pqstore.storage.disk.directory import generation_number, generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format.records import DATABASES
+from pqstore.storage.limits import Limits
 
 __all__ = ["Environment"]
 
-_TIB = 1 << 40
-_MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_DATABASES = 64
 _CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
 
@@ -64,19 +64,22 @@ class Environment:
     """
 
     def __init__(
-        self, generation: Path, *, metasync: bool, max_readers: int, sync: bool = True, create: bool = False
+        self, generation: Path, *, metasync: bool, limits: Limits, sync: bool = True, create: bool = False
     ) -> None:
         self.path = generation
         self.metasync = metasync
         self.sync = sync
-        self._max_readers = max_readers
+        self._limits = limits
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
         self._walk: TreeWalk | None = None
         with storage_errors(generation.parent):
             if not create:
                 check_data_file(generation)
-            self._lmdb = self._open()
+            self._mapped = self._open()
+            self._lmdb = self._mapped.lmdb
             try:
+                self._page_bytes = int(self._lmdb.stat()["psize"])
+                self._bytes_when_opened = (self.info()["last_pgno"] + 1) * self._page_bytes
                 if not create:
                     self._check_trees(leave=_CHECKED_LATER)
                 handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
@@ -86,38 +89,37 @@ class Environment:
                 if self.writable:
                     self._lmdb.reader_check()
             except BaseException:
-                self._lmdb.close()
+                self._mapped.close()
                 raise
         self._lock_path = str(generation / LOCK_FILE)
         self._next_path = str(generation_path(generation.parent, generation_number(generation) + 1))
         self._lock_file = _identity(self._lock_path)
 
-    def _open(self) -> Any:
-        """Open with 1 TiB of address space, or with what the process may have."""
-        at_least = (self.path / DATA_FILE).stat().st_size if (self.path / DATA_FILE).exists() else 0
-        for map_size in _MAP_SIZES:
-            if map_size < at_least:
-                break
-            try:
-                return lmdb.open(
-                    os.fsencode(self.path),  # str would have to be UTF-8, which a file name need not be
-                    map_size=map_size,
-                    readonly=not self.writable,
-                    metasync=self.metasync,
-                    sync=self.sync,
-                    create=False,
-                    max_readers=self._max_readers,
-                    max_dbs=_MAX_DATABASES,
-                    # Readers enter themselves in the lock file; where even that cannot be written, an index must not
-                    # be written by others while it is open (docs/durability.md).
-                    lock=self._can_lock(),
-                    lib_version=0,
-                )
-            except lmdb.MemoryError:
-                continue
-        raise StorageFullError(
-            f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
+    def _open(self) -> MappedFile:
+        data_file = self.path / DATA_FILE
+        return MappedFile(
+            self.path,
+            data_file.stat().st_size if data_file.exists() else 0,
+            least=self._limits.least_map,
+            ample=self._limits.ample_map,
+            readonly=not self.writable,
+            metasync=self.metasync,
+            sync=self.sync,
+            create=False,
+            max_readers=self._limits.max_readers,
+            max_dbs=_MAX_DATABASES,
+            # Readers enter themselves in the lock file; where even that cannot be written, an index must not
+            # be written by others while it is open (docs/durability.md).
+            lock=self._can_lock(),
         )
+
+    def is_cramped(self) -> bool:
+        """Whether the file fills a good part of its map, and would get a larger one if it were opened now."""
+        if self._mapped.bytes >= self._limits.ample_map:
+            return False
+        used = (self.info()["last_pgno"] + 1) * self._page_bytes
+        # Where a process has little room the map may be no larger than before: not again until much has been added.
+        return 4 * used > self._mapped.bytes and used >= 2 * self._bytes_when_opened
 
     def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
@@ -215,7 +217,7 @@ class Environment:
 
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
-        self._lmdb.close()
+        self._mapped.close()
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -18,6 +17,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.paths import as_path
 from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
+from pqstore.storage.disk.address_space import opened_briefly
 from pqstore.storage.disk.data_file import open_data_file, structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
@@ -71,8 +71,7 @@ def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
                 raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
             yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
         return
-    where = os.fsencode(generation)
-    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
+    with opened_briefly(generation, readonly=True) as env:
         databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
         with env.begin(buffers=True) as txn:
             yield by_trees(txn, databases, report)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +33,54 @@ from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["Lease", "SharedIndex", "share"]
+__all__ = ["Lease", "SharedIndex", "abandon", "share"]
 
-_FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
+_PATIENCE = 2.0  # seconds that a fork, or a map that gets larger, waits for transactions of other threads to end
+_CRAMPED_SECONDS = 30.0  # after which that is tried again
 
 _READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
 
 _registry: dict[tuple[int, int], SharedIndex] = {}
 _registry_lock = threading.RLock()
+_counting = threading.Lock()  # held while references are counted: unlike the lock above, not taken twice by a thread
+_abandoned: deque[SharedIndex] = deque()  # references of handles that nobody closed
 
 
 def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> SharedIndex:
     """The shared index at a path, with one reference more. Raises `IndexNotFoundError` when there is none."""
     newest_generation(path)
+    _release_abandoned()
     key = _key_of(path)
-    with _registry_lock:
+    with _registry_lock, _counting:
         shared = _registry.get(key)
         if shared is None:
             shared = _registry[key] = SharedIndex(key, path, sync=sync, limits=limits)
         shared.references += 1
         return shared
+
+
+def abandon(shared: SharedIndex) -> None:
+    """Give back the reference of a handle that nobody can close any more.
+
+    For garbage collection, which comes in any thread and at any moment, within what is done here too: then it is left
+    for the next who opens an index.
+    """
+    _abandoned.append(shared)
+    _release_abandoned()
+
+
+def _release_abandoned() -> None:
+    while _abandoned:
+        # Held by another thread, or by this one further up.
+        if not _registry_lock.acquire(blocking=False):
+            return
+        try:
+            if _counting.locked():
+                return
+            with suppress(IndexError):
+                _abandoned.popleft().release()
+        finally:
+            _registry_lock.release()
 
 
 def _key_of(path: Path) -> tuple[int, int]:
@@ -100,18 +128,20 @@ class SharedIndex:
         self._inherited: Generation | None = None
         self._cleaned = False
         self._readers_checked = 0.0
+        self._stay_cramped = 0.0
         self._reset_locks()
 
     def _reset_locks(self) -> None:
         self._lock = threading.RLock()
         self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
+        self._outgrown: Generation | None = None  # waits for its transactions to end, to be opened again
         self._writer = WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
     def _open(self) -> Generation:
         """The generation to use now. Called with the gate held."""
-        while self._forking:
+        while self._forking or self._outgrown is not None:
             self._gate.wait()
         if self._inherited is not None:
             raise ForkedIndexError(
@@ -159,10 +189,18 @@ class SharedIndex:
                 generation = self._open()
             try:
                 txn = generation.environment.begin()
+            except lmdb.MapResizedError:
+                generation, txn = self._begin_read_of_grown(generation)
             except lmdb.Error as error:
                 raise translate(error, self.path) from error
             self._active[id(lease)] = (threading.get_ident(), generation)
         return generation, txn, lease
+
+    def _begin_read_of_grown(self, generation: Generation) -> tuple[Generation, Any]:
+        """Another process has made the file larger than it is mapped here."""
+        with storage_errors(self.path):
+            generation = self._with_more_room(generation)
+            return generation, generation.environment.begin()
 
     def begin_write(self, timeout: float | None) -> tuple[Generation, Any, Lease]:
         """The same for writing; waits for other writers."""
@@ -190,7 +228,12 @@ class SharedIndex:
             else:
                 self.retire(generation)
                 generation = self._open()
+        if generation.environment.is_cramped() and time.monotonic() > self._stay_cramped:
+            generation = self._with_more_room(generation)
         try:
+            txn = generation.environment.begin(write=True)
+        except lmdb.MapResizedError:
+            generation = self._with_more_room(generation)
             txn = generation.environment.begin(write=True)
         except lmdb.PanicError:
             generation = self._reopen("an earlier commit failed half-way")
@@ -225,13 +268,36 @@ class SharedIndex:
         self.retire(self._generation)
         return self._open()
 
+    def _with_more_room(self, generation: Generation) -> Generation:
+        """Opened again, with the map that its file needs now; as it is, when its transactions do not end soon.
+
+        A map must not be replaced while something is being read through it. New transactions wait, for those of other
+        threads; called with the gate held.
+        """
+        me = threading.get_ident()
+        deadline = time.monotonic() + _PATIENCE
+        self._generation, self._outgrown = None, generation
+        try:
+            while any(used is generation and thread != me for thread, used in self._active.values()):
+                if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    break
+        finally:
+            self._outgrown = None
+            if any(used is generation for _, used in self._active.values()):
+                self._generation = generation
+                self._stay_cramped = time.monotonic() + _CRAMPED_SECONDS
+            else:
+                generation.close()
+            self._gate.notify_all()
+        return self._open()
+
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
         with self._lock:
             _, generation = self._active.pop(id(lease), (0, None))
             if generation is not None and (generation is not self._generation or self.references == 0):
                 self._close_if_idle(generation)
-            if self._forking:
+            if self._forking or self._outgrown is not None:
                 self._gate.notify_all()
 
     def check_writable(self) -> None:
@@ -275,15 +341,22 @@ class SharedIndex:
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
-        with _registry_lock, self._gate:
-            self.references -= 1
-            if self.references:
+        with _registry_lock:
+            if _counting.locked():  # by this thread, further up: a garbage collection calls
+                _abandoned.append(self)
                 return
-            if self._generation is not None:
-                self._close_if_idle(self._generation)
-            if not self._active:
-                _registry.pop(self.key, None)
-                self._writer.close()
+            with _counting, self._gate:
+                self._release()
+
+    def _release(self) -> None:
+        self.references -= 1
+        if self.references:
+            return
+        if self._generation is not None:
+            self._close_if_idle(self._generation)
+        if not self._active:
+            _registry.pop(self.key, None)
+            self._writer.close()
 
     def before_fork(self) -> None:
         """Keep new transactions out, wait a little for those of other threads, and close the environment.
@@ -294,7 +367,7 @@ class SharedIndex:
         """
         self._gate.acquire()
         self._forking = True
-        deadline = time.monotonic() + _FORK_PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         me = threading.get_ident()
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
@@ -309,8 +382,9 @@ class SharedIndex:
         self._gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._generation is not None:
-            self._inherited, self._generation = self._generation, None
+        inherited = self._generation or self._outgrown
+        if inherited is not None:
+            self._inherited, self._generation = inherited, None
         writer = self._writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
