@@ -228,7 +228,8 @@ class SharedIndex:
             else:
                 self.retire(generation)
                 generation = self._open()
-        if generation.environment.is_cramped() and time.monotonic() > self._stay_cramped:
+        may_wait = not self._active or time.monotonic() > self._stay_cramped
+        if may_wait and generation.environment.is_cramped():
             generation = self._with_more_room(generation)
         try:
             txn = generation.environment.begin(write=True)

@@ -22,7 +22,7 @@ from pqstore.storage.transactions import open_index
 from tests.unit.storage.processes import ROOT, start_python
 
 CODES = np.arange(80, dtype=np.uint8).reshape(10, 8)
-TIGHT = Limits(ample_map=1 << 40, least_map=1 << 20)  # by the file, where ...
+TIGHT = Limits(least_map=1 << 20)
 BLOCK = np.arange(8 * 20_000, dtype=np.uint8).reshape(20_000, 8)
 
 
@@ -49,12 +49,22 @@ def registered() -> int:
     return len(open_index._registry)
 
 
+def forget(held: list[Store]) -> None:
+    held.clear()
+    gc.collect()
+
+
+def in_another_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
 def test_a_forgotten_handle_is_closed_with_a_warning(path: Path, create: Callable[..., Store]) -> None:
     before = registered()
-    store = create()
+    held = [create()]
     with pytest.warns(ResourceWarning, match="index.pqs was not closed"):
-        del store
-        gc.collect()
+        forget(held)
     assert registered() == before
 
 
@@ -64,19 +74,19 @@ def test_snapshots_of_a_forgotten_handle_stay_good(create: Callable[..., Store])
     with store.write() as txn:
         txn.append(CODES)
     snapshot = store.read()
+    held = [store]
+    del store
     with pytest.warns(ResourceWarning):
-        del store
-        gc.collect()
+        forget(held)
     np.testing.assert_array_equal(snapshot.codes_of(np.arange(10)), CODES)
     assert registered() == before + 1
     snapshot.close()
 
 
 def test_a_forgotten_bulk_index_leaves_nothing(path: Path, create: Callable[..., Store]) -> None:
-    store = create(bulk=True)
+    held = [create(bulk=True)]
     with pytest.warns(ResourceWarning):
-        del store
-        gc.collect()
+        forget(held)
     assert list(path.parent.iterdir()) == []
 
 
@@ -100,10 +110,9 @@ def test_garbage_that_is_found_while_references_are_counted_waits(
 ) -> None:
     """The collector may come within `share` of the same thread, which has the lock."""
     before = registered()
-    store = create()
+    held = [create()]
     with open_index._registry_lock, open_index._counting, pytest.warns(ResourceWarning):
-        del store
-        gc.collect()
+        forget(held)
     assert registered() == before + 1
     reopen().close()
     assert registered() == before
@@ -113,9 +122,7 @@ def test_garbage_in_another_thread(create: Callable[..., Store]) -> None:
     before = registered()
     held = [create()]
     with pytest.warns(ResourceWarning):
-        thread = threading.Thread(target=held.clear)
-        thread.start()
-        thread.join()
+        in_another_thread(held.clear)
     assert registered() == before
 
 
