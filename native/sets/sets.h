@@ -6,6 +6,9 @@
 namespace pqstore {
 
 extern const KernelSet kPortableKernels;
+#ifdef PQSTORE_HAVE_AVX512
+extern const KernelSet kAvx512Kernels;
+#endif
 #ifdef PQSTORE_HAVE_AVX2
 extern const KernelSet kAvx2Kernels;
 #endif
