@@ -25,23 +25,24 @@ struct TableSums {
     // `tables`: M of kSize floats; `least`: out, the least entry of each.
     template <int kSize>
     static TableSums of(const float* tables, int64_t M, float* least) {
+        const __m512 infinity = _mm512_set1_ps(kInfinity);
         TableSums sums;
-        __m512 total = _mm512_setzero_ps();
         for (int64_t m = 0; m < M; ++m, tables += kSize) {
-            // The new value comes first: the minimum is its second operand if one is NaN. Two of each run side by side.
-            __m512 low[2] = {_mm512_set1_ps(kInfinity), _mm512_set1_ps(kInfinity)};
-            __m512 parts[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+            __m512 low = infinity, total = _mm512_setzero_ps();
+            int64_t finite = 0;  // labels without a codeword are infinitely far
             for (int i = 0; i < kSize / 16; ++i) {
                 const __m512 row = _mm512_loadu_ps(tables + 16 * i);
-                low[i % 2] = _mm512_min_ps(row, low[i % 2]);
-                parts[i % 2] = _mm512_add_ps(parts[i % 2], row);
+                // The new value comes first: the minimum is its second operand if one is NaN.
+                low = _mm512_min_ps(row, low);
+                const __mmask16 known = _mm512_cmp_ps_mask(_mm512_abs_ps(row), infinity, _CMP_LT_OQ);
+                total = _mm512_mask_add_ps(total, known, total, row);
+                finite += __builtin_popcount(known);
             }
-            total = _mm512_add_ps(total, _mm512_add_ps(parts[0], parts[1]));
-            least[m] = _mm512_reduce_min_ps(_mm512_min_ps(low[0], low[1]));
+            least[m] = _mm512_reduce_min_ps(low);
             sums.base += least[m];
             sums.magnitudes += std::fabs(static_cast<double>(least[m]));
+            sums.mean += static_cast<double>(_mm512_reduce_add_ps(total)) / static_cast<double>(finite);
         }
-        sums.mean = static_cast<double>(_mm512_reduce_add_ps(total)) / kSize;
         return sums;
     }
 };
@@ -60,9 +61,9 @@ inline void quantize_subspace(const float* entries, float least, __m512 factor, 
     for (int table = 0; table < kTables; ++table) {
         __m512 groups[4];
         for (int prefix = 0; prefix < 4; ++prefix) {  // bits 7 and 6; bits 5 and 4 are the `table` and what it leaves out
-            const auto row = [&](int i) { return _mm512_loadu_ps(entries + 16 * (4 * prefix + i)); };
-            __m512 low = row(table * (4 / kTables));
-            for (int i = 1; i < 4 / kTables; ++i) low = _mm512_min_ps(low, row(table * (4 / kTables) + i));
+            __m512 low = _mm512_set1_ps(kInfinity);  // what a NaN, the first operand of the minimum, gives way to
+            for (int row = table * 4 / kTables; row < (table + 1) * 4 / kTables; ++row)
+                low = _mm512_min_ps(_mm512_loadu_ps(entries + 16 * (4 * prefix + row)), low);
             groups[prefix] = _mm512_sub_ps(low, _mm512_set1_ps(least));
         }
         store64(bytes + 64 * table, down_to_bytes(groups, factor));
@@ -101,8 +102,8 @@ inline void quantize_tables(const float* tables, int64_t M, const float* least, 
 inline void quantize_nibbles(const float* tables, int64_t M, const float* least, float scale, uint8_t* bytes) {
     const __m512 factor = _mm512_set1_ps(scale), zero = _mm512_setzero_ps();
     for (int64_t m = 0; m < M; ++m) {
-        const __m512 above[4] = {_mm512_sub_ps(_mm512_loadu_ps(tables + 16 * m), _mm512_set1_ps(least[m])), zero, zero,
-                                 zero};
+        const __m512 entries = _mm512_min_ps(_mm512_loadu_ps(tables + 16 * m), _mm512_set1_ps(kInfinity));
+        const __m512 above[4] = {_mm512_sub_ps(entries, _mm512_set1_ps(least[m])), zero, zero, zero};
         _mm_storeu_si128(reinterpret_cast<__m128i*>(bytes + 16 * m),
                          _mm512_castsi512_si128(down_to_bytes(above, factor)));
     }

@@ -38,9 +38,8 @@ class SingleScanner {
         best_.lower_limit(result->limit());
         const TableSums sums = TableSums::of<256>(terms_.table, terms_.M, least_.data());
         scale_.prepare(sums.base, sums.magnitudes, terms_.M, sections_.capacity() / kSaturation);
-        usable_ = scale_.usable() && sums.mean < HUGE_VAL;
         bits_ = {8, 0};
-        if (usable_ && !(best_.limit() < kInfinity)) {
+        if (scale_.usable() && std::isfinite(sums.mean) && !(best_.limit() < kInfinity)) {
             const int64_t opened = std::min(end_block, first_block + kOpening);
             rescale(static_cast<float>(sums.base + (sums.mean - sums.base) * kMeanShare));
             open(first_block, opened, end_block);
@@ -65,6 +64,7 @@ class SingleScanner {
     static constexpr int64_t kFirst = 128;      // blocks, of which all groups are looked at
     static constexpr int64_t kStretch = 64;     // blocks
     static constexpr int64_t kAhead = 3;        // groups of which codes are fetched ahead
+    static constexpr int64_t kAheadBytes = 6144;
     static constexpr double kRescale = 0.98;
     static constexpr int kMostUnits = 32767;
     static constexpr BoundCosts kCosts{1.0, 2.1, 2.5};
@@ -94,7 +94,7 @@ class SingleScanner {
 
     // Without a limit, or with tables that give none, all bytes are zero: no row is discarded.
     void rescale(float limit) {
-        bounded_ = usable_ && limit < kInfinity;
+        bounded_ = scale_.usable() && limit < kInfinity;
         if (!bounded_) {
             std::memset(bytes_.data(), 0, static_cast<size_t>(bits_.offset(2 * pairs_)));
             return;
@@ -173,7 +173,7 @@ class SingleScanner {
         const int64_t block_bytes = terms_.block_bytes;
         visit_span(request_, first, end, [&](const Piece& piece) {
             visit_groups(piece, [&](const Group& group) {
-                prefetch(group.first(block_bytes), kPrefetchBytes, 2 * block_bytes);
+                prefetch(group.first(block_bytes), kAheadBytes, 2 * block_bytes);
                 Bounds& bounds = bounds_[static_cast<size_t>(kept_)];
                 bound(group, bounds);
                 groups_[static_cast<size_t>(kept_)] = group;
@@ -252,7 +252,7 @@ class SingleScanner {
 
     void offer_stretch(const Piece& piece) {
         offer_rows(stretch_, bound_stretch(piece));
-        if (bounded_ ? scale_.outdated(best_.limit(), kRescale) : usable_ && best_.full()) rescale(best_.limit());
+        if (bounded_ ? scale_.outdated(best_.limit(), kRescale) : scale_.usable() && best_.full()) rescale(best_.limit());
     }
 
     // Keeps the groups of a stretch that have rows within the limit. Returns how many. By itself, so that its loops have
@@ -261,7 +261,7 @@ class SingleScanner {
         const int limit = bounded_ ? scale_.limit_units() : kMostUnits;
         int64_t kept = 0;
         visit_groups(piece, [&](const Group& group) {
-            prefetch(group.first(terms_.block_bytes), kPrefetchBytes, 2 * terms_.block_bytes);
+            prefetch(group.first(terms_.block_bytes), kAheadBytes, 2 * terms_.block_bytes);
             Bounds bounds;
             bound(group, bounds);
             stretch_[kept] = {group, positions_within(bounds, limit)};
@@ -276,7 +276,6 @@ class SingleScanner {
     int64_t pairs_;
     Sections sections_;
     BoundScale scale_;
-    bool usable_ = false;   // whether the tables allow a bound
     bool bounded_ = false;  // whether bytes are scaled to a limit
     BoundBits bits_{8, 0};
     Buffer<float> least_;

@@ -1,6 +1,7 @@
 // Kernels for x86-64 with AVX-512 F, BW, VL, DQ, VBMI and VNNI, GFNI and BMI2: Ice Lake, Zen 4 and what came after.
 #include "avx2/blocks.h"
 #include "avx2/tables.h"
+#include "avx512/batch_scan.h"
 #include "avx512/nearest.h"
 #include "avx512/simd.h"
 #include "avx512/single_scan.h"
@@ -24,8 +25,10 @@ bool has_avx512() {
 
 void scan(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
-    if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<NibbleInstructions>>(request);
-    run_scan<SingleScanner>(request);
+    if (request.layout.kind == LayoutKind::kBlock4)
+        return request.queries == 1 ? run_scan<NibbleScanner<NibbleInstructions>>(request)
+                                    : run_scan<BatchScanner<NibbleCodes>>(request);
+    return request.queries == 1 ? run_scan<SingleScanner>(request) : run_scan<BatchScanner<ByteCodes>>(request);
 }
 
 }  // namespace
