@@ -21,6 +21,7 @@
 #include "common/nibble_scan.h"
 #include "common/row_sum.h"
 #include "common/scan_driver.h"
+#include "services/caches.h"
 
 namespace pqstore {
 namespace {
@@ -85,9 +86,10 @@ class BatchScanner {
     static constexpr int64_t kTogether = 4;       // queries that share a pass over a tile
     static constexpr int64_t kMostPutOff = 256;   // rows of a query
     static constexpr int64_t kSampleGroups = 16;
-    static constexpr double kRescale = 0.95, kRescaleAfterOpening = 0.97;
+    static constexpr double kRescale = 0.95;
+    static constexpr int kMostSum = 255;
     static constexpr double kSigmas = 2.5;  // with these a guess is wrong for one query of some hundreds
-    static constexpr BoundCosts kCosts{1.1, 2.2, 1.6};
+    static constexpr BoundCosts kCosts{1.0, 3.0, 3.0};
 
     struct Query {
         const float* table;
@@ -139,7 +141,7 @@ class BatchScanner {
         }
         query.scale.set_limit(limit);
         if constexpr (Codes::kTableSize == 256) {
-            quantize_tables(query.table, M, query.least, shape_.bits, query.scale.scale(), query.bytes);
+            quantize_tables<TableOrder::kPrefix>(query.table, M, query.least, shape_.bits, query.scale.scale(), query.bytes);
         } else {
             quantize_nibbles(query.table, M, query.least, query.scale.scale(), query.bytes);
         }
@@ -209,7 +211,9 @@ class BatchScanner {
     float about(Query& query) {
         if (!query.scale.usable() || !std::isfinite(query.mean)) return query.best.limit();
         const double base = query.scale.base(), width = query.mean - base;
-        if (ratio_ > 0) return std::min(query.best.limit(), static_cast<float>(base + width * ratio_));
+        // One part has no room beyond its units, and limits differ.
+        const double room = shape_.parts == 1 ? 1.5 : 1;
+        if (ratio_ > 0) return std::min(query.best.limit(), static_cast<float>(base + width * ratio_ * room));
         const int64_t step = tile_.groups() / kSampleGroups;
         const auto mean = static_cast<float>(query.mean);
         if (step < 4) return mean;
@@ -220,39 +224,65 @@ class BatchScanner {
         sample_.reset(wanted);
         const int cut = cut_of(sums_.data(), step, wanted + wanted / 2 + 4);
         sum_within(query, sums_.data(), step, -1, cut, [&](float distance, int64_t) { sample_.offer(distance, 0); });
-        return sample_.full() ? sample_.limit() : mean;
+        return sample_.full() ? static_cast<float>(base + (sample_.limit() - base) * room) : mean;
     }
 
     // Offers the rows of the tile that can be among the nearest. Returns how many are within the bounds.
     int64_t open_one(int64_t q, const uint8_t* sums) {
         Query& query = queries_[q];
-        if (!query.bounded) {
-            sum_within(query, sums, 1, -1, 255, [&](float distance, int64_t row) { query.best.offer(distance, row); });
-            if (query.best.limit() < kInfinity) rescale(query, query.best.limit());
-            return 64 * tile_.groups();
-        }
-        const int64_t wanted = rank();
-        int cut = cut_of(sums, 1, wanted + wanted / 8 + 1);
-        sample_.reset(wanted);
         const auto offer = [&](float distance, int64_t row) {
             sample_.offer(distance, row);
             query.best.offer(distance, row);
         };
+        const int64_t wanted = rank();
+        sample_.reset(wanted);
+        if (!query.bounded) {
+            sum_within(query, sums, 1, -1, kMostSum, offer);
+            rescale(query, query.best.limit());
+            return 64 * tile_.groups();
+        }
+        int cut = cut_of(sums, 1, wanted + wanted / 8 + 1);
+        if (cut == kMostSum) {
+            sums = sum_again(q, static_cast<float>(query.mean));
+            cut = cut_of(sums, 1, wanted + wanted / 8 + 1);
+        }
         sum_within(query, sums, 1, -1, cut, offer);
-        for (int64_t more = 2 * wanted + 2; !sample_.full() && cut < 255; more *= 2) {  // some were dead
+        for (int64_t more = 2 * wanted + 2; !sample_.full() && cut < kMostSum; more *= 2) {  // some were dead
             const int next = cut_of(sums, 1, more);
             sum_within(query, sums, 1, cut, next, offer);
             cut = std::max(cut, next);
         }
         if (sample_.full()) guess(query, sample_.limit());
-        const int limit = query.best.limit() < kInfinity
-                              ? shape_.byte_limit(query.scale.units_of(query.best.limit())) : 255;
+        int limit = sum_limit(query);
+        if (limit == kMostSum && query.best.limit() < kInfinity) {
+            // The units were too small: what is beyond them is cut off. All over again with those of the limit.
+            const float known = query.best.limit();
+            sums = sum_again(q, known);
+            query.best.reset(capacity_);
+            query.best.lower_limit(known);
+            sample_.reset(wanted);
+            cut = -1;
+            limit = sum_limit(query);
+        }
         sum_within(query, sums, 1, cut, limit, offer);
         if (sample_.full()) guess(query, sample_.limit());
         keep_ratio(query);
-        // Units may have been too small: bounds beyond them are cut off.
+        const int64_t within = count_within(sums, 1, std::min(sum_limit(query), kMostSum - 1));
         rescale(query, query.best.limit());
-        return count_within(sums, 1, std::min(limit, 254));
+        return within;
+    }
+
+    // The sum that no row within the limit exceeds.
+    int sum_limit(const Query& query) const {
+        if (!query.bounded || !(query.best.limit() < kInfinity)) return kMostSum;
+        return shape_.byte_limit(query.scale.units_of(query.best.limit()));
+    }
+
+    // The sums of the tile in units of another limit, in place of the first query's.
+    const uint8_t* sum_again(int64_t q, float limit) {
+        rescale(queries_[q], limit);
+        sum_tile(q, 1, 1);
+        return sums_.data();
     }
 
     void keep_ratio(const Query& query) {
@@ -291,9 +321,9 @@ class BatchScanner {
         return within;
     }
 
-    // The least sum that `wanted` rows do not exceed, or 255.
+    // The least sum that `wanted` rows do not exceed, or kMostSum.
     int cut_of(const uint8_t* sums, int64_t step, int64_t wanted) const {
-        int low = 0, high = 255;
+        int low = 0, high = kMostSum;
         while (low < high) {
             const int middle = (low + high) / 2;
             if (count_within(sums, step, middle) >= wanted) {
@@ -374,7 +404,9 @@ class BatchScanner {
 
     void bound(int64_t count) {
         int64_t q = 0;
-        for (; q + kTogether <= count; q += kTogether) bound_some<kTogether>(q);
+        if (table_bytes() * kTogether <= first_cache_)
+            for (; q + kTogether <= count; q += kTogether) bound_some<kTogether>(q);
+        for (; q + 2 <= count; q += 2) bound_some<2>(q);
         for (; q < count; ++q) bound_some<1>(q);
     }
 
@@ -395,6 +427,9 @@ class BatchScanner {
         }
     }
 
+    // Of one query.
+    int64_t table_bytes() const { return Codes::kTableSize == 256 ? shape_.bits.offset(M_) : 16 * M_; }
+
     // By itself, so that its loops have all registers.
     template <int kHigh, int kParts, int kQueries>
     [[gnu::noinline]] void keep_groups(int64_t q, int64_t (&counts)[kQueries]) {
@@ -403,7 +438,8 @@ class BatchScanner {
         int64_t kept[kQueries] = {};
         for (int i = 0; i < kQueries; ++i) {
             tables[i] = queries_[q + i].bytes;
-            const int limit = queries_[q + i].bounded ? shape_.byte_limit(queries_[q + i].scale.limit_units()) : 255;
+            const Query& query = queries_[q + i];
+            const int limit = query.bounded ? shape_.byte_limit(query.scale.limit_units()) : kMostSum;
             limits[i] = _mm512_set1_epi8(static_cast<char>(limit));
         }
         sum_groups<Codes, kHigh, kParts>(
@@ -423,6 +459,7 @@ class BatchScanner {
     int64_t M_;  // even
     BoundShape shape_;
     bool bits_chosen_ = false;
+    const int64_t first_cache_ = first_cache_bytes();
     CodeTile<Codes> tile_;
     double share_ = 0;  // of the span's rows that were seen
     double ratio_ = 0;  // of a limit between least and mean distance; 0: not known yet

@@ -53,18 +53,25 @@ inline __m512i prefix_first(__m512i codes) {
     return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(0x0102040840801020ll), 0);
 }
 
-// The 2^kBits bytes of one sub-space, in 64-byte tables for the low six bits of prefix_first(label); its bits 7 and 6
-// choose the table.
-template <int kBits>
+// Which six bits of a label are looked up in a table of 64 bytes; the others choose the table.
+enum class TableOrder {
+    kPrefix,  // the low six bits of prefix_first(label), for bounds of any number of bits
+    kLabel,   // the low six bits of the label, for bounds of 8 bits: they need no prefix_first
+};
+
+// The 2^kBits bytes of one sub-space.
+template <int kBits, TableOrder kOrder>
 inline void quantize_subspace(const float* entries, float least, __m512 factor, uint8_t* bytes) {
-    constexpr int kTables = 1 << (kBits - 6);
+    static_assert(kOrder == TableOrder::kPrefix || kBits == 8);
+    constexpr int kTables = 1 << (kBits - 6), kRows = 4 / kTables;
     for (int table = 0; table < kTables; ++table) {
         __m512 groups[4];
-        for (int prefix = 0; prefix < 4; ++prefix) {  // bits 7 and 6; bits 5 and 4 are the `table` and what it leaves out
+        for (int i = 0; i < 4; ++i) {
+            // A row of 16 entries has the high nibble of the label in common.
+            const int row = kOrder == TableOrder::kPrefix ? 4 * i + kRows * table : 4 * table + i;
             __m512 low = _mm512_set1_ps(kInfinity);  // what a NaN, the first operand of the minimum, gives way to
-            for (int row = table * 4 / kTables; row < (table + 1) * 4 / kTables; ++row)
-                low = _mm512_min_ps(_mm512_loadu_ps(entries + 16 * (4 * prefix + row)), low);
-            groups[prefix] = _mm512_sub_ps(low, _mm512_set1_ps(least));
+            for (int j = 0; j < kRows; ++j) low = _mm512_min_ps(_mm512_loadu_ps(entries + 16 * (row + j)), low);
+            groups[i] = _mm512_sub_ps(low, _mm512_set1_ps(least));
         }
         store64(bytes + 64 * table, down_to_bytes(groups, factor));
     }
@@ -82,17 +89,18 @@ struct BoundBits {
     }
 };
 
-// Bytes of M sub-spaces, and of one more if M is odd, which adds nothing whatever its codes.
-inline void quantize_tables(const float* tables, int64_t M, const float* least, const BoundBits& bits, float scale,
+// Bytes of M sub-spaces, and of one more if M is odd, which adds nothing whatever its codes. kOrder: of those of 8 bits.
+template <TableOrder kOrder>
+void quantize_tables(const float* tables, int64_t M, const float* least, const BoundBits& bits, float scale,
                             uint8_t* bytes) {
     const __m512 factor = _mm512_set1_ps(scale);
     for (int64_t m = 0; m < M; ++m) {
         const float* entries = tables + 256 * m;
         uint8_t* to = bytes + bits.offset(m);
         switch (m < bits.split ? bits.high : bits.high - 1) {
-            case 6: quantize_subspace<6>(entries, least[m], factor, to); break;
-            case 7: quantize_subspace<7>(entries, least[m], factor, to); break;
-            default: quantize_subspace<8>(entries, least[m], factor, to);
+            case 6: quantize_subspace<6, TableOrder::kPrefix>(entries, least[m], factor, to); break;
+            case 7: quantize_subspace<7, TableOrder::kPrefix>(entries, least[m], factor, to); break;
+            default: quantize_subspace<8, kOrder>(entries, least[m], factor, to);
         }
     }
     if (M % 2) std::memset(bytes + bits.offset(M), 0, static_cast<size_t>(bits.offset(M + 1) - bits.offset(M)));

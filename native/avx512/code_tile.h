@@ -112,7 +112,7 @@ class CodeTile {
     const uint8_t* row(int64_t number) const { return rows_.data() + number * row_bytes_; }
 
   private:
-    static constexpr int64_t kBytes = 512 << 10;  // of indices: they stay in the second-level cache
+    static constexpr int64_t kBytes = 256 << 10;  // of indices: they stay in the second-level cache
 
     // 64 rows out of their columns.
     void fill_rows(const uint8_t* indices, uint8_t* rows) const {

@@ -19,31 +19,29 @@ struct PairCodes {
     }
 };
 
-// What depends on the codes alone. `indices` come from prefix_first.
+// What depends on the codes alone. `indices`: prefix_first(codes), or the codes where the tables are in their order.
 template <int kBits>
 struct LookUp {
     __m512i indices;
-    __mmask64 second, third, fourth;  // rows that look into these tables
+    __mmask64 seventh = 0, eighth = 0;  // rows whose index has this bit
 
-    explicit LookUp(__m512i prefixes) : indices(prefixes), second(0), third(0), fourth(0) {
-        if constexpr (kBits == 7) second = _mm512_movepi8_mask(indices);
+    explicit LookUp(__m512i rows) : indices(rows) {
+        if constexpr (kBits == 7) eighth = _mm512_movepi8_mask(indices);
         if constexpr (kBits == 8) {
-            const __mmask64 high = _mm512_movepi8_mask(indices),
-                            low = _mm512_movepi8_mask(_mm512_add_epi8(indices, indices));
-            second = _kandn_mask64(high, low);
-            third = _kandn_mask64(low, high);
-            fourth = _kand_mask64(high, low);
+            eighth = _mm512_movepi8_mask(indices);
+            seventh = _mm512_movepi8_mask(_mm512_add_epi8(indices, indices));
         }
     }
 
     [[gnu::always_inline]] __m512i in(const uint8_t* tables) const {
-        const auto and_in = [&](__m512i entries, __mmask64 rows, int table) __attribute__((always_inline)) {
-            return _mm512_mask_permutexvar_epi8(entries, rows, indices, load64(tables + 64 * table));
+        // Two masked permutations are as quick as one of two tables, and their mask serves all queries.
+        const auto either = [&](int first, __mmask64 bit, int second) __attribute__((always_inline)) {
+            return _mm512_mask_permutexvar_epi8(_mm512_permutexvar_epi8(indices, load64(tables + 64 * first)), bit,
+                                                indices, load64(tables + 64 * second));
         };
-        __m512i entries = _mm512_permutexvar_epi8(indices, load64(tables));
-        if constexpr (kBits >= 7) entries = and_in(entries, second, 1);
-        if constexpr (kBits == 8) entries = and_in(and_in(entries, third, 2), fourth, 3);
-        return entries;
+        if constexpr (kBits == 6) return _mm512_permutexvar_epi8(indices, load64(tables));
+        if constexpr (kBits == 7) return either(0, eighth, 1);
+        if constexpr (kBits == 8) return _mm512_mask_blend_epi8(eighth, either(0, seventh, 1), either(2, seventh, 3));
     }
 };
 

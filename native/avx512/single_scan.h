@@ -5,6 +5,9 @@
 // rows that follow are within it.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <type_traits>
 
 #include "avx512/bits_rule.h"
@@ -61,13 +64,15 @@ class SingleScanner {
     static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
     static constexpr double kMeanShare = 4.0 / 3;  // of the mean distance: the limit of the opening's units
     static constexpr int64_t kOpening = 2048;   // blocks
-    static constexpr int64_t kFirst = 128;      // blocks, of which all groups are looked at
+    static constexpr int64_t kFirst = 64;       // blocks, of which all groups are looked at
     static constexpr int64_t kStretch = 64;     // blocks
     static constexpr int64_t kAhead = 3;        // groups of which codes are fetched ahead
     static constexpr int64_t kAheadBytes = 6144;
+    static constexpr int64_t kFarMore = 3500;   // rows for each of the nearest: then 7 bits are enough
+    static constexpr int64_t kNear = 16;        // rows that show how distances fall
     static constexpr double kRescale = 0.98;
     static constexpr int kMostUnits = 32767;
-    static constexpr BoundCosts kCosts{1.0, 2.1, 2.5};
+    static constexpr BoundCosts kCosts{1.0, 1.5, 2.6};
 
     // Bounds of a group in 16 bits: of even rows, then of odd ones.
     struct Bounds {
@@ -100,7 +105,11 @@ class SingleScanner {
             return;
         }
         scale_.set_limit(limit);
-        quantize_tables(terms_.table, terms_.M, least_.data(), bits_, scale_.scale(), bytes_.data());
+        quantize();
+    }
+
+    void quantize() {
+        quantize_tables<TableOrder::kLabel>(terms_.table, terms_.M, least_.data(), bits_, scale_.scale(), bytes_.data());
     }
 
     // The bounds of a group: the first sub-spaces by 8 bits, the others by 7.
@@ -114,9 +123,10 @@ class SingleScanner {
             __m512i first = _mm512_setzero_si512(), second = first;
             const auto add_pair = [&]() __attribute__((always_inline)) {
                 const PairCodes codes(a, b);
-                first = _mm512_adds_epu8(first, LookUp<kBits>(prefix_first(codes.first)).in(tables));
+                const auto index = [&](__m512i rows) { return kBits == 8 ? rows : prefix_first(rows); };
+                first = _mm512_adds_epu8(first, LookUp<kBits>(index(codes.first)).in(tables));
                 tables += 1 << kBits;
-                second = _mm512_adds_epu8(second, LookUp<kBits>(prefix_first(codes.second)).in(tables));
+                second = _mm512_adds_epu8(second, LookUp<kBits>(index(codes.second)).in(tables));
                 tables += 1 << kBits;
                 a += 64;
                 b += 64;
@@ -152,6 +162,11 @@ class SingleScanner {
         keep_bounds(first, some, kMostUnits);
         int horizon = kMostUnits;  // groups beyond it are not listed
         if (some < opened) {
+            if (choose_bits(static_cast<double>(some - first) / static_cast<double>(end - first), end - first)) {
+                // Looser bounds among the others would pass for nearer rows.
+                kept_ = count_ = 0;
+                keep_bounds(first, some, kMostUnits);
+            }
             horizon = cut_of(2 * capacity_ + 8, scale_.limit_units());
             keep_bounds(some, opened, horizon);
         }
@@ -159,13 +174,38 @@ class SingleScanner {
         for (int64_t wanted = capacity_ + capacity_ / 8 + 2; !best_.full() && cut < kMostUnits; wanted *= 2) {
             const int next = cut_of(wanted, std::min(horizon, scale_.limit_units()));
             if (next > horizon) horizon = list_all();
-            offer(cut, next);
+            offer(cut, next, best_);
             cut = next;
         }
         const int limit = scale_.units_of(best_.limit());
         if (limit > horizon) list_all();
-        if (limit > cut) offer(cut, limit);
-        (void)end;
+        if (limit > cut) offer(cut, limit, best_);
+    }
+
+    // From the bounds of the first blocks, a `share` of all `blocks`: what will remain of all rows. Returns whether some
+    // sub-spaces are looked up by 8 bits from now on.
+    bool choose_bits(double share, int64_t blocks) {
+        const int64_t rows = blocks * kBlockRows;
+        if (rows > capacity_ * kFarMore) return false;  // few remain in any case
+        const double rank = static_cast<double>(capacity_) * share;  // of the last of the nearest among the first rows
+        const int64_t looked_at = std::max<int64_t>(kNear, static_cast<int64_t>(rank) + 1);
+        sample_.reset(looked_at);
+        offer(-1, cut_of(looked_at + looked_at / 2, scale_.limit_units()), sample_);
+        if (!sample_.full()) return false;
+        sample_.sort();
+        double expected = sample_.limit();
+        // Below the sample's resolution distances fall as the logarithm of the rank.
+        if (rank < kNear) {
+            const double near = expected, nearer = sample_.begin()[kNear / 4 - 1].distance;
+            expected = near + (near - nearer) * std::log(rank / kNear) / std::log(4.0);
+        }
+        const int units = scale_.units_of(static_cast<float>(std::max(expected, scale_.base())));
+        const auto within = static_cast<double>(count_within_listed(units, 1));
+        bits_ = best_bits(within / share, static_cast<double>(capacity_), static_cast<double>(rows), 2 * pairs_, 7, kCosts);
+        bits_.split = bits_.split / 2 * 2;
+        if (bits_.split == 0) return false;
+        quantize();
+        return true;
     }
 
     // Keeps the bounds of blocks and lists the groups that have rows within `horizon`.
@@ -220,7 +260,7 @@ class SingleScanner {
     }
 
     // Offers the rows of listed groups whose bounds are above `over` and within `most`.
-    [[gnu::noinline]] void offer(int over, int most) {
+    [[gnu::noinline]] void offer(int over, int most, TopK& best) {
         int64_t remaining = 0;
         for (int64_t i = 0; i < count_; ++i) {
             const Bounds& bounds = bounds_[listed_[static_cast<size_t>(i)]];
@@ -228,17 +268,17 @@ class SingleScanner {
             remaining_[static_cast<size_t>(remaining)] = {groups_[listed_[static_cast<size_t>(i)]], positions};
             remaining += positions != 0;
         }
-        offer_rows(remaining_.data(), remaining);
+        offer_rows(remaining_.data(), remaining, best);
     }
 
-    void offer_rows(const Kept* kept, int64_t count) {
+    void offer_rows(const Kept* kept, int64_t count, TopK& best) {
         for (int64_t i = 0; i < count; ++i) {
             if (i + kAhead < count) fetch(kept[i + kAhead]);
             const Group& group = kept[i].group;
             for (uint64_t rows = rows_at(kept[i].positions) & group.live(); rows; rows &= rows - 1) {
                 const int row = __builtin_ctzll(rows);
                 const uint8_t* codes = group.first(terms_.block_bytes) + (row >> 5) * terms_.block_bytes;
-                best_.offer(terms_.distance(codes, row & 31), group.first_row() + row);
+                best.offer(terms_.distance(codes, row & 31), group.first_row() + row);
             }
         }
     }
@@ -251,7 +291,7 @@ class SingleScanner {
     }
 
     void offer_stretch(const Piece& piece) {
-        offer_rows(stretch_, bound_stretch(piece));
+        offer_rows(stretch_, bound_stretch(piece), best_);
         if (bounded_ ? scale_.outdated(best_.limit(), kRescale) : scale_.usable() && best_.full()) rescale(best_.limit());
     }
 
@@ -287,7 +327,7 @@ class SingleScanner {
     Buffer<uint32_t> listed_;
     Buffer<Kept> remaining_;
     Kept stretch_[kStretch];
-    TopK best_;
+    TopK best_, sample_;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@ namespace {
 const KernelSet* const kBuilt[] = {
 #ifdef PQSTORE_HAVE_AVX512
     &kAvx512Kernels,
+    &kAvx512WideKernels,
 #endif
 #ifdef PQSTORE_HAVE_AVX2
     &kAvx2Kernels,
