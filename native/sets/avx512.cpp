@@ -18,15 +18,22 @@ namespace {
 
 // That the system keeps the registers is part of the answer.
 bool has_avx512() {
+#ifdef PQSTORE_SIMDE
+    return __builtin_cpu_supports("avx2");
+#else
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vnni") &&
            __builtin_cpu_supports("gfni") && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+#endif
 }
 
 // Zen 4 (AMD's family 19h) takes registers of 64 bytes in two halves.
 bool halves_registers() {
+#ifdef PQSTORE_SIMDE
+    return false;
+#endif
     unsigned version, unused[3];
     if (!__builtin_cpu_is("amd") || !__get_cpuid(1, &version, unused, unused + 1, unused + 2)) return false;
     return (version >> 8 & 15) + (version >> 20 & 255) == 0x19;
