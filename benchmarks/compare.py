@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -30,10 +29,10 @@ from kernel_cases import (
     train_set,
     trained_codewords,
 )
-from kernel_timing import CLOCKS, Clock, Times, interleave
+from kernel_timing import CLOCKS, Clock, Times, interleave, processor
 
 import pqstore
-from pqstore.kernels import active
+from pqstore.kernels import active, available
 
 OpenSearch = Callable[[Case], AbstractContextManager[Searcher]]
 
@@ -321,8 +320,8 @@ def parts() -> Iterator[tuple[str, Callable[[Run], None]]]:
 def main() -> None:
     options = arguments()
     run = Run(options.quick, CLOCKS[options.clock], index_search if options.over == "index" else kernel_search)
-    machine = platform.processor() or platform.machine()
-    print(f"{options.over}, kernel {active().name}, faiss {faiss.__version__}, {machine}, {options.clock} clock\n")
+    sets = f"kernel {active().name} of {', '.join(available())}"
+    print(f"{options.over}, {sets}, faiss {faiss.__version__}, {processor()}, {options.clock} clock\n")
     print("| what | pqstore | peer | times as fast | slowest tenth | |\n|---|---|---|---|---|---|")
     wanted = options.only.split(",") if options.only else None
     for name, compare in parts():

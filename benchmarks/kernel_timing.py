@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CLOCKS", "Clock", "Times", "interleave"]
+__all__ = ["CLOCKS", "Clock", "Times", "interleave", "processor"]
 
 Clock = Callable[[], float]
 
@@ -40,15 +42,29 @@ class Times:
 
 
 def interleave(subjects: Mapping[str, Callable[[int], object]], rounds: Sequence[int], clock: Clock) -> Times:
-    """Calls every subject with each of `rounds`, in turns, and the order turns too. A first round is not counted."""
+    """Calls every subject with each of `rounds`, in turns. A first round is not counted.
+
+    The order is drawn anew for each round: else one subject would always find what the same other left in the caches.
+    """
+    rng = np.random.default_rng(0)
     names = tuple(subjects)
     seconds = np.empty((len(rounds), len(names)))
     for name in names:
         subjects[name](rounds[0])
     for row, argument in enumerate(rounds):
-        for i in range(len(names)):
-            column = (i + row) % len(names)
+        for column in rng.permutation(len(names)):
             start = clock()
             subjects[names[column]](argument)
             seconds[row, column] = clock() - start
     return Times(names, seconds)
+
+
+def processor() -> str:
+    """The processor's name, with its family and model where the system tells them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = facts.get("model name", platform.machine())
+    return f"{name}, family {facts['cpu family']}, model {facts['model']}" if "cpu family" in facts else name

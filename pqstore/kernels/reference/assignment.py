@@ -84,8 +84,8 @@ def _slack(vectors: F32, largest: float) -> F64:
     """
     Ds = vectors.shape[1]
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
-    # Rounding of a score: at most Ds + 2 operations, each within 2^-24 of magnitudes bounded by Cauchy-Schwarz, or within
-    # 2^-149 where it underflows. Twice for the two scores compared, and twice again for safety.
+    # Rounding of a score: at most Ds + 2 operations, each within 2^-24 of magnitudes bounded by Cauchy-Schwarz; within
+    # 2^-149 if it underflows. Twice for the two scores compared, and twice again for safety.
     magnitudes = largest + np.sqrt(2 * largest * squares)
     of_scores = 4 * (Ds + 2) * (2.0**-24 * magnitudes + 2.0**-149)
     # Rounding of the distance that defines: Ds + 2 operations on float64 numbers of at most 2 (||x||^2 + ||c||^2).
