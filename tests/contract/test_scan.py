@@ -65,9 +65,9 @@ def test_first_rows_that_tell_nothing_of_the_rest(
 ) -> None:
     # Limits are guessed from the rows that come first: here they are far nearer than the rest, or farther, or dead.
     layout = CodeLayout(16, KINDS[kind])
-    many, k = 24_000, 40
+    many, k = 12_000, 40
     all_codes = codes(rng, layout, many)
-    scanned = tables(rng, layout, 30)
+    scanned = tables(rng, layout, 15)
     distances = reference.adist(scanned[0], all_codes)
     ranks = np.argsort(distances)
     dead = np.zeros(many, dtype=bool)
@@ -77,7 +77,7 @@ def test_first_rows_that_tell_nothing_of_the_rest(
         dead[: many // 2] = True
     packed, bitmap = exact(layout.pack(all_codes[ranks])), exact(np.packbits(dead, bitorder="little"))
     pieces = (CodeChunk(packed, many, 7, bitmap),)
-    for n in (1, 2, 3, 4, 13, 30):
+    for n in (1, 2, 3, 15):
         # Queries that are much alike, so that the order suits all of them.
         alike = scanned[:1] * (1 + rng.random((n, 1, 1)) / 100).astype(np.float32)
         assert_same_scan(kernels, pieces, layout, exact(alike), k)
@@ -88,8 +88,8 @@ def test_first_rows_that_tell_nothing_of_the_rest(
 @pytest.mark.parametrize("kind", ["block8", "block4"])
 def test_many_queries_over_several_tiles(kernels: Kernels, rng: np.random.Generator, kind: str, M: int) -> None:
     layout = CodeLayout(M, KINDS[kind])
-    pieces = chunks(rng, layout, (9001, 33, 12_000))
-    for n, k, threads in ((4, 10, 1), (13, 200, 1), (40, 10, 1), (130, 1, 1), (40, 30, 2), (13, 30, 8)):
+    pieces = chunks(rng, layout, (2001, 33, 1200, 3000))
+    for n, k, threads in ((4, 10, 1), (13, 200, 1), (40, 10, 1), (130, 1, 1), (13, 30, 8)):
         assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k, threads)
 
 
