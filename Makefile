@@ -2,52 +2,58 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What is installed leaves a stamp: the package with its command, then what each target needs besides.
 READY := $(VENV)/.ready
+READY_TEST := $(VENV)/.ready-test
+READY_LINT := $(VENV)/.ready-lint
 READY_DOCS := $(VENV)/.ready-docs
 NATIVE := CMakeLists.txt $(wildcard native/*.* native/*/*)
 
 .PHONY: help setup demo test nightly test-numpy peers lint format docs clean
+.NOTPARALLEL: # one pip at a time in one environment
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(READY): pyproject.toml $(NATIVE)
+	@echo "installing pqstore in $(VENV): it is compiled, which takes a minute or so"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[cli]" --group test --group lint
+	$(PIP) --editable ".[cli]" --config-settings=build-dir=$(VENV)/native
 	@touch $@
 
-setup: $(READY) ## make the environment in .venv
+# A pip that knows dependency groups, then the group of that name.
+$(VENV)/.ready-%: pyproject.toml | $(READY)
+	$(PIP) --upgrade "pip>=25.1"
+	$(PIP) --group $*
+	@touch $@
+
+setup: $(READY_TEST) $(READY_LINT) ## make the environment in .venv, with what tests and linters need
 
 demo: $(READY) ## train, build, search, remove and reopen an index of real vectors
 	$(BIN)/python examples/demo.py
 
-test: $(READY) ## run the tests
-	$(BIN)/pytest --numprocesses 2
+test: $(READY) $(READY_TEST) ## run the tests
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-nightly: $(READY) ## kill writers 500 times and cut the power 400 times, on the disk; says what was acknowledged and kept
-	PQSTORE_CRASH_RUNS=500 PQSTORE_POWER_CUTS=200 $(BIN)/pytest --numprocesses 2 -rP tests/crash
+nightly: $(READY) $(READY_TEST) ## every test with all its seeds, 500 kills and 400 power cuts, on the disk; says what was kept
+	PQSTORE_NIGHTLY=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -rP
 
-peers: $(READY) ## add nanopq and Faiss, beside which some tests and benchmarks run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group peers
+peers: $(VENV)/.ready-peers ## add nanopq and Faiss, beside which some tests and benchmarks run
 
-test-numpy: $(READY) ## run the tests of search and index on the NumPy kernels, as without a compiler
+test-numpy: $(READY) $(READY_TEST) ## run the tests of search and index on the NumPy kernels, as without a compiler
 	PQSTORE_KERNEL=numpy $(BIN)/pytest --numprocesses 2 tests/unit/index tests/property
 
-lint: $(READY) ## check style and types
+lint: $(READY) $(READY_LINT) ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY) ## rewrite the code in the project's style
+format: $(READY_LINT) ## rewrite the code in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-$(READY_DOCS): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
-	@touch $@
-
-docs: $(READY_DOCS) ## build the documentation in site/; a warning is an error
+docs: $(READY) $(READY_DOCS) ## build the documentation in site/; a warning is an error
 	$(BIN)/mkdocs build --quiet --strict
 
 clean: ## remove what the targets above made

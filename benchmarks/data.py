@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pqstore.index.recall.share import recall_at
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,10 +27,13 @@ class Dataset:
 
 def directory() -> Path:
     """Where the data lie; ends the program with a clear word when they are missing."""
-    path = Path(os.environ.get("PQSTORE_BENCH_DATA", ROOT.parent / "shared" / "data"))
-    if not path.is_dir():
-        sys.exit(f"no benchmark data at {path}: set PQSTORE_BENCH_DATA to a directory with sift/ and minilm/")
-    return path
+    path = os.environ.get("PQSTORE_BENCH_DATA", "")
+    if not Path(path).is_dir() or not path:
+        sys.exit(
+            f"no benchmark data at {path!r}: set PQSTORE_BENCH_DATA to a directory that holds sift/ and minilm/,"
+            " each with base.npy, train.npy, queries.npy and neighbors.npy"
+        )
+    return Path(path)
 
 
 def load(name: str, rows: int | None = None) -> Dataset:
@@ -62,7 +67,7 @@ def repeat_with_jitter(base: np.ndarray, rows: int, seed: int = 0) -> np.ndarray
 
 def recall(found: np.ndarray, truth: np.ndarray, k: int) -> float:
     """Mean share of the true k nearest among the first k found."""
-    return float(np.mean([len(np.intersect1d(a[:k], b[:k])) / k for a, b in zip(found, truth, strict=True)]))
+    return recall_at(k, found, truth)
 
 
 def machine() -> str:

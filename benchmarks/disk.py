@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["disk_now"]
+__all__ = ["bytes_read", "disk_now", "drop_cache"]
 
 _SYNCS = 200
 _BLOCK = 16 << 20
@@ -36,3 +36,16 @@ def disk_now(directory: Path) -> str:
         os.close(descriptor)
         file.unlink()
     return f"disk: fsync p50 {1e3 * float(np.median(times)):.2f} ms, {rate:.0f} MB/s; load {os.getloadavg()[0]:.1f}"
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split("read_bytes:")[1].split()[0])
+
+
+def drop_cache(path: Path) -> None:
+    """Let the system forget the pages of every file below `path`."""
+    for file in path.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                os.fdatasync(handle.fileno())
+                os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

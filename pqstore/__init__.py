@@ -5,82 +5,59 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pqstore.errors import (
-    CorpusFileError,
-    CorruptIndexError,
-    DimensionError,
-    DuplicateIdError,
-    ForkedIndexError,
-    FormatVersionError,
-    IndexClosedError,
-    IndexExistsError,
-    IndexLockedError,
-    IndexNotFoundError,
-    InvalidCodeError,
-    InvalidFilterError,
-    InvalidIdError,
-    InvalidPayloadError,
-    InvalidQuantizerError,
-    InvalidVectorError,
-    KernelError,
-    MissingDependencyError,
-    NotTrainedError,
-    PQStoreError,
-    ReadOnlyError,
-    StorageFullError,
-    TrainingError,
-    UnknownIdError,
-    UnknownSetError,
-    UnsupportedIndexError,
-)
+from pqstore import errors
+from pqstore.errors import *  # noqa: F403 # every error, by the list of that file
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what _ROOMS says, for readers that do not run it: a test holds the two together
+    # isort: off
     from pqstore.index import (
-        Calibration,
-        IdSet,
-        Index,
-        RangeResult,
-        RecallReport,
-        Record,
-        ScrollPage,
-        SearchHits,
-        SearchPlan,
-        SearchResult,
+        Calibration as Calibration,
+        IdSet as IdSet,
+        Index as Index,
+        RangeResult as RangeResult,
+        RecallReport as RecallReport,
+        Record as Record,
+        ScrollPage as ScrollPage,
+        SearchHits as SearchHits,
+        SearchPlan as SearchPlan,
+        SearchResult as SearchResult,
     )
-    from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss
-    from pqstore.quantizer import OPQ, PQ, DistanceTable
+    from pqstore.interop.faiss import faiss_to_nanopq as faiss_to_nanopq, nanopq_to_faiss as nanopq_to_faiss
+    from pqstore.quantizer import OPQ as OPQ, PQ as PQ, DistanceTable as DistanceTable
+    # isort: on
 
-    __version__: str
+__version__ = "0.1.0"
 
-# Imported when first used: the command's help needs neither NumPy nor LMDB.
-_HOMES = {
-    "Calibration": "pqstore.index",
-    "IdSet": "pqstore.index",
-    "Index": "pqstore.index",
-    "RangeResult": "pqstore.index",
-    "RecallReport": "pqstore.index",
-    "Record": "pqstore.index",
-    "ScrollPage": "pqstore.index",
-    "SearchHits": "pqstore.index",
-    "SearchPlan": "pqstore.index",
-    "SearchResult": "pqstore.index",
-    "DistanceTable": "pqstore.quantizer",
-    "OPQ": "pqstore.quantizer",
-    "PQ": "pqstore.quantizer",
-    "faiss_to_nanopq": "pqstore.interop.faiss",
-    "nanopq_to_faiss": "pqstore.interop.faiss",
+# Public names by the room where they live, besides the errors. Imported when first used: the command's help needs
+# neither NumPy nor LMDB.
+_ROOMS = {
+    "pqstore.index": (
+        "Calibration",
+        "IdSet",
+        "Index",
+        "RangeResult",
+        "RecallReport",
+        "Record",
+        "ScrollPage",
+        "SearchHits",
+        "SearchPlan",
+        "SearchResult",
+    ),
+    "pqstore.interop.faiss": ("faiss_to_nanopq", "nanopq_to_faiss"),
+    "pqstore.quantizer": ("OPQ", "PQ", "DistanceTable"),
 }
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = {"interop", "kernels"}
+
+__all__ = sorted([*errors.__all__, *_ROOM_OF, "__version__"])  # noqa: PLE0605 # made of the lists above
 
 
 def __getattr__(name: str) -> Any:
     """A public name, from the room where it lives."""
-    if name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOM_OF:
+        value = getattr(importlib.import_module(_ROOM_OF[name]), name)
     elif name in _MODULES:
         value = importlib.import_module(f"pqstore.{name}")
-    elif name == "__version__":
-        value = _version()
     else:
         raise AttributeError(f"module 'pqstore' has no attribute {name!r}")
     globals()[name] = value
@@ -89,58 +66,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 # reading metadata imports email
-
-    try:
-        return version("pqstore")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0+source"
-
-
-__all__ = [
-    "OPQ",
-    "PQ",
-    "Calibration",
-    "CorpusFileError",
-    "CorruptIndexError",
-    "DimensionError",
-    "DistanceTable",
-    "DuplicateIdError",
-    "ForkedIndexError",
-    "FormatVersionError",
-    "IdSet",
-    "Index",
-    "IndexClosedError",
-    "IndexExistsError",
-    "IndexLockedError",
-    "IndexNotFoundError",
-    "InvalidCodeError",
-    "InvalidFilterError",
-    "InvalidIdError",
-    "InvalidPayloadError",
-    "InvalidQuantizerError",
-    "InvalidVectorError",
-    "KernelError",
-    "MissingDependencyError",
-    "NotTrainedError",
-    "PQStoreError",
-    "RangeResult",
-    "ReadOnlyError",
-    "RecallReport",
-    "Record",
-    "ScrollPage",
-    "SearchHits",
-    "SearchPlan",
-    "SearchResult",
-    "StorageFullError",
-    "TrainingError",
-    "UnknownIdError",
-    "UnknownSetError",
-    "UnsupportedIndexError",
-    "__version__",
-    "faiss_to_nanopq",
-    "nanopq_to_faiss",
-]

@@ -11,9 +11,38 @@ import numpy as np
 import pytest
 
 import pqstore
+from tests.effort import AT_NIGHT
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
 MEMORY = Path("/dev/shm")
+ROOM = 2 << 30  # bytes that a run may need at one time, with much to spare
+
+
+def memory_has_room() -> bool:
+    """Whether temporary files may lie in memory: there is a file system for it, and enough is free."""
+    try:
+        free = os.statvfs(MEMORY)
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return False
+    available = next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:")), 0)
+    usable = os.access(MEMORY, os.W_OK | os.X_OK) and not free.f_flag & os.ST_NOEXEC  # some tests make commands
+    return usable and min(free.f_bavail * free.f_frsize, available // 2) >= ROOM
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`tmp_path` lies in memory where there is room: waiting for a disk tests the disk. Who names a place, by TMPDIR or
+    --basetemp, gets it; `make nightly` names the disk."""
+    if config.option.basetemp is None and "TMPDIR" not in os.environ and not AT_NIGHT and memory_has_room():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(scope="session")
+def disk_path() -> Iterator[Path]:
+    """A directory where the system has its temporary files, a disk as a rule: for what only a disk does, and for
+    programs that run, which a file system in memory may forbid."""
+    with tempfile.TemporaryDirectory(prefix="pqstore-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-// Exact distances of a query to stored originals, and the nearest of them; pqstore/kernels/reference/rescoring.py
+// Exact distances of a query to stored originals, and the nearest of them; pqstore/kernels/reference/originals.py
 // defines the result, to the bit.
 #pragma once
 

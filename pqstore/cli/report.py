@@ -32,11 +32,9 @@ class Report:
 
     def json(self, value: Any) -> None:
         """One value as one line of JSON."""
-        import json
+        from pqstore.cli.json_text import json_text
 
-        from pqstore.cli.inputs.payloads import as_plain
-
-        print(json.dumps(value, ensure_ascii=False, default=as_plain))
+        print(json_text(value))
 
     def rows(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and values in two columns."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from pqstore.cli.inputs.payloads import as_plain
+from pqstore.cli.json_text import json_text
 
 if TYPE_CHECKING:
     from pqstore import SearchResult
@@ -53,7 +52,7 @@ def write_result(path: str, result: SearchResult) -> None:
     import numpy as np
 
     if path.endswith(".jsonl"):
-        lines = (json.dumps(hits, ensure_ascii=False, default=as_plain) + "\n" for hits in hits_of(result))
+        lines = (json_text(hits) + "\n" for hits in hits_of(result))
         with Path(path).open("w", encoding="utf-8") as stream:
             stream.writelines(lines)
         return

@@ -122,10 +122,10 @@ class UnfinishedBuild:
             temporary.replace(file)
             return
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
+            begun = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise PQStoreError(f"{file} is damaged ({error}): build again with --restart") from error
-        difference = _difference(found, self._record)
+        difference = _difference(begun, self._record)
         if difference:
             raise PQStoreError(
                 f"{self.directory} holds an unfinished build with another {difference}: "
@@ -140,9 +140,10 @@ class UnfinishedBuild:
 
 def identity_of(spec: str, rows: int, D: int, dtype: str) -> dict[str, Any]:
     """What tells one source from another: shape, and names, sizes and times of its files (none for a stream)."""
-    files = [
-        [str(path.absolute()), found.st_size, found.st_mtime_ns] for path in _files_of(spec) for found in (path.stat(),)
-    ]
+    files: list[list[Any]] = []
+    for path in _files_of(spec):
+        status = path.stat()
+        files.append([str(path.absolute()), status.st_size, status.st_mtime_ns])
     if len(files) > _NAMED_FILES:
         import hashlib
 
@@ -163,12 +164,12 @@ def _files_of(spec: str) -> list[Path]:
     return named or [Path(spec.rpartition(":")[0])]
 
 
-def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
+def _difference(begun: Any, wanted: Mapping[str, Any]) -> str:
     """The first thing in which two records differ, in words; "" when they are the same."""
-    if not isinstance(found, dict):
+    if not isinstance(begun, dict):
         return "record"
-    for name in sorted({*found, *wanted}):
-        old, new = found.get(name), wanted.get(name)
+    for name in sorted({*begun, *wanted}):
+        old, new = begun.get(name), wanted.get(name)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):

@@ -1,13 +1,13 @@
-"""The index: one method, one transaction; no bytes and no arithmetic of its own."""
+"""The index: one method, one transaction. It sees rows, codes and ids, and no key of the store."""
 
 from pqstore.index.arguments.ids import IdType
 from pqstore.index.index import Index
-from pqstore.index.reading import SnapshotView
-from pqstore.index.recall.measuring import RecallReport
+from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.search.calibration import Calibration
 from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchPlan, SearchResult
-from pqstore.index.selection.select import IdSet
+from pqstore.index.selection.id_set import IdSet
+from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
 
 __all__ = [

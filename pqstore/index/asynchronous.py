@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.search.results import RangeResult, SearchResult
 
 __all__ = ["AsyncCalls"]
+
+Result = TypeVar("Result")
 
 
 class AsyncCalls:
@@ -20,24 +22,30 @@ class AsyncCalls:
 
     async def asearch(self: Any, queries: Any, k: int = 10, **options: Any) -> SearchResult:
         """As `Index.search`."""
-        return await asyncio.to_thread(self.search, queries, k, **options)
+        return await _in_thread(self.search, queries, k, **options)
 
     async def arange_search(self: Any, queries: Any, radius: float, **options: Any) -> RangeResult:
         """As `Index.range_search`."""
-        return await asyncio.to_thread(self.range_search, queries, radius, **options)
+        return await _in_thread(self.range_search, queries, radius, **options)
 
     async def aadd(self: Any, vectors: Any, ids: Any = None, **options: Any) -> IdArray:
         """As `Index.add`."""
-        return await asyncio.to_thread(self.add, vectors, ids, **options)
+        return await _in_thread(self.add, vectors, ids, **options)
 
     async def aupsert(self: Any, vectors: Any, ids: Any, **options: Any) -> IdArray:
         """As `Index.upsert`."""
-        return await asyncio.to_thread(self.upsert, vectors, ids, **options)
+        return await _in_thread(self.upsert, vectors, ids, **options)
 
     async def aremove(self: Any, ids: Any, missing: str = "error") -> int:
         """As `Index.remove`."""
-        return await asyncio.to_thread(self.remove, ids, missing)
+        return await _in_thread(self.remove, ids, missing)
 
     async def aget(self: Any, ids: Any, **options: Any) -> Any:
         """As `Index.get`."""
-        return await asyncio.to_thread(self.get, ids, **options)
+        return await _in_thread(self.get, ids, **options)
+
+
+async def _in_thread(call: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    from asyncio import to_thread  # noqa: PLC0415 # who calls this has loaded it; most programs never do
+
+    return await to_thread(call, *arguments, **named)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
-from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import CodeLayout, Searcher, active
+from pqstore.kernels import CodeLayout, OriginalFormat, OriginalKind, Searcher, active
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock"]
@@ -43,19 +42,24 @@ class CodeSpace:
     of 4 bits and wide codes are stored as they are.
     """
 
-    def __init__(self, quantizer: Quantizer, metric: Metric, labels: npt.NDArray[np.uint8] | None = None) -> None:
+    def __init__(
+        self,
+        quantizer: Quantizer,
+        metric: Metric,
+        labels: npt.NDArray[np.uint8] | None = None,
+        originals: OriginalKind | None = None,
+    ) -> None:
         """`labels` uint8 (M, Ks) as read from an index; without them, a block8 layout gets new ones."""
-        settings, arrays = quantizer.state()
-        codewords = arrays["codewords"]
+        codewords = quantizer.codewords
+        assert codewords is not None
         self.quantizer = quantizer
-        self.originals: OriginalSpace | None = None
         self.metric = metric
         self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
+        self.originals = None if originals is None else OriginalFormat(originals, self.D)
         self.layout = CodeLayout(self.M, self.Ks)
         self.labels = active().scan_labels(codewords) if labels is None and self.layout.kind == "block8" else labels
         # The coder measures by the metric of the index, which need not be the one the quantizer came with.
-        settings["metric"] = metric
-        self._coder = Quantizer.from_state(settings, arrays)
+        self._coder = quantizer.with_metric(metric)
         # Names of 256 entries a sub-space, whatever Ks, so that no byte leads outside them.
         self._names: npt.NDArray[np.uint8] | None = None
         self._unlabels: npt.NDArray[np.uint8] | None = None
@@ -78,6 +82,11 @@ class CodeSpace:
     @property
     def larger_is_nearer(self) -> bool:
         return self.metric != "l2"
+
+    @property
+    def code_bytes(self) -> int:
+        """Bytes of a code as it is stored."""
+        return self.layout.packed_size(32) // 32
 
     def encode(self, vectors: F32, threads: int) -> Codes:
         """A checked block of vectors float32 (n, D) -> stored labels (n, M)."""
@@ -106,10 +115,10 @@ class CodeSpace:
             InvalidVectorError: a query is not finite, or so large that its distances are beyond float32.
         """
         turned = queries if self.takes_queries else self._coder.turned(queries)
-        found = self.searcher.search(turned, prepared, k, threads)
-        if found is None:
+        nearest = (self._searcher or self.searcher).search(turned, prepared, k, threads)
+        if nearest is None:
             self._refuse(queries)
-        return found
+        return nearest
 
     def scan_tables(self, queries: F32) -> F32:
         """Tables for a scan over stored labels: float32 (n, M, layout.table_size), least is nearest.

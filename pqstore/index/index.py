@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from types import TracebackType
 from typing import Any
 
@@ -12,25 +11,32 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidIdError, NotTrainedError
+from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct
-from pqstore.index.arguments.payloads import PayloadShares, as_payload_batch
-from pqstore.index.arguments.sets import as_set_ids, as_set_name, refuse_unknown_set
+from pqstore.index.arguments.payloads import as_payload_batch
+from pqstore.index.arguments.sets import as_set_ids, as_set_name
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.asynchronous import AsyncCalls
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace, RowBlock
-from pqstore.index.ingest import append_block, are_one_batch, as_on_conflict, pair_blocks, update_payloads
-from pqstore.index.originals import OriginalKind, OriginalSpace, as_original_kind
-from pqstore.index.reading import IndexView, SnapshotView
-from pqstore.index.recall.measuring import RecallReport
-from pqstore.index.records import ScrollPage, refuse_unknown
+from pqstore.index.ingest import add_rows, update_payloads
+from pqstore.index.reading import Reading
+from pqstore.index.recall.calibrating import measure_calibration
+from pqstore.index.recall.measuring import recall_report
+from pqstore.index.recall.report import RecallReport
+from pqstore.index.records import ScrollPage
+from pqstore.index.removal import remove_ids, remove_selected
+from pqstore.index.saved_sets import ids_of_set, refuse_unknown_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration, keep_calibration
+from pqstore.index.search.question import Question
 from pqstore.index.search.results import RangeResult, SearchResult
-from pqstore.index.search.top_k import Question, search
-from pqstore.index.selection.select import select
-from pqstore.index.settings import as_fields, as_index_arguments, packing_of, read_space, record_of
+from pqstore.index.search.top_k import search
+from pqstore.index.search.within import range_search
+from pqstore.index.selection.select import count
+from pqstore.index.settings import as_fields, as_index_arguments, as_original_kind, packing_of, read_space, record_of
+from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
-from pqstore.kernels import resolve_threads
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Durability, Problem, RepairReport, Store, repair
 
@@ -59,6 +65,7 @@ class Index(AsyncCalls):
         """For `create` and `open` only."""
         self._store = store
         self._space = read_space(store)
+        self._id_type: IdType = store.id_type
 
     # Opening and closing
 
@@ -101,10 +108,7 @@ class Index(AsyncCalls):
         if not quantizer.is_trained:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
         names = as_fields(fields)
-        kind = as_original_kind(originals)
-        space = CodeSpace(quantizer, metric)
-        if kind is not None:
-            space.originals = OriginalSpace(kind, space.D)
+        space = CodeSpace(quantizer, metric, originals=as_original_kind(originals))
         settings, arrays = record_of(space)
         store = Store.create(
             path,
@@ -175,7 +179,7 @@ class Index(AsyncCalls):
     @property
     def id_type(self) -> IdType:
         """ "int64" or "str"."""
-        return self._store.id_type
+        return self._id_type
 
     @property
     def originals(self) -> OriginalKind | None:
@@ -191,8 +195,8 @@ class Index(AsyncCalls):
     @property
     def sets(self) -> dict[str, int]:
         """Names of the saved sets of ids, and how many ids each has."""
-        with self._view() as view:
-            return view.sets
+        with self._read() as reading:
+            return sizes_of_sets(reading)
 
     @property
     def readonly(self) -> bool:
@@ -252,7 +256,7 @@ class Index(AsyncCalls):
         blocks, rows = blocks_of_vectors(vectors, self._space.D)
         thread_count = resolve_threads(threads)
         encoded = (self._space.prepare(block, thread_count) for block in blocks)
-        return self._append(encoded, rows, ids, on_conflict, payloads)
+        return add_rows(self._store, encoded, rows, ids, on_conflict, payloads)
 
     def upsert(self, vectors: Any, ids: Any, *, payloads: Any = None, threads: int | None = None) -> IdArray:
         """Add vectors, replacing those whose ids are in the index already: `add` with on_conflict="replace".
@@ -284,37 +288,7 @@ class Index(AsyncCalls):
             raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
         blocks, rows = blocks_of_codes(codes, self._space.M, self._space.Ks)
         stored = (RowBlock(self._space.to_stored(block)) for block in blocks)
-        return self._append(stored, rows, ids, on_conflict, payloads)
-
-    def _append(
-        self, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any
-    ) -> IdArray:
-        policy = as_on_conflict(on_conflict)
-        id_type = self.id_type
-        pairs = pair_blocks(blocks, ids, id_type, rows)
-        automatic = ids is None and id_type == "int64"
-        added = [as_id_batch([], id_type)]
-        count = 0
-        shares = PayloadShares(payloads, rows)
-        distinct = are_one_batch(ids, rows)
-        # The first block, most often the only one, is checked and encoded before other writers have to wait.
-        first = next(pairs, None)
-        if first is not None:
-            with self._store.write() as txn:
-                for block, names in chain([first], pairs):
-                    payload = shares.take(len(block))
-                    given = append_block(txn, block, names, payload, id_type, policy, all_distinct=distinct)
-                    # Automatic ids follow one another: the first ones say the others, which may be millions.
-                    if not (automatic and count):
-                        added.append(given)
-                    count += len(block)
-                shares.finish()
-        else:
-            shares.finish()
-        if automatic and count:
-            first_id = int(np.concatenate(added)[0])
-            return np.arange(first_id, first_id + count)
-        return np.concatenate(added)
+        return add_rows(self._store, stored, rows, ids, on_conflict, payloads)
 
     def remove(self, ids: Any, missing: str = "error") -> int:
         """Remove vectors by id, in one transaction.
@@ -330,14 +304,7 @@ class Index(AsyncCalls):
             UnknownIdError: an id is not in the index, with missing="error".
             InvalidIdError, ReadOnlyError, StorageFullError: as `add`.
         """
-        if missing not in ("error", "ignore"):
-            raise ValueError(f"missing must be 'error' or 'ignore', got {missing!r}")
-        batch = as_id_batch(ids, self.id_type)
-        with self._store.write() as txn:
-            rows = txn.rows_of(batch)
-            if missing == "error":
-                refuse_unknown(batch, rows)
-            return txn.kill(np.unique(rows[rows >= 0]))
+        return remove_ids(self._store, ids, missing)
 
     def delete(self, where: Any = None, *, ids: Any = None) -> int:
         """Remove the vectors that a filter finds, in one transaction.
@@ -353,16 +320,7 @@ class Index(AsyncCalls):
             ValueError: neither was given, or the filter is empty, which would remove everything.
             InvalidFilterError: as `search`.
         """
-        if where is None and ids is None:
-            raise ValueError("delete needs a filter (where=) or ids")
-        if where is not None and not where:
-            raise ValueError("an empty filter would remove every vector")
-        if isinstance(ids, str):
-            ids = [ids]
-        with self._store.write() as txn:
-            selection = select(txn, self.id_type, where, ids)
-            assert selection is not None
-            return txn.kill(selection.rows())
+        return remove_selected(self._store, self._space, where, ids)
 
     def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True) -> int:
         """Change the payloads of vectors by id, in one transaction.
@@ -381,12 +339,12 @@ class Index(AsyncCalls):
             UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
             InvalidPayloadError, DimensionError: as `add`.
         """
-        batch = as_id_batch(ids, self.id_type)
+        batch = as_id_batch(ids, self._id_type)
         check_distinct(batch)
         given = [payloads] * len(batch) if payloads is None or isinstance(payloads, Mapping) else payloads
         changes = as_payload_batch(given, len(batch))
         with self._store.write() as txn:
-            update_payloads(txn, batch, changes, merge=merge)
+            update_payloads(txn, batch, changes, merge=merge, with_originals=self._space.originals is not None)
         return len(batch)
 
     def create_field_index(self, field: str) -> None:
@@ -421,7 +379,7 @@ class Index(AsyncCalls):
         Example:
             ``index.save_set("mine", [3, 5, 8])``, then ``index.search(query, allow="mine")``.
         """
-        checked, batch = as_set_name(name), as_set_ids(ids, self.id_type)
+        checked, batch = as_set_name(name), as_set_ids(ids, self._id_type)
         with self._store.write() as txn:
             txn.save_set(checked, batch)
         return len(batch)
@@ -432,8 +390,9 @@ class Index(AsyncCalls):
         Raises:
             UnknownSetError: there is no set of this name.
         """
-        with self._view() as view:
-            return view.saved_set(name)
+        checked = as_set_name(name)
+        with self._read() as reading:
+            return ids_of_set(reading, checked)
 
     def drop_set(self, name: str) -> None:
         """Forget a saved set of ids.
@@ -443,7 +402,7 @@ class Index(AsyncCalls):
         """
         checked = as_set_name(name)
         with self._store.write() as txn:
-            refuse_unknown_set(txn, checked)
+            refuse_unknown_set(txn.committed, checked)
             txn.save_set(checked, None)
 
     def calibrate(
@@ -462,11 +421,11 @@ class Index(AsyncCalls):
         Raises:
             ValueError: the index stores no originals, or is empty.
         """
-        with self._view() as view:
-            found = view.calibration(sample_queries, recall, k, threads)
+        with self._read() as reading:
+            calibration = measure_calibration(reading, sample_queries, recall, k, threads)
         with self._store.write() as txn:
-            keep_calibration(txn, found)
-        return found
+            keep_calibration(txn, calibration)
+        return calibration
 
     # Asking it
 
@@ -487,7 +446,7 @@ class Index(AsyncCalls):
 
         Args:
             queries: Array-like (D,) for one query, (n, D) for several.
-            k: How many to find, at least 1.
+            k: How many to find, at least 1. Results, padding too, take 12 bytes a place: 4 GiB at most a call.
             threads: Threads to scan with; None means all cores. Results do not depend on it.
             rerank: So many of the best by codes, at least k, are scored by their originals, and the k best of them
                 returned with exact distances. "auto" takes what `calibrate` found. Needs stored originals.
@@ -508,17 +467,17 @@ class Index(AsyncCalls):
 
         Raises:
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.
-            ValueError, TypeError: k below 1, or not an integer; rerank below k, or without stored originals.
+            ValueError, TypeError: k below 1, not an integer, or beyond 4 GiB of results; rerank below k, or without
+                stored originals.
             InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
             InvalidIdError: `allow` or `deny` are no ids of this index.
             UnknownSetError: no set was saved under this name.
             CorruptIndexError: a record that the search needs fails its checksum.
         """
-        # Without a view between: what a search of a small index takes is mostly calls.
         question = Question(k, threads, rerank, where, allow, deny, include, explain)
         snapshot = self._store.read()
-        try:
-            return search(snapshot, self._space, self._store.id_type, queries, question)
+        try:  # no `with`: what a search of a small index takes is mostly calls
+            return search(Reading(snapshot, self._space, self._id_type), queries, question)
         finally:
             snapshot.close()
 
@@ -551,10 +510,9 @@ class Index(AsyncCalls):
         Raises:
             ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
         """
-        with self._view() as view:
-            return view.range_search(
-                queries, radius, limit=limit, threads=threads, rerank=rerank, where=where, allow=allow, deny=deny
-            )
+        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        with self._read() as reading:
+            return range_search(reading, queries, radius, limit, question)
 
     def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
         """Vectors by id: a `Record` for one id, a list of them for several.
@@ -568,13 +526,13 @@ class Index(AsyncCalls):
         Raises:
             UnknownIdError: an id is not in the index, with missing="error".
         """
-        with self._view() as view:
-            return view.get(ids, include=include, missing=missing)
+        with self._read() as reading:
+            return records.get_records(reading, ids, include, missing)
 
     def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
         """How many vectors a filter finds; arguments as for `search`."""
-        with self._view() as view:
-            return view.count(where, allow=allow, deny=deny)
+        with self._read() as reading:
+            return count(reading, where, allow, deny)
 
     def scroll(
         self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
@@ -590,8 +548,8 @@ class Index(AsyncCalls):
             after: The `after` of the page before; None: from the start.
             include: "payload", "vector", as for `get`.
         """
-        with self._view() as view:
-            return view.scroll(where, limit=limit, after=after, include=include)
+        with self._read() as reading:
+            return records.scroll(reading, where, limit, after, include)
 
     def recall_report(
         self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
@@ -605,8 +563,8 @@ class Index(AsyncCalls):
         Raises:
             ValueError: the index stores no originals, or is empty.
         """
-        with self._view() as view:
-            report = view.recall_report(queries, rerank, threads)
+        with self._read() as reading:
+            report = recall_report(reading, queries, rerank, threads)
         if not quiet:
             print(report)
         return report
@@ -617,8 +575,8 @@ class Index(AsyncCalls):
         Raises:
             UnknownIdError: an id is not in the index.
         """
-        with self._view() as view:
-            return view.codes(ids)
+        with self._read() as reading:
+            return records.get_codes(reading, ids)
 
     def reconstruct(self, ids: Any) -> npt.NDArray[np.float32]:
         """The vectors as their codes describe them, by id: float32 (n, D), or (D,) for one id.
@@ -626,33 +584,35 @@ class Index(AsyncCalls):
         Raises:
             UnknownIdError: an id is not in the index.
         """
-        with self._view() as view:
-            return view.reconstruct(ids)
+        with self._read() as reading:
+            return records.reconstruct(reading, ids)
 
     def __len__(self) -> int:
-        with self._view() as view:
-            return len(view)
+        with self._read() as reading:
+            return reading.snapshot.live_rows
 
     def __contains__(self, id: object) -> bool:
-        with self._view() as view:
-            return id in view
+        with self._read() as reading:
+            return records.contains_id(reading, id)
 
     def __iter__(self) -> Iterator[Any]:
         """All ids, oldest first, of the state in which the iteration began."""
-        with self._view() as view:
-            yield from view
+        with self._read() as reading:
+            yield from records.iter_ids(reading)
 
     def iter_codes(self, block_rows: int = 65_536) -> Iterator[tuple[IdArray, npt.NDArray[Any]]]:
         """All vectors in blocks of bounded memory: (ids, codes (b, M)), oldest first, of one consistent state."""
-        with self._view() as view:
-            yield from view.iter_codes(block_rows)
+        with self._read() as reading:
+            yield from records.iter_codes(reading, block_rows)
 
     def snapshot(self) -> SnapshotView:
         """One consistent state, to be asked as the index itself, while others write; a context manager."""
-        return SnapshotView(self._store.read(), self._space, self.id_type)
+        reading = self._read()
+        reading.snapshot.pin_originals()
+        return SnapshotView(reading)
 
-    def _view(self) -> IndexView:
-        return IndexView(self._store.read(), self._space, self._store.id_type)
+    def _read(self) -> Reading:
+        return Reading(self._store.read(), self._space, self._id_type)
 
     # Looking after it
 
@@ -692,7 +652,7 @@ class Index(AsyncCalls):
         """
         self._store.backup(path)
 
-    # To Faiss and back: done by the room above, which is imported when it is asked for
+    # To Faiss and back
 
     def to_faiss(self, path: str | os.PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
         """The index as a Faiss ``IndexIDMap2`` over the same codes; its search returns our ids and distances.
@@ -710,12 +670,12 @@ class Index(AsyncCalls):
             InvalidIdError: str ids, and nowhere to put them.
             UnsupportedIndexError: more than 65,536 codewords.
         """
-        from pqstore.interop.faiss import export_index  # noqa: PLC0415
+        from pqstore.interop.faiss import export_rows  # noqa: PLC0415 # few ask for it
 
-        return export_index(self, path, mapping)
+        return export_rows(self.quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
 
     @staticmethod
-    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None) -> Index:
+    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
         """Make an index at `path` with the codes, ids and metric of a Faiss index.
 
         Args:
@@ -723,7 +683,8 @@ class Index(AsyncCalls):
             source: An ``IndexPQ``, ``IndexPQFastScan``, ``IndexPreTransform`` with a rotation, ``IndexIDMap`` or
                 ``IndexIDMap2`` around them, or the base of an ``IndexRefine``; or the path of such an index file,
                 which is read in blocks and without Faiss.
-            ids: One id a row, instead of those of `source`.
+            ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
+            settings: Passed on to `create`.
 
         Returns:
             The open index.
@@ -731,12 +692,20 @@ class Index(AsyncCalls):
         Raises:
             IndexExistsError: something is at `path` already.
             UnsupportedIndexError: an index of another type.
+            NotTrainedError: it is not trained.
             CorpusFileError: the file is damaged.
-            DuplicateIdError: an id occurs twice.
+            DuplicateIdError: an id occurs twice. DimensionError: not one id a row.
         """
-        from pqstore.interop.faiss import import_index  # noqa: PLC0415
+        from pqstore.index.faiss_rows import FaissRows  # noqa: PLC0415 # few ask for it
+        from pqstore.interop.faiss import open_index  # noqa: PLC0415
 
-        return import_index(path, source, ids)
+        contents = open_index(source)
+        quantizer, rows = contents.quantizer(), FaissRows(contents, ids)
+        # In bulk: under another name until all is there.
+        with Index.create(path, quantizer, id_type=rows.id_type, bulk=True, **settings) as index:
+            for codes, names in rows.blocks():
+                index.add_codes(codes, names)
+        return Index.open(path)
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:

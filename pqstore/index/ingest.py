@@ -1,25 +1,64 @@
-"""Adding rows inside one transaction: conflicts of ids decided, vectors encoded block by block."""
+"""Adding rows in one transaction: conflicts of ids decided, vectors encoded block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from pqstore.errors import DimensionError, DuplicateIdError, InvalidPayloadError
-from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, automatic_names, check_distinct, is_single_id
-from pqstore.index.arguments.payloads import PayloadBatch
+from pqstore.index.arguments.ids import (
+    IdArray,
+    IdType,
+    as_id_batch,
+    automatic_names,
+    check_distinct,
+    is_single_id,
+    refuse_unknown,
+)
+from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
 from pqstore.index.code_space import RowBlock
-from pqstore.index.records import refuse_unknown
-from pqstore.storage import WriteTransaction
+from pqstore.storage import Store, WriteTransaction
 
-__all__ = ["OnConflict", "append_block", "are_one_batch", "as_on_conflict", "pair_blocks", "update_payloads"]
+__all__ = ["OnConflict", "add_rows", "update_payloads"]
 
 OnConflict = Literal["error", "skip", "replace"]
 
 
-def as_on_conflict(value: str) -> OnConflict:
+def add_rows(
+    store: Store, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any
+) -> IdArray:
+    """Append blocks of rows in one transaction, and return the ids they got; see `pqstore.Index.add`.
+
+    `rows`: how many there are in all, where that is known beforehand.
+    """
+    policy, id_type = _as_on_conflict(on_conflict), store.id_type
+    pairs = _pair_blocks(blocks, ids, id_type, rows)
+    automatic = ids is None and id_type == "int64"
+    added = [as_id_batch([], id_type)]
+    count = 0
+    shares = PayloadShares(payloads, rows)
+    distinct = _are_one_batch(ids, rows)
+    # The first block, most often the only one, is checked and encoded before other writers have to wait.
+    first = next(pairs, None)
+    if first is None:
+        shares.finish()
+        return added[0]
+    with store.write() as txn:
+        for block, names in chain([first], pairs):
+            given = _append_block(txn, block, names, shares.take(len(block)), id_type, policy, all_distinct=distinct)
+            # Automatic ids follow one another: the first ones say the others, which may be millions.
+            if not (automatic and count):
+                added.append(given)
+            count += len(block)
+        shares.finish()
+    batch = np.concatenate(added)
+    return np.arange(batch[0], batch[0] + count) if automatic and count else batch
+
+
+def _as_on_conflict(value: str) -> OnConflict:
     """Check the argument `on_conflict`.
 
     Raises:
@@ -30,7 +69,7 @@ def as_on_conflict(value: str) -> OnConflict:
     return cast(OnConflict, value)
 
 
-def append_block(
+def _append_block(
     txn: WriteTransaction,
     block: RowBlock,
     ids: IdArray | None,
@@ -73,12 +112,12 @@ def append_block(
     return ids
 
 
-def are_one_batch(ids: Any, rows: int | None) -> bool:
+def _are_one_batch(ids: Any, rows: int | None) -> bool:
     """Whether the ids of a call are at hand all at once; else they are taken as they come."""
     return rows is not None or is_single_id(ids) or isinstance(ids, (np.ndarray, list, tuple))
 
 
-def pair_blocks(
+def _pair_blocks(
     blocks: Iterable[RowBlock], ids: Any, id_type: IdType, rows: int | None
 ) -> Iterator[tuple[RowBlock, IdArray | None]]:
     """Blocks of vectors, each with its share of the ids.
@@ -94,7 +133,7 @@ def pair_blocks(
         for block in blocks:
             yield block, None
         return
-    if are_one_batch(ids, rows):
+    if _are_one_batch(ids, rows):
         batch = as_id_batch(ids, id_type)
         if rows is not None and len(batch) != rows:
             raise DimensionError(f"{rows} vectors need {rows} ids, got {len(batch)}")
@@ -129,7 +168,9 @@ def _refuse_present(ids: IdArray) -> None:
     )
 
 
-def update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
+def update_payloads(
+    txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool, with_originals: bool
+) -> None:
     """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
 
     Raises:
@@ -145,6 +186,6 @@ def update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, 
         old = txn.payloads_of(rows)
         payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
     codes = txn.codes_of(rows)
-    originals = txn.originals_of(rows) if txn.shape.identity.row_bytes else None
+    originals = txn.originals_of(rows) if with_originals else None
     txn.kill(rows)
     txn.append(codes, ids, originals, payloads)

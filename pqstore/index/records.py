@@ -1,22 +1,32 @@
-"""Vectors by id, and page by page: payload, and original or reconstruction."""
+"""Vectors by id, and page by page: codes, payload, and original or reconstruction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from pqstore.arrays import I64
-from pqstore.errors import UnknownIdError
-from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, is_single_id
-from pqstore.index.code_space import CodeSpace
+from pqstore.arrays import F32, I64
+from pqstore.index.arguments.counts import as_count
+from pqstore.index.arguments.ids import IdArray, as_id_batch, is_single_id, refuse_unknown
+from pqstore.index.reading import Reading
+from pqstore.index.search.question import as_include
 from pqstore.index.search.results import Record
-from pqstore.index.search.top_k import as_count, as_include, original_vectors
 from pqstore.index.selection.select import select
-from pqstore.storage import Snapshot
 
-__all__ = ["ScrollPage", "get_records", "refuse_unknown", "scroll"]
+__all__ = [
+    "ScrollPage",
+    "as_missing",
+    "contains_id",
+    "get_codes",
+    "get_records",
+    "iter_codes",
+    "iter_ids",
+    "reconstruct",
+    "scroll",
+]
 
 
 class ScrollPage(NamedTuple):
@@ -27,55 +37,88 @@ class ScrollPage(NamedTuple):
     """For the next call of `Index.scroll`; None: there are no more."""
 
 
-def get_records(snapshot: Snapshot, space: CodeSpace, id_type: IdType, ids: Any, include: Any, missing: str) -> Any:
-    """See `pqstore.Index.get`."""
+def as_missing(missing: Any) -> bool:
+    """Check the argument `missing`; whether an id that is not in the index is an error.
+
+    Raises:
+        ValueError: it is neither "error" nor "ignore".
+    """
     if missing not in ("error", "ignore"):
         raise ValueError(f"missing must be 'error' or 'ignore', got {missing!r}")
-    wanted = as_include(include)
-    batch = as_id_batch(ids, id_type)
-    rows = snapshot.rows_of(batch)
-    if missing == "error":
+    return bool(missing == "error")
+
+
+def contains_id(reading: Reading, id: object) -> bool:
+    """Whether this id is in the index; False for what cannot be an id."""
+    if not is_single_id(id):
+        return False
+    try:
+        batch = as_id_batch(id, reading.id_type)
+    except (TypeError, ValueError):
+        return False
+    return bool(reading.snapshot.rows_of(batch)[0] >= 0)
+
+
+def iter_ids(reading: Reading) -> Iterator[Any]:
+    """All ids, oldest row first."""
+    for block in reading.snapshot.iter_ids():
+        yield from block.tolist()
+
+
+def get_records(reading: Reading, ids: Any, include: Any, missing: str) -> Any:
+    """See `pqstore.Index.get`."""
+    must_exist, wanted = as_missing(missing), as_include(include)
+    batch = as_id_batch(ids, reading.id_type)
+    rows = reading.snapshot.rows_of(batch)
+    if must_exist:
         refuse_unknown(batch, rows)
     known = rows >= 0
-    found = iter(_records(snapshot, space, rows[known], batch[known].tolist(), wanted))
-    records = [next(found) if there else None for there in known.tolist()]
+    present = iter(_records(reading, rows[known], batch[known].tolist(), wanted))
+    records = [next(present) if there else None for there in known.tolist()]
     return records[0] if is_single_id(ids) else records
 
 
-def scroll(snapshot: Snapshot, space: CodeSpace, where: Any, limit: Any, after: Any, include: Any) -> ScrollPage:
+def scroll(reading: Reading, where: Any, limit: Any, after: Any, include: Any) -> ScrollPage:
     """See `pqstore.Index.scroll`."""
     count = as_count(limit, "limit")
     wanted = as_include(include)
     if after is not None and (isinstance(after, bool) or not isinstance(after, (int, np.integer)) or after < 0):
         raise ValueError(f"after must be None or the `after` of an earlier page, got {after!r}")
     start = 0 if after is None else int(after)
-    selection = select(snapshot, snapshot.id_type, where)
+    selection = select(reading, where)
     rows: I64
     if selection is None:
-        rows = snapshot.live_rows_from(start, count + 1)
+        rows = reading.snapshot.live_rows_from(start, count + 1)
     else:
         every = selection.rows()
         at = int(np.searchsorted(every, start))
         rows = every[at : at + count + 1]
     page, rest = rows[:count], rows[count:]
-    ids = snapshot.ids_of(page).tolist()
-    return ScrollPage(list(_records(snapshot, space, page, ids, wanted)), int(rest[0]) if len(rest) else None)
+    ids = reading.snapshot.ids_of(page).tolist()
+    return ScrollPage(list(_records(reading, page, ids, wanted)), int(rest[0]) if len(rest) else None)
 
 
-def _records(
-    snapshot: Snapshot, space: CodeSpace, rows: I64, ids: list[Any], include: frozenset[str]
-) -> Iterable[Record]:
-    payloads = snapshot.payloads_of(rows) if "payload" in include else [None] * len(rows)
-    vectors = original_vectors(snapshot, space, rows) if "vector" in include else [None] * len(rows)
-    original = space.originals is not None and "vector" in include
+def _records(reading: Reading, rows: I64, ids: list[Any], include: frozenset[str]) -> Iterable[Record]:
+    payloads = reading.snapshot.payloads_of(rows) if "payload" in include else [None] * len(rows)
+    vectors = reading.vectors_of(rows) if "vector" in include else [None] * len(rows)
+    original = reading.space.originals is not None and "vector" in include
     for id, payload, vector in zip(ids, payloads, vectors, strict=True):
         yield Record(id, payload, vector, original)
 
 
-def refuse_unknown(ids: IdArray, rows: I64) -> None:
-    """Raise `UnknownIdError` when a row is -1, naming the ids it stands for."""
-    unknown = ids[rows < 0]
-    if len(unknown):
-        shown = ", ".join(repr(value) for value in unknown[:5].tolist())
-        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        raise UnknownIdError(f"{len(unknown)} of {len(ids)} ids are not in the index: {shown}{more}")
+def get_codes(reading: Reading, ids: Any) -> npt.NDArray[Any]:
+    """See `pqstore.Index.codes`."""
+    codes = reading.codes_of(reading.rows_of(ids))
+    return codes[0] if is_single_id(ids) else codes
+
+
+def reconstruct(reading: Reading, ids: Any) -> F32:
+    """See `pqstore.Index.reconstruct`."""
+    vectors = reading.decoded(reading.rows_of(ids))
+    return vectors[0] if is_single_id(ids) else vectors
+
+
+def iter_codes(reading: Reading, block_rows: Any) -> Iterator[tuple[IdArray, npt.NDArray[Any]]]:
+    """See `pqstore.Index.iter_codes`."""
+    blocks = reading.snapshot.iter_ids(as_count(block_rows, "block_rows"))
+    return ((ids, get_codes(reading, ids)) for ids in blocks)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
-from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import CodeLayout
+from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import Store
 
-__all__ = ["as_fields", "as_index_arguments", "packing_of", "read_space", "record_of"]
+__all__ = ["as_fields", "as_index_arguments", "as_original_kind", "packing_of", "read_space", "record_of"]
 
 MAX_FIELD_BYTES = 1024
 METRICS = ("l2", "dot", "cosine")
@@ -39,6 +38,17 @@ def as_index_arguments(quantizer: Quantizer, id_type: str, metric: Metric | None
         if value not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
     return metric
+
+
+def as_original_kind(value: Any) -> OriginalKind | None:
+    """Check the argument `originals`.
+
+    Raises:
+        ValueError: it is none of those allowed.
+    """
+    if value is not None and value not in get_args(OriginalKind):
+        raise ValueError(f"originals must be None or one of {', '.join(get_args(OriginalKind))}, got {value!r}")
+    return value
 
 
 def as_fields(fields: Any) -> tuple[str, ...]:
@@ -88,14 +98,12 @@ def read_space(store: Store) -> CodeSpace:
         raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
     if packing_of(settings).layout.kind == "block8":
         _check_labels(labels, quantizer, store)
-    space = CodeSpace(quantizer, settings["metric"], labels)
-    if settings.get("originals") is not None:
-        space.originals = OriginalSpace(settings["originals"], space.D)
-        if space.originals.row_bytes != store.row_bytes:
-            raise CorruptIndexError(
-                f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
-                f"but {space.originals.kind} of D = {space.D} takes {space.originals.row_bytes}"
-            )
+    space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"))
+    if space.originals is not None and space.originals.row_bytes != store.row_bytes:
+        raise CorruptIndexError(
+            f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
+            f"but {space.originals.kind} of D = {space.D} takes {space.originals.row_bytes}"
+        )
     return space
 
 

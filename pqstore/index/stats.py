@@ -35,6 +35,9 @@ class IndexStats:
     id_runs: int
     id_run_entries: int
     file_bytes: int
+    """Bytes of the file of codes, ids, payloads and all else but originals."""
+    originals_bytes: int
+    """Bytes of the files of originals, beside `file_bytes`; 0 where none are stored."""
     used_bytes: int
     """Bytes of pages that hold records of this state."""
     free_bytes: int
@@ -52,6 +55,11 @@ class IndexStats:
     format_version: int
     uuid: str
 
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of all files: codes and all else, and originals."""
+        return self.file_bytes + self.originals_bytes
+
     @classmethod
     def of(cls, store: Store, space: CodeSpace) -> IndexStats:
         """The numbers of an open store."""
@@ -66,7 +74,7 @@ class IndexStats:
             Ks=space.Ks,
             metric=space.metric,
             id_type=store.id_type,
-            code_bytes=space.layout.packed_size(32) // 32,
+            code_bytes=space.code_bytes,
             segments=stored.segments,
             segment_rows=stored.segment_rows,
             tail_rows=stored.tail_rows,
@@ -74,6 +82,7 @@ class IndexStats:
             id_runs=stored.id_runs,
             id_run_entries=stored.id_run_entries,
             file_bytes=stored.file_bytes,
+            originals_bytes=stored.originals_bytes,
             used_bytes=stored.used_bytes,
             free_bytes=stored.free_bytes,
             readers=stored.readers,

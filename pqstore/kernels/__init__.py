@@ -2,10 +2,10 @@
 
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import BLOCK_ROWS, CodeLayout
-from pqstore.kernels.contract import Kernels
+from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.dispatch import active, available, get
-from pqstore.kernels.originals import OriginalKind, as_halves, decode_originals, nearest_originals, unit_length
-from pqstore.kernels.searching import Searcher
+from pqstore.kernels.exact import nearest_vectors
+from pqstore.kernels.originals import OriginalFormat, OriginalKind, as_halves, nearest_originals, unit_length
 from pqstore.kernels.threads import resolve_threads
 
 __all__ = [
@@ -13,14 +13,15 @@ __all__ = [
     "CodeChunk",
     "CodeLayout",
     "Kernels",
+    "OriginalFormat",
     "OriginalKind",
     "Searcher",
     "active",
     "as_halves",
     "available",
-    "decode_originals",
     "get",
     "nearest_originals",
+    "nearest_vectors",
     "resolve_threads",
     "unit_length",
 ]

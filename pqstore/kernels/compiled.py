@@ -11,8 +11,9 @@ import numpy.typing as npt
 from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
+from pqstore.kernels.contract import Searcher
 from pqstore.kernels.readable import readable
-from pqstore.kernels.searching import CompiledSearcher, Searcher
+from pqstore.kernels.table_parts import table_parts
 
 __all__ = ["CompiledKernels"]
 
@@ -20,7 +21,7 @@ _LARGEST_CODE = 0xFFFFFFFF
 
 
 class CompiledKernels:
-    """Kernels of `pqstore.kernels._native`; every result equals that of `pqstore.kernels.reference`, to the bit."""
+    """Kernels of `pqstore._native`; every result equals that of `pqstore.kernels.reference`, to the bit."""
 
     def __init__(self, module: Any, name: str) -> None:
         """`module`: the compiled one; `name`: of kernels that run here."""
@@ -90,6 +91,48 @@ class CompiledKernels:
         self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
     ) -> Searcher:
         return CompiledSearcher(self._module, self.name, layout, codewords, labels, dot)
+
+
+class CompiledSearcher:
+    """Searches of one index by compiled kernels; equals `pqstore.kernels.reference.searching`, to the bit."""
+
+    def __init__(
+        self,
+        native: Any,
+        kernels: str,
+        layout: CodeLayout,
+        codewords: F32,
+        labels: npt.NDArray[np.uint8] | None,
+        dot: bool,
+    ) -> None:
+        """`native`: the compiled module; the others as of `ReferenceSearcher`."""
+        self._prepared = native.PreparedChunks
+        self._layout = layout
+        self._native = native.Searcher(
+            kernels,
+            layout.kind,
+            readable(codewords),
+            None if labels is None else readable(labels),
+            layout.table_size,
+            dot,
+        )
+
+    def prepare(self, chunks: Sequence[CodeChunk]) -> Any:
+        return self._prepared(chunks, self._layout.kind, self._layout.M, self._layout.table_size)
+
+    def tables(self, queries: F32) -> F32 | None:
+        tables = np.empty((len(queries), self._layout.M, self._layout.table_size), dtype=np.float32)
+        return tables if self._native.tables(readable(queries), tables) else None
+
+    def search(self, queries: F32, prepared: Any, k: int, threads: int = 1) -> tuple[F32, I64] | None:
+        n, queries = len(queries), readable(queries)
+        distances, rows = np.empty((n, k), dtype=np.float32), np.empty((n, k), dtype=np.int64)
+        if n == 1:
+            return (distances, rows) if self._native.search(queries, prepared, threads, distances, rows) else None
+        for part in table_parts(n, self._layout):
+            if not self._native.search(queries[part], prepared, threads, distances[part], rows[part]):
+                return None
+        return distances, rows
 
 
 def _code_dtype(Ks: int) -> type[np.unsignedinteger[Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,22 @@ from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
 
-if TYPE_CHECKING:
-    from pqstore.kernels.searching import Searcher
+__all__ = ["Kernels", "Searcher"]
 
-__all__ = ["Kernels"]
+
+class Searcher(Protocol):
+    """Made of an index's codewords by `Kernels.searcher`. Results never depend on `threads`."""
+
+    def prepare(self, chunks: Sequence[CodeChunk]) -> Any:
+        """The chunks in the form that `search` takes. Their memory must stay as it is while they are used."""
+
+    def search(self, queries: F32, prepared: Any, k: int, threads: int = 1) -> tuple[F32, I64] | None:
+        """The k nearest rows of each query: distances float32 (n, k) in the sign of the metric, and rows int64 (n, k);
+        those that are missing are -1, infinitely far. None: a query, or its distance to a codeword, is not finite."""
+
+    def tables(self, queries: F32) -> F32 | None:
+        """Tables over stored labels, float32 (n, M, layout.table_size), for `Kernels.scan`: squared distances, or the
+        negative of dot products; +inf where no codeword has a label. None: as for `search`."""
 
 
 class Kernels(Protocol):

@@ -16,8 +16,8 @@ from pqstore.kernels import reference
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.compiled import CompiledKernels
-from pqstore.kernels.contract import Kernels
-from pqstore.kernels.searching import ReferenceSearcher, Searcher
+from pqstore.kernels.contract import Kernels, Searcher
+from pqstore.kernels.reference.searching import ReferenceSearcher
 from pqstore.native import native_module
 
 __all__ = ["active", "available", "get"]

@@ -7,6 +7,9 @@ import os
 
 __all__ = ["resolve_threads"]
 
+# More than any machine has cores, and a number that compiled code can hold.
+_MOST = 1 << 16
+
 
 def resolve_threads(threads: int | None) -> int:
     """The number of threads to use, at least 1.
@@ -19,12 +22,15 @@ def resolve_threads(threads: int | None) -> int:
         count = operator.index(threads)
         if count < 1:
             raise ValueError(f"threads must be at least 1, got {count}: leave it out to use all cores")
-        return count
-    setting = os.environ.get("PQSTORE_NUM_THREADS", "").strip()
+        return min(count, _MOST)
+    try:  # not get(): an environment looks a name up twice as fast, and each search asks
+        setting = os.environ["PQSTORE_NUM_THREADS"].strip()
+    except KeyError:
+        setting = ""
     if setting:
         if not setting.isdecimal() or int(setting) < 1:
             raise ValueError(f"PQSTORE_NUM_THREADS must be a positive whole number, got {setting!r}")
-        return int(setting)
+        return min(int(setting), _MOST)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -6,11 +6,13 @@ from pqstore.quantizer.distance_table import DistanceTable, Metric
 from pqstore.quantizer.opq import OPQ
 from pqstore.quantizer.pq import PQ
 from pqstore.quantizer.progress import Progress, TrainingStep
+from pqstore.quantizer.training_set import ROWS_PER_CODEWORD
 from pqstore.quantizer.vectors import as_queries, as_rows, as_vectors, vector_blocks
 
 __all__ = [
     "OPQ",
     "PQ",
+    "ROWS_PER_CODEWORD",
     "DistanceTable",
     "Metric",
     "Progress",

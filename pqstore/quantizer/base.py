@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, PQStoreError
 from pqstore.kernels import active, resolve_threads
-from pqstore.quantizer import file
 from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.codes import CodeType, as_codes, code_type
 from pqstore.quantizer.distance_table import DistanceTable, Metric
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Quantizer"]
-
-F32: TypeAlias = npt.NDArray[np.float32]
 
 # Table entries computed at a time: bounds the temporaries of the NumPy kernels.
 _BLOCK_ENTRIES = 1 << 22
@@ -312,6 +310,17 @@ class Quantizer(ABC):
         except (PQStoreError, ValueError) as error:
             raise InvalidQuantizerError(f"damaged quantizer: {error}") from error
 
+    def with_metric(self, metric: Metric) -> Self:
+        """The same quantizer under another metric. Its arrays are shared, not copied.
+
+        Raises:
+            ValueError: there is no such metric.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._book = self._book.with_metric(metric)
+        return other
+
     def _start(self, book: Codebook) -> None:
         """Begin with these settings, without a banner."""
         self._book = book
@@ -324,6 +333,8 @@ class Quantizer(ABC):
         Raises:
             OSError: the file cannot be written.
         """
+        from pqstore.quantizer import file  # noqa: PLC0415 # zip archives and temporary files
+
         settings, arrays = self.state()
         file.write(path, settings, arrays)
 
@@ -338,6 +349,8 @@ class Quantizer(ABC):
             FormatVersionError: a newer pqstore wrote it.
             InvalidQuantizerError: it is damaged, or no quantizer of this kind.
         """
+        from pqstore.quantizer import file  # noqa: PLC0415 # zip archives and temporary files
+
         settings, arrays = file.read(path)
         try:
             return cls.from_state(settings, arrays, verbose)

@@ -28,6 +28,12 @@ class Codebook:
         self.verbose = bool(verbose)
         self._codewords: npt.NDArray[np.float32] | None = None
 
+    def with_metric(self, metric: str) -> Codebook:
+        """The same codewords, not copied, under another metric."""
+        other = Codebook(self.M, self.Ks, metric, self.verbose)
+        other._codewords = self._codewords
+        return other
+
     @property
     def codewords(self) -> npt.NDArray[np.float32] | None:
         return self._codewords

@@ -92,17 +92,17 @@ def _member(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...] | None, 
         try:
             npy_version = npy.read_magic(stream)
             header = npy.read_array_header_1_0 if npy_version == (1, 0) else npy.read_array_header_2_0
-            found, fortran, dtype = header(stream)
+            actual, fortran, dtype = header(stream)
         except Exception as error:  # NumPy's parser raises nearly anything over damaged bytes
             raise InvalidQuantizerError(f"{name!r} has a damaged header: {error}") from error
         size = info.file_size - stream.tell()
         expected = shape if shape is not None else (size,)
         bytes_expected = int(np.dtype(kind).itemsize) * int(np.prod(expected, dtype=object))
-        fits = found == expected and dtype == np.dtype(f"<{kind}") and not fortran and size == bytes_expected
+        fits = actual == expected and dtype == np.dtype(f"<{kind}") and not fortran and size == bytes_expected
         if not fits or (shape is None and size > _LARGEST_SETTINGS):
             raise InvalidQuantizerError(
                 f"{name!r} must be {np.dtype(kind)} {expected} in {bytes_expected} bytes, "
-                f"got {dtype} {found} in {size} bytes"
+                f"got {dtype} {actual} in {size} bytes"
             )
         # A plainly stored member is no longer than its archive: the size is safe to ask for.
         data = stream.read(size + 1)

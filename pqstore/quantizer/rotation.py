@@ -78,14 +78,16 @@ def departure_from_orthogonal(rotation: npt.NDArray[Any]) -> float:
 def nearest_rotation(blocks: Iterable[tuple[F32, F32]], D: int) -> F64:
     """The orthogonal R for which ``X @ R`` is nearest to Y in the least-squares sense (orthogonal Procrustes).
 
-    `blocks` are pairs of rows of X and Y, float32 (n, D). With the singular value decomposition X^T Y = U S V^T,
-    R = U V^T.
+    `blocks` are pairs of rows of X and Y, float32 (n, D). Only X^T Y counts, so it is summed block by block: the R for
+    which X @ R is nearest to Y is the one for which the identity @ R is nearest to X^T Y.
     """
+    from scipy.linalg import orthogonal_procrustes  # noqa: PLC0415 # loaded where a rotation is fitted, nowhere else
+
     correlation = np.zeros((D, D), dtype=np.float64)
     for vectors, targets in blocks:
         correlation += vectors.T @ targets
-    left, _, right = np.linalg.svd(correlation)
-    return left @ right
+    rotation: F64 = orthogonal_procrustes(np.eye(D), correlation)[0]
+    return rotation
 
 
 def balanced_axes(covariance: F64, M: int) -> F64:
@@ -94,10 +96,12 @@ def balanced_axes(covariance: F64, M: int) -> F64:
     Ge et al. 2014, section 3.3.2: from the largest variance to the least, each axis goes to the sub-space with the
     smallest product so far that still has room.
     """
+    from scipy.linalg import eigh  # noqa: PLC0415 # loaded where a rotation is fitted, nowhere else
+
     D = len(covariance)
     Ds = D // M
-    # eigh, not eig: the axes of a symmetric matrix stay orthogonal even where variances are equal or zero.
-    variances, axes = np.linalg.eigh(covariance)
+    # Divide and conquer: the axes stay orthogonal to the last bits even where variances are equal or zero.
+    variances, axes = eigh(covariance, driver="evd")
     variances, axes = variances[::-1], axes[:, ::-1]
     # Variances that are zero but for rounding count as one and the same floor; logarithms then start from 1.
     floor = max(float(variances[0]), np.finfo(np.float64).tiny) * D * np.finfo(np.float32).eps

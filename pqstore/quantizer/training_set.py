@@ -17,6 +17,7 @@ __all__ = ["ROWS_PER_CODEWORD", "split", "training_vectors"]
 
 
 ROWS_PER_CODEWORD = 256
+"""Training rows a codeword beyond which k-means gains nothing that is worth the time."""
 
 # Values split at a time: 1 MiB, read and written while they are near.
 _SPLIT_VALUES = 1 << 18

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidVectorError
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "vector_blocks",
 ]
 
-F32: TypeAlias = npt.NDArray[np.float32]
 VectorsLike: TypeAlias = npt.ArrayLike
 
 # float32 values converted at a time: 16 MiB, enough work for every thread and little beside a corpus.

@@ -5,13 +5,13 @@
 
 from pqstore.storage.attachments.field_column import Bound, FieldColumn, Wanted, kind_of
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.limits import Limits
 from pqstore.storage.repair.repair import RepairReport, repair
-from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
-from pqstore.storage.transactions.attachment_reads import RowUnit
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.problem import Problem
@@ -21,6 +21,7 @@ __all__ = [
     "Catalog",
     "Durability",
     "FieldColumn",
+    "Limits",
     "Problem",
     "RepairReport",
     "RowPacking",

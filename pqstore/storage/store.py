@@ -6,10 +6,11 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import lmdb
 import numpy as np
@@ -17,29 +18,30 @@ import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
 from pqstore.storage.attachments.original_files import originals_bytes
-from pqstore.storage.disk import directory
-from pqstore.storage.disk.crash_points import reach
+from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.state import Identity, State
-from pqstore.storage.rows.id_columns import IdType
+from pqstore.storage.format.state import Identity, IdType, State
+from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
+from pqstore.storage.rows.schema import Schema
 from pqstore.storage.stats import StoreStats
+from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import SharedIndex, share
-from pqstore.storage.transactions.snapshot import Shape, Snapshot
-from pqstore.storage.transactions.write import WriteTransaction
-from pqstore.storage.upkeep.compaction import backup, compact
-from pqstore.storage.upkeep.maintenance import MaintenanceTransaction, maintain
+from pqstore.storage.transactions.snapshot import Snapshot
+from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.upkeep.backup import backup
+from pqstore.storage.upkeep.compaction import compact
+from pqstore.storage.upkeep.maintenance import maintain
 from pqstore.storage.upkeep.problem import Problem
 from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
-Transaction = TypeVar("Transaction", bound=WriteTransaction)
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -53,11 +55,11 @@ class Store:
         self.path = path
         self.readonly = readonly
         self._publish_at: Path | None = None
-        environment, txn, lease = shared.begin_read()
+        generation, txn, lease = shared.begin_read()
+        databases = generation.environment.databases
         try:
-            meta = environment.databases["meta"]
-            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))
-            quantizer = environment.databases["quantizer"]
+            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
+            quantizer = databases["quantizer"]
             self._arrays = {
                 name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
             }
@@ -67,11 +69,9 @@ class Store:
         self.durability = durability or identity.durability
         if self.durability == "relaxed":
             shared.relax()
-        self._shape = Shape(identity, packing_of(identity.settings))
+        self._schema = Schema(identity, packing_of(identity.settings))
         with self.read():
             pass  # the counters agree, or this raises
-
-    # -- create and open -------------------------------------------------------------------------------------------
 
     @classmethod
     def create(
@@ -87,6 +87,7 @@ class Store:
         segment_rows: int | None = None,
         row_bytes: int = 0,
         fields: Sequence[str] = (),
+        limits: Limits = STANDARD,
     ) -> Store:
         """Make a new index and open it.
 
@@ -112,23 +113,17 @@ class Store:
             arrays=tuple(arrays),
             row_bytes=row_bytes,
         )
-        temporary = directory.temporary_beside(target)
-        try:
+        with _temporary_for(target) as temporary:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays, fields)
-            reach("index created under a temporary name")
+                _write_first_generation(temporary, identity, arrays, fields, limits)
+            crash_points.reach("index created under a temporary name")
             if not bulk:
                 _move_into_place(temporary, target)
-                return cls.open(target, lambda _: packing)
-            store = cls(share(temporary, sync=False), temporary, lambda _: packing, readonly=False, durability=None)
+                return cls.open(target, lambda _: packing, limits=limits)
+            shared = share(temporary, sync=False, limits=limits)
+            store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
             store._publish_at = target
-        except PermissionError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        return store
+            return store
 
     @classmethod
     def open(
@@ -137,13 +132,14 @@ class Store:
         packing_of: PackingOf,
         readonly: bool = False,
         durability: Durability | None = None,
+        limits: Limits = STANDARD,
     ) -> Store:
         """Open an index; `durability` None means what it was created with.
 
         Raises `IndexNotFoundError`, `CorruptIndexError`, `FormatVersionError` or `ReadOnlyError`.
         """
         absolute = Path(path).absolute()
-        shared = share(absolute)
+        shared = share(absolute, limits=limits)
         try:
             store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
             if not readonly:
@@ -161,8 +157,6 @@ class Store:
         directory.check_vacant(self._publish_at)
         shared.finish_building(self._publish_at)
         self.path, self._publish_at = self._publish_at, None
-
-    # -- life ------------------------------------------------------------------------------------------------------
 
     @property
     def closed(self) -> bool:
@@ -192,12 +186,10 @@ class Store:
             raise IndexClosedError(f"the index at {self.path} is closed")
         return self._shared
 
-    # -- what it is ------------------------------------------------------------------------------------------------
-
     @property
     def settings(self) -> Mapping[str, Any]:
         """The settings as given at creation."""
-        return dict(self._shape.identity.settings)
+        return dict(self._schema.identity.settings)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the arrays given at creation."""
@@ -205,67 +197,57 @@ class Store:
 
     @property
     def id_type(self) -> IdType:
-        return self._shape.identity.id_type
+        return self._schema.identity.id_type
 
     @property
     def uuid(self) -> str:
-        return self._shape.identity.uuid
+        return self._schema.identity.uuid
 
     @property
     def row_bytes(self) -> int:
         """Bytes of the original that every row comes with; 0: none."""
-        return self._shape.identity.row_bytes
+        return self._schema.identity.row_bytes
 
     @property
     def segment_rows(self) -> int:
         """Rows of a sealed segment."""
-        return self._shape.segment_rows
-
-    # -- transactions ----------------------------------------------------------------------------------------------
+        return self._schema.geometry.segment_rows
 
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
         shared = self._open_share()
         while True:
-            environment, txn, lease = shared.begin_read()
+            generation, txn, lease = shared.begin_read()
             try:
-                snapshot = Snapshot(self._shape, environment, txn, lease)
+                snapshot = Snapshot(CommittedRecords(self._schema, generation, txn, txn.id()), lease)
             except BaseException as error:
                 txn.abort()
                 lease.end()
                 if isinstance(error, lmdb.Error):
                     raise translate(error, self.path) from error
                 raise
-            if not snapshot.state.superseded or shared.is_newest(environment):
+            if not snapshot.records.state.superseded or shared.is_newest(generation):
                 return snapshot
             snapshot.close()
-            shared.retire(environment)
+            shared.retire(generation)
 
     def write(self, timeout: float | None = None) -> WriteTransaction:
         """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.
 
         Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
         """
-        return self._begin_write(WriteTransaction, timeout, after_commit=maintain)
+        shared = self._writable_share()
+        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
 
-    def write_for_maintenance(self, timeout: float | None = None) -> MaintenanceTransaction:
-        """A transaction that moves rows and merges runs (for this room)."""
-        return self._begin_write(MaintenanceTransaction, timeout)
+    @property
+    def _flushes(self) -> bool:
+        return self.durability == "full"
 
-    def _begin_write(self, kind: type[Transaction], timeout: float | None, **options: Any) -> Transaction:
+    def _writable_share(self) -> SharedIndex:
         shared = self._open_share()
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
-        environment, txn, lease = shared.begin_write(timeout)
-        try:
-            with storage_errors(self.path):
-                return kind(self._shape, environment, txn, lease, flush=self.durability == "full", **options)
-        except BaseException:
-            txn.abort()
-            lease.end()
-            raise
-
-    # -- care ------------------------------------------------------------------------------------------------------
+        return shared
 
     def verify(self, deep: bool = False) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
@@ -273,7 +255,7 @@ class Store:
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
         with self.read() as snapshot:
-            return verify(snapshot, self._shape, deep=deep)
+            return verify(snapshot, deep=deep)
 
     def compact(self, timeout: float | None = None) -> None:
         """Give the space of dead rows and old records back to the disk.
@@ -281,33 +263,31 @@ class Store:
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
-        shared = self._open_share()
-        if self.readonly:
-            raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
-        compact(self, shared, timeout)
+        compact(self._writable_share(), self._schema, timeout, flush=self._flushes)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
 
         Raises `IndexExistsError` when there is something at `path`.
         """
-        backup(self, Path(path).absolute())
-
-    # -- facts -----------------------------------------------------------------------------------------------------
+        target = Path(path).absolute()
+        directory.check_vacant(target)
+        with self.read() as snapshot:
+            backup(snapshot, target)
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""
         with self.read() as snapshot:
-            environment = snapshot.environment
-            used, free, page = environment.page_counts(snapshot.lmdb_transaction)
+            generation, state = snapshot.records.generation, snapshot.records.state
+            environment = generation.environment
+            used, free, page = environment.page_counts(snapshot.records.txn)
             oldest, readers = environment.reader_lag()
-            state = snapshot.state
             return StoreStats(
                 live_rows=snapshot.live_rows,
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
-                segments=len(snapshot.table),
+                segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
-                segment_rows=self._shape.segment_rows,
+                segment_rows=self.segment_rows,
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),
@@ -321,18 +301,32 @@ class Store:
                 durability=self.durability,
                 uuid=self.uuid,
                 originals_bytes=originals_bytes(environment.path),
-                generation=self._open_share().generation,
+                generation=generation.number,
                 commits=state.commit,
             )
 
 
+@contextmanager
+def _temporary_for(target: Path) -> Iterator[Path]:
+    """A place beside a new index, empty again when the block fails."""
+    temporary = directory.temporary_beside(target)
+    try:
+        yield temporary
+    except PermissionError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
 def _write_first_generation(
-    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str]
+    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str], limits: Limits
 ) -> None:
     """The records of an empty index, durable."""
     path = directory.generation_path(index, 1)
     path.mkdir(parents=True)
-    environment = Environment(path, metasync=False, sync=False, create=True)
+    environment = Environment(path, metasync=False, sync=False, create=True, max_readers=limits.max_readers)
     try:
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]

@@ -23,7 +23,8 @@ from pqstore.errors import (
     PQStoreError,
     UnsupportedIndexError,
 )
-from pqstore.interop.faiss import export_index, faiss_to_nanopq, import_index, nanopq_to_faiss, open_index
+from pqstore.index.faiss_transfer import export_index, import_index
+from pqstore.interop.faiss import faiss_to_nanopq, nanopq_to_faiss, open_index
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # SWIG's

@@ -7,7 +7,7 @@ import pytest
 
 from pqstore.kernels import as_halves, get, nearest_originals
 from pqstore.kernels import originals as originals_module
-from pqstore.kernels.reference.rescoring import decode_originals, exact_distances, unit_length
+from pqstore.kernels.reference.originals import decode_originals, exact_distances, unit_length
 
 
 def originals(kind: str, n: int, D: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from pqstore.kernels import CodeChunk, CodeLayout, Kernels
 from pqstore.kernels.reference import scan_labels
-from pqstore.kernels.searching import ReferenceSearcher
+from pqstore.kernels.reference.searching import ReferenceSearcher
 from tests.contract.cases import chunks, codewords, unaligned
 
 # Ks of every layout: full and partly filled tables, and wide codes.

@@ -1,6 +1,6 @@
 """A writer killed with SIGKILL, at every named point and at random: what was acknowledged is there, nothing is torn.
 
-PQSTORE_CRASH_RUNS sets the number of random kills (50 if not set; `make nightly` makes 500). What a killed process
+50 random kills, 500 in `make nightly`. What a killed process
 wrote is the kernel's already, so the ordinary run happens in memory; a night's runs write to the disk.
 """
 
@@ -19,20 +19,15 @@ import pytest
 import pqstore
 from pqstore.storage import Store
 from pqstore.storage.disk.crash_points import POINTS, observe
+from tests.effort import AT_NIGHT, tries
 from tests.unit.storage.attached import attached, save_some
 
-from .workload import PACKING, Rows, apply, changes, check, contents, create, make_everything_happen_often
+from .workload import OFTEN, PACKING, Rows, apply, changes, check, contents, create
 
-RUNS = int(os.environ.get("PQSTORE_CRASH_RUNS", "50"))
+RUNS = tries(50, 500)
 # (seed, at which occurrence of a point to die); the late one takes hundreds of commits, and is for a night.
-AT_NIGHT = RUNS > 50
 DEATHS = ((1, 1), (2, 2), (3, 7)) if AT_NIGHT else ((1, 1), (2, 2))
 PARTS = 5  # of the random kills, which can run at the same time
-
-
-@pytest.fixture(autouse=True)
-def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_everything_happen_often(monkeypatch)
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def start_writer(path: Path, seed: int, first: int, observer: Callable[[str], No
     status = 1
     try:
         observe(observer)
-        store = Store.open(path, lambda _: PACKING) if path.exists() else create(path)
+        store = Store.open(path, lambda _: PACKING, limits=OFTEN) if path.exists() else create(path, limits=OFTEN)
         os.write(sending, b"o")
         for number, (change, _) in zip(range(300), changes(seed), strict=False):
             if number >= first:
@@ -85,7 +80,7 @@ def states(seed: int, done: int) -> list[Rows]:
 def outcome(path: Path, seed: int, done: int) -> int:
     """Check an index whose writer has died; how many changes it holds."""
     before, after = states(seed, done)
-    with Store.open(path, lambda _: PACKING) as store:
+    with Store.open(path, lambda _: PACKING, limits=OFTEN) as store:
         assert store.verify(deep=True) == []
         with store.read() as snapshot:
             found = contents(snapshot)
@@ -98,7 +93,7 @@ def test_killed_at_a_named_point(place: Path, point: str) -> None:
     for seed, occurrence in DEATHS:
         path = place / f"{seed}.pqs"
         if point != POINTS[0]:
-            create(path).close()
+            create(path, limits=OFTEN).close()
         elif occurrence > 1:
             continue  # an index is created once
         left = [occurrence]
@@ -114,9 +109,9 @@ def test_killed_at_a_named_point(place: Path, point: str) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
         if point == POINTS[0]:
             assert not path.exists()
-            create(path).close()
+            create(path, limits=OFTEN).close()
         outcome(path, seed, done)
-        with Store.open(path, lambda _: PACKING) as store:
+        with Store.open(path, lambda _: PACKING, limits=OFTEN) as store:
             before = store.stats().live_rows
             with store.write() as txn:
                 codes = np.zeros((1, 8), dtype=np.uint8)
@@ -135,7 +130,7 @@ def test_killed_at_random(place: Path, part: int) -> None:
     print("seed", seed)
     rng = np.random.default_rng(seed)
     path, done, acknowledged_in_all = place / "index.pqs", 0, 0
-    create(path).close()
+    create(path, limits=OFTEN).close()
     runs = range(part, RUNS, PARTS)
     for _ in runs:
         pid, receiving = start_writer(path, seed, done, None)
@@ -149,7 +144,7 @@ def test_killed_at_random(place: Path, part: int) -> None:
         done = outcome(path, seed, done + new)
         if done > 60:  # begin again, so that replaying the changes stays quick
             path = place / f"{int(rng.integers(2**32))}.pqs"
-            create(path).close()
+            create(path, limits=OFTEN).close()
             seed, done = seed + 1, 0
     print(f"{len(runs)} kills, {acknowledged_in_all} changes acknowledged, none lost")
     assert acknowledged_in_all > len(runs) / 10  # the kills came while work was done, not before it
@@ -161,7 +156,7 @@ def test_interrupted_at_random(memory_path: Path) -> None:
     """SIGINT (Ctrl-C) in the middle of a call: the call has happened or not, and the handle goes on."""
     rng = np.random.default_rng(4)
     path = memory_path / "index.pqs"
-    store = create(path)
+    store = create(path, limits=OFTEN)
     rows: Rows = {}
     interrupted = 0
     previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
@@ -190,7 +185,7 @@ def test_interrupted_at_random(memory_path: Path) -> None:
         signal.signal(signal.SIGALRM, previous)
     assert interrupted > 10
     store.close()
-    check(path, rows)
+    check(path, rows, limits=OFTEN)
 
 
 def test_interrupted_in_the_middle_of_an_add(memory_path: Path, small_pq: pqstore.PQ) -> None:

@@ -2,11 +2,12 @@
 
 A writer runs with a preloaded library that logs its writes and syncs. The log is cut at a random point, the data file
 is rebuilt as a disk may have left it, and the index must open, be sound, and hold every acknowledged change.
-PQSTORE_POWER_CUTS sets the number of cuts (5 for each durability if not set).
+5 cuts for each durability, 200 in `make nightly`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import struct
@@ -22,10 +23,11 @@ import pytest
 from pqstore.storage import Store
 from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE
 from pqstore.storage.disk.directory import generation_path
+from tests.effort import tries
 
 from .workload import PACKING, Rows, changes, contents, create
 
-CUTS = int(os.environ.get("PQSTORE_POWER_CUTS", "5"))
+CUTS = tries(5, 200)
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 WRITE, DURABLE_WRITE, SYNC, MARK = 1, 2, 3, 4
 PAGE = 4096
@@ -38,12 +40,16 @@ class Event(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def library(disk_path: Path) -> Path:
     if COMPILER is None or sys.platform != "linux":
         pytest.skip("needs a C compiler and LD_PRELOAD")
-    target = tmp_path_factory.mktemp("library") / "write_log.so"
+    target = disk_path / "write_log.so"
     source = Path(__file__).with_name("write_log.c")
     subprocess.run([COMPILER, "-O1", "-shared", "-fPIC", "-o", target, source, "-ldl", "-lpthread"], check=True)
+    try:
+        ctypes.CDLL(str(target))
+    except OSError as error:
+        pytest.skip(f"what is compiled here cannot be loaded: {error}")
     return target
 
 

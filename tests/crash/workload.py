@@ -7,17 +7,26 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pytest
 
-from pqstore.storage import Store
-from pqstore.storage.idmap import merge
-from pqstore.storage.transactions import write as transaction_module
-from pqstore.storage.upkeep import maintenance
+from pqstore.storage import Limits, Store
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
 Rows = dict[int, bytes]
+
+# Staging, runs of several chunks and merges of several steps at every turn.
+OFTEN = Limits(
+    run_chunk_entries=600,
+    set_chunk_ids=50,
+    stage_bytes=40_000,
+    run_entries=2000,
+    smallest_tier=1024,
+    merge_per_row=3,
+    merge_saved=0,
+    merge_step=700,
+    merge_at_once=1500,
+)
 
 
 class Change(NamedTuple):
@@ -63,28 +72,14 @@ def apply(store: Store, change: Change) -> None:
         save_some(txn)
 
 
-def make_everything_happen_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small limits: staging, runs of several chunks and merges of several steps at every turn."""
-    for module in ("layout", "idmap.runs", "idmap.merge", "verify"):
-        monkeypatch.setattr(f"pqstore.storage.{module}.RUN_CHUNK_ENTRIES", 600)
-    monkeypatch.setattr("pqstore.storage.format.records.SET_CHUNK_IDS", 50)
-    monkeypatch.setattr(transaction_module, "_STAGE_BYTES", 40_000)
-    monkeypatch.setattr(transaction_module, "_RUN_ENTRIES", 2000)
-    monkeypatch.setattr(maintenance, "_MERGE_STEP", 700)
-    monkeypatch.setattr(maintenance, "_MERGE_AT_ONCE", 1500)
-    monkeypatch.setattr(transaction_module, "_MERGE_PER_ROW", 3)
-    monkeypatch.setattr(transaction_module, "_MERGE_SAVED", 0)
-    monkeypatch.setattr(merge, "_SMALLEST", 1024)
-
-
 def create(path: Path, **options: Any) -> Store:
     options = {"segment_rows": 1024, "row_bytes": row_bytes(8), "fields": FIELDS, **options}
     return Store.create(path, {}, {"codewords": np.arange(4.0)}, PACKING, **options)
 
 
-def check(path: Path, expected: Rows) -> None:
+def check(path: Path, expected: Rows, **options: Any) -> None:
     """The index holds exactly these rows, and is sound."""
-    with Store.open(path, lambda _: PACKING) as store:
+    with Store.open(path, lambda _: PACKING, **options) as store:
         assert store.verify(deep=True) == []
         with store.read() as snapshot:
             assert contents(snapshot) == expected

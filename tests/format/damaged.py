@@ -8,7 +8,7 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from pqstore.storage import Store
+from pqstore.storage import Limits, Store
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
@@ -46,12 +46,13 @@ def build(path: Path, id_type: str) -> dict[Any, bytes]:
         save_some(txn)
     for identifier in gone:
         del rows[identifier]
-    stage_bytes, clear_staged = transaction_module._STAGE_BYTES, transaction_module.clear_staged
-    transaction_module._STAGE_BYTES, transaction_module.clear_staged = 10_000, lambda environment: None
+    clear_staged, transaction_module.clear_staged = transaction_module.clear_staged, lambda environment: None
+    store.close()
+    store = Store.open(path, lambda _: PACKING, limits=Limits(stage_bytes=10_000))
     try:
         abandon(store)
     finally:
-        transaction_module._STAGE_BYTES, transaction_module.clear_staged = stage_bytes, clear_staged
+        transaction_module.clear_staged = clear_staged
     assert store.verify(deep=True) == []
     store.close()
     return rows

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import pqstore
+from tests.effort import tries
 from tests.oracle import brute_force
 
 D = 8
@@ -138,7 +139,9 @@ class NamedIndexMachine(IndexMachine):
     id_type = "str"
 
 
-LIMITS = settings(max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIMITS = settings(
+    max_examples=tries(12, 100), stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 IndexMachine.TestCase.settings = LIMITS
 NamedIndexMachine.TestCase.settings = LIMITS
 TestIntegerIds = IndexMachine.TestCase

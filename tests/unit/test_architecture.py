@@ -6,10 +6,11 @@ Imports inside functions, and those for type checkers alone, count like any othe
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.house import House
 
 PACKAGE = Path(__file__).parents[2] / "pqstore"
 
@@ -26,16 +27,16 @@ FLOORS = {
         ["__main__"],
     ],
     "kernels": [
-        ["chunk", "code_layout", "threads", "checksum", "readable"],
-        ["reference"],
+        ["chunk", "code_layout", "threads", "checksum", "readable", "exact"],
+        ["table_parts"],
         ["contract"],
-        ["searching"],
-        ["compiled"],
+        ["reference", "compiled"],
         ["dispatch"],
         ["originals"],
     ],
     "storage": [
         ["format"],
+        ["limits", "stats"],
         ["disk", "rows"],
         ["attachments", "idmap"],
         ["transactions"],
@@ -43,19 +44,70 @@ FLOORS = {
         ["store"],
         ["repair"],
     ],
+    "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
+    "storage.disk": [
+        ["directory", "lmdb_errors", "crash_points"],
+        ["writer_lock", "lmdb_pages"],
+        ["data_file"],
+        ["environment"],
+    ],
+    "storage.rows": [
+        ["row_numbers", "tombstones", "packing", "id_columns"],
+        ["geometry", "column_records"],
+        ["schema"],
+    ],
+    "storage.attachments": [
+        ["row_sets", "original_files", "payload_records", "saved_sets"],
+        ["field_column"],
+        ["field_records"],
+    ],
+    "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
+    "storage.transactions": [
+        ["cache", "staging", "allowances"],
+        ["generation"],
+        ["open_index", "state_records"],
+        ["committed", "row_reads", "attachment_reads"],
+        ["id_lookup", "pending"],
+        ["row_writes", "attachment_writes", "snapshot"],
+        ["write"],
+    ],
+    "storage.upkeep": [
+        ["problem", "generation_copy", "merging", "rewriting"],
+        ["verify_attachments", "backup", "compaction", "maintenance"],
+        ["verify"],
+    ],
+    "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
-        ["arguments"],
-        ["filters"],
-        ["code_space"],
-        ["settings", "records"],
+        ["arguments", "code_packing", "code_space"],
+        ["reading", "settings", "stats"],
+        ["all_rows"],
+        ["filters", "saved_sets"],
         ["selection"],
         ["search"],
-        ["recall"],
-        ["reading"],
+        ["recall", "records"],
+        ["ingest", "removal", "faiss_rows"],
+        ["snapshot_view", "asynchronous"],
         ["index"],
         ["faiss_transfer"],
     ],
-    "cli": [["report"], ["inputs"], ["measuring"], ["verbs"], ["main"]],
+    "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
+    "index.filters": [
+        ["tree"],
+        ["compare", "parse", "plan", "columns", "incomparable"],
+        ["payload_scan"],
+        ["evaluation"],
+    ],
+    "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"]],
+    "index.search": [
+        ["results", "calibration", "nearest", "rerank"],
+        ["question", "hits", "exact"],
+        ["top_k", "within"],
+    ],
+    "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
+    "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
+    "interop.faiss": [["bits"], ["contents"], ["file", "live"], ["convert", "exporting", "opening"]],
+    "cli": [["json_text"], ["report"], ["inputs", "unfinished"], ["results", "measuring"], ["verbs"], ["main"]],
+    "cli.measuring": [["trials", "timings"], ["recall_plot"]],
 }
 # room -> the rooms that it may import besides the ground; a room that is not named may import all below it.
 ALLOWED = {
@@ -66,98 +118,58 @@ GROUND = {"errors", "arrays", "native"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 
-FILES = sorted(PACKAGE.rglob("*.py"))
+HOUSE = House(PACKAGE)
+ARROWS = list(HOUSE.arrows_between(FLOORS))
 
 
-def name_of(path: Path) -> str:
-    """The module, without the package's own name: "storage.store"; "__init__" for the package itself."""
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-
-
-MODULES = {name_of(path): path for path in FILES}
-
-
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Every module that is named by an import, with its line; of `from a import b` it is a.b where that is a module."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            for alias in node.names:
-                inner = f"{node.module}.{alias.name}"
-                yield node.lineno, inner if inner.removeprefix("pqstore.") in MODULES else str(node.module)
-
-
-def own_imports(name: str) -> set[str]:
-    """The modules of the package that a module imports."""
-    found = {module for _, module in imports(ast.parse(MODULES[name].read_text()))}
-    return {
-        "__init__" if module == "pqstore" else module.removeprefix("pqstore.")
-        for module in found
-        if module.partition(".")[0] == "pqstore"
-    }
-
-
-IMPORTS = {name: own_imports(name) for name in MODULES}
-
-
-def floor_of(room: str, part: str) -> int | None:
-    return next((n for n, parts in enumerate(FLOORS[room]) if part in parts), None)
-
-
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", HOUSE.modules)
 def test_arrows_point_down(name: str) -> None:
-    for other in IMPORTS[name]:
-        # The rooms that both stand in, from the outermost in, until they part.
-        room, mine, its = "", name.split("."), other.split(".")
-        while mine and its and mine[0] == its[0]:
-            room = f"{room}.{mine[0]}" if room else mine[0]
-            mine, its = mine[1:], its[1:]
-        if room not in FLOORS or not mine or not its:
-            continue
-        below, above = floor_of(room, its[0]), floor_of(room, mine[0])
-        assert above is not None, f"{room or 'pqstore'} does not say where {mine[0]} stands"
-        assert below is not None, f"{room or 'pqstore'} does not say where {its[0]} stands"
-        assert below < above, f"{name} imports {other}, which stands on its floor or above"
+    for arrow in ARROWS:
+        if arrow.importer == name:
+            assert arrow.upper is not None, f"{arrow.room or 'pqstore'} does not say where {name} stands"
+            assert arrow.lower is not None, f"{arrow.room or 'pqstore'} does not say where {arrow.imported} stands"
+            assert arrow.lower < arrow.upper, f"{name} imports {arrow.imported}, which stands on its floor or above"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", HOUSE.modules)
 def test_rooms_import_what_they_may(name: str) -> None:
     room = name.partition(".")[0]
     if room not in ALLOWED:
         return
-    for other in IMPORTS[name]:
+    for other in HOUSE.arrows[name]:
         top = other.partition(".")[0]
         assert top in GROUND | {room} or ALLOWED[room] & {top, other}, f"{name} imports {other}"
 
 
 def test_no_circles() -> None:
     """A package's face hands names on: what it imports counts as imported by who imports the face."""
-    done: set[str] = set()
-
-    def visit(name: str, way: tuple[str, ...]) -> None:
-        assert name not in way, " -> ".join((*way[way.index(name) :], name))
-        if name not in done:
-            for other in sorted(IMPORTS[name]):
-                visit(other, (*way, name))
-            done.add(name)
-
-    for name in MODULES:
-        visit(name, ())
+    assert [" <-> ".join(knot) for knot in HOUSE.circles()] == []
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", HOUSE.modules)
 def test_only_the_storage_reads_bytes(name: str) -> None:
-    for line, module in imports(ast.parse(MODULES[name].read_text())):
+    for line, module in HOUSE.imports(HOUSE.trees[name]):
         top = module.partition(".")[0]
         assert top not in ONLY_IN_STORAGE or name.startswith("storage."), f"{name} line {line} imports {module}"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", HOUSE.modules)
 def test_optional_libraries_are_imported_where_they_are_used(name: str) -> None:
-    for node in ast.parse(MODULES[name].read_text()).body:
+    for node in HOUSE.trees[name].body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            assert not {m.partition(".")[0] for _, m in imports(node)} & OPTIONAL, f"{name} line {node.lineno}"
+            assert not {m.partition(".")[0] for _, m in HOUSE.imports(node)} & OPTIONAL, f"{name} line {node.lineno}"
+
+
+def test_circles_and_arrows_up_are_seen(tmp_path: Path) -> None:
+    """Also those of which one import stands in a function, and the other is for type checkers alone."""
+    package = tmp_path / "pqstore"
+    (package / "storage").mkdir(parents=True)
+    (package / "storage" / "__init__.py").write_text("")
+    (package / "storage" / "format.py").write_text("def late():\n    from pqstore.storage import store\n")
+    (package / "storage" / "store.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pqstore.storage.format import late\n"
+    )
+    house = House(package)
+    assert house.circles() == [["storage.format", "storage.store"]]
+    up = [arrow for arrow in house.arrows_between(FLOORS) if arrow.lower >= arrow.upper]
+    assert [(arrow.importer, arrow.imported) for arrow in up] == [("storage.format", "storage.store")]

@@ -68,7 +68,8 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {call} "$@"\n')
         (commands / name).chmod(0o755)
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    modules = os.pathsep.join([str(ROOT), str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PATH": path, "PYTHONPATH": modules}
 
 
 @pytest.mark.parametrize(

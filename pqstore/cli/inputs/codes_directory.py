@@ -91,8 +91,8 @@ def open_codes(path: str | Path) -> npt.NDArray[Any]:
     except (ValueError, EOFError) as error:
         raise CorpusFileError(f"{path}: a .npy array of codes expected: {error}") from error
     if not isinstance(codes, np.ndarray) or codes.ndim != 2 or codes.dtype.kind not in "iu":
-        found = f"{codes.dtype} of shape {codes.shape}" if isinstance(codes, np.ndarray) else "several arrays"
-        raise CorpusFileError(f"{path}: codes, integers of shape (n, M), expected, got {found}")
+        actual = f"{codes.dtype} of shape {codes.shape}" if isinstance(codes, np.ndarray) else "several arrays"
+        raise CorpusFileError(f"{path}: codes, integers of shape (n, M), expected, got {actual}")
     return codes
 
 

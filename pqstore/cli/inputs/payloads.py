@@ -7,7 +7,7 @@ from typing import Any
 
 from pqstore.errors import CorpusFileError, DimensionError, InvalidFilterError
 
-__all__ = ["PAYLOADS_HELP", "WHERE_HELP", "as_plain", "as_where", "check_payloads", "read_payloads"]
+__all__ = ["PAYLOADS_HELP", "WHERE_HELP", "as_where", "check_payloads", "read_payloads"]
 
 PAYLOADS_HELP = "a JSON object (or null) a line, one for each vector"
 WHERE_HELP = """only vectors whose payload fulfils this, as '{"lang": "de", "year": {"$gte": 2020}}'"""
@@ -69,12 +69,3 @@ def as_where(text: str | None) -> Any:
     if not isinstance(value, dict):
         raise InvalidFilterError(f"--where: a JSON object expected, got {type(value).__name__}")
     return value
-
-
-def as_plain(value: Any) -> str:
-    """What JSON lacks, as text: times in ISO 8601, bytes in base64."""
-    if isinstance(value, bytes):
-        import base64
-
-        return base64.b64encode(value).decode()
-    return str(value.isoformat())

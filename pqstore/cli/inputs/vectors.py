@@ -116,15 +116,15 @@ def sample(corpus: Corpus, count: int, seed: int) -> npt.NDArray[Any]:
         chosen = np.arange(n)
     else:
         chosen = np.sort(np.random.default_rng(seed).choice(n, size=count, replace=False, shuffle=False))
-    found = np.empty((len(chosen), corpus.D), dtype=corpus.dtype)
+    vectors = np.empty((len(chosen), corpus.D), dtype=corpus.dtype)
     row = taken = 0
     for block in corpus.blocks(_BLOCK_ROWS):
         stop = int(np.searchsorted(chosen, row + len(block)))
-        found[taken:stop] = block[chosen[taken:stop] - row]
+        vectors[taken:stop] = block[chosen[taken:stop] - row]
         row, taken = row + len(block), stop
         if taken == len(chosen):
             break
-    return found
+    return vectors
 
 
 def count_of(corpus: Corpus) -> int:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pqstore.cli.verbs.search import recall_at
 from pqstore.errors import DimensionError
 
 if TYPE_CHECKING:
@@ -89,25 +88,14 @@ def nearest(base: npt.NDArray[Any], queries: npt.NDArray[Any], k: int, metric: A
     """Exact search, in float64: rows (n, k) of `base`, nearest first; equal distances in the order of rows."""
     import numpy as np
 
-    asked = queries.astype(np.float64)
-    if metric == "cosine":
-        asked /= np.linalg.norm(asked, axis=1, keepdims=True)
-    best_rows = np.empty((len(asked), 0), dtype=np.int64)
-    best = np.empty((len(asked), 0))
-    step = max(1, _BLOCK_ENTRIES // (len(asked) + base.shape[1]))
-    for start in range(0, len(base), step):
-        block = base[start : start + step].astype(np.float64)
-        if metric == "cosine":
-            block /= np.linalg.norm(block, axis=1, keepdims=True)
-        products = asked @ block.T
-        # Smaller is nearer; the length of the query changes no order.
-        far = (block * block).sum(axis=1) - 2 * products if metric == "l2" else -products
-        best = np.hstack((best, far))
-        best_rows = np.hstack((best_rows, np.broadcast_to(np.arange(start, start + len(block)), far.shape)))
-        order = np.argsort(best, axis=1, kind="stable")[:, :k]
-        best = np.take_along_axis(best, order, axis=1)
-        best_rows = np.take_along_axis(best_rows, order, axis=1)
-    return best_rows
+    from pqstore.kernels import nearest_vectors
+
+    step = max(1, _BLOCK_ENTRIES // (len(queries) + base.shape[1]))
+    blocks = (
+        (np.arange(start, min(start + step, len(base))), base[start : start + step])
+        for start in range(0, len(base), step)
+    )
+    return nearest_vectors(queries, blocks, k, metric)
 
 
 def train(
@@ -133,6 +121,7 @@ def measure(
 ) -> list[Trial]:
     """Search the sample's codes in an index of their own, which is thrown away; then again with each re-ranking."""
     from pqstore import Index
+    from pqstore.index.recall.share import recall_at
 
     depth = sample.truth.shape[1]
     originals: Any = "float16" if reranks else None
@@ -146,8 +135,8 @@ def measure(
             for candidates in (None, *reranks):
                 # A search cannot give more than it has candidates.
                 most = depth if candidates is None else min(depth, candidates)
-                found = index.search(sample.queries, k=most, rerank=candidates).ids
-                recall = {k: recall_at(k, found, sample.truth) for k in ks if k <= most}
+                ids = index.search(sample.queries, k=most, rerank=candidates).ids
+                recall = {k: recall_at(k, ids, sample.truth) for k in ks if k <= most}
                 full = name if candidates is None else f"{name} rerank {candidates}"
                 size = code_bytes if candidates is None else code_bytes + 2 * sample.base.shape[1]
                 trials.append(Trial(full, kind, M, Ks, size, recall, seconds, candidates))

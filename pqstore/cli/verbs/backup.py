@@ -24,5 +24,5 @@ def run(options: argparse.Namespace, report: Report) -> int:
     with Index.open(options.index, readonly=True) as index:
         index.backup(options.destination)
     with Index.open(options.destination, readonly=True) as copy:
-        report.say(f"{copy.path}: {len(copy):,} vectors, {copy.stats().file_bytes / 1e6:,.1f} MB")
+        report.say(f"{copy.path}: {len(copy):,} vectors, {copy.stats().disk_bytes / 1e6:,.1f} MB")
     return 0

@@ -36,9 +36,6 @@ __all__ = ["add_arguments", "run"]
 _COMMIT_BYTES = 64 << 20
 _COMMIT_ROWS = 1 << 18
 
-# As many training vectors a codeword as k-means makes use of.
-_TRAINING_ROWS_PER_CODEWORD = 256
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vectors", metavar="VECTORS", help=VECTORS_HELP)
@@ -89,7 +86,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         + (f", {before:,} of them before" if before else "")
     )
     report.say(
-        f"{build.target}: {stats.file_bytes / 1e6:.1f} MB, {stats.file_bytes / max(count, 1):.1f} B a vector "
+        f"{build.target}: {stats.disk_bytes / 1e6:.1f} MB, {stats.disk_bytes / max(count, 1):.1f} B a vector "
         f"(float32 would take {4 * stats.D}); vectors of {vectors.corpus.dtype}"
     )
     return 0
@@ -136,11 +133,12 @@ def _open_or_train(options: argparse.Namespace, vectors: Vectors, build: Unfinis
 def _train(options: argparse.Namespace, vectors: Vectors, report: Report) -> PQ | OPQ:
     from pqstore import OPQ, PQ
     from pqstore.interop.corpus import open_corpus
+    from pqstore.quantizer import ROWS_PER_CODEWORD
 
     kind = OPQ if options.opq else PQ
     quantizer = kind(M=options.M, Ks=options.Ks, metric=options.metric, verbose=False)
     corpus = vectors.corpus if options.train is None else open_corpus(options.train)
-    training = sample(corpus, min(count_of(corpus), _TRAINING_ROWS_PER_CODEWORD * options.Ks), options.seed)
+    training = sample(corpus, min(count_of(corpus), ROWS_PER_CODEWORD * options.Ks), options.seed)
     iterations: dict[str, Any] = {"pq_iter" if options.opq else "iter": options.iter}
     with report.training("training") as progress:
         quantizer.fit(training, seed=options.seed, threads=options.threads, progress=progress, **iterations)

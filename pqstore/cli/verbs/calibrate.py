@@ -29,11 +29,11 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
 
     with Index.open(options.index) as index:
-        found = index.calibrate(read_all(options.queries), options.recall, options.k, options.threads)
+        calibration = index.calibrate(read_all(options.queries), options.recall, options.k, options.threads)
     report.say(
-        f"rerank {found.rerank} finds {found.reached:.4f} of the true {found.k} nearest "
-        f"({found.queries:,} queries, {found.vectors:,} vectors)"
+        f"rerank {calibration.rerank} finds {calibration.reached:.4f} of the true {calibration.k} nearest "
+        f"({calibration.queries:,} queries, {calibration.vectors:,} vectors)"
     )
-    if found.reached < options.recall:
+    if calibration.reached < options.recall:
         report.note(f"that is the most that was tried, and less than {options.recall}: use more bytes a code")
     return 0

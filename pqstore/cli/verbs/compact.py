@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         index.compact(options.timeout)
         after = index.stats()
         report.say(
-            f"{before.file_bytes / 1e6:,.1f} MB before, {after.file_bytes / 1e6:,.1f} MB after; "
+            f"{before.disk_bytes / 1e6:,.1f} MB before, {after.disk_bytes / 1e6:,.1f} MB after; "
             f"{before.dead_rows:,} removed rows before, {after.dead_rows:,} after"
         )
     return 0

@@ -29,7 +29,6 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
     from pqstore import Index
     from pqstore.cli.inputs.codes_directory import write_directory
-    from pqstore.interop.faiss import export_index
 
     with Index.open(options.index, readonly=True) as index:
         if options.to == "npy":
@@ -37,7 +36,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
                 rows = write_directory(index, options.output, advance)
             report.say(f"{options.output}: {rows:,} codes, their ids and the quantizer")
             return 0
-        export_index(index, options.output)
+        index.to_faiss(options.output)
         report.say(f"{options.output}: {len(index):,} vectors, {Path(options.output).stat().st_size / 1e6:,.1f} MB")
         if index.id_type == "str" and len(index):
             report.say(f"{options.output}.ids.jsonl: the string ids, one a line: line i is what Faiss calls i")

@@ -73,11 +73,11 @@ def _origin_of(source: Path) -> str:
 
 
 def _import_faiss(options: argparse.Namespace) -> int:
+    from pqstore import Index
     from pqstore.cli.inputs.ids import read_ids
-    from pqstore.interop.faiss import import_index
 
     ids = None if options.ids is None else read_ids(options.ids)
-    with import_index(options.index, options.source, ids=ids) as index:
+    with Index.from_faiss(options.index, options.source, ids=ids) as index:
         return len(index)
 
 

@@ -23,9 +23,6 @@ from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
-# As many training rows a codeword as k-means makes use of.
-_ROWS_PER_CODEWORD = 256
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", metavar="INDEX", nargs="?", help="leave it out to compare quantizers alone")
@@ -53,6 +50,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore.cli.inputs.vectors import open_vectors, read_all
     from pqstore.cli.measuring.recall_plot import check_plot, plot_trials
     from pqstore.cli.measuring.trials import draw, measure, train
+    from pqstore.quantizer import ROWS_PER_CODEWORD
 
     _check(options)
     if options.plot is not None:
@@ -70,7 +68,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         metric,
         rows=options.sample,
         queries=200 if options.queries is None else read_all(options.queries),
-        training=_ROWS_PER_CODEWORD * max((Ks for _, _, Ks in grid), default=0),
+        training=ROWS_PER_CODEWORD * max((Ks for _, _, Ks in grid), default=0),
         depth=ks[-1],
         seed=options.seed,
     )

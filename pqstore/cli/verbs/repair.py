@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
 
-    found = Index.repair(options.index, options.destination)
-    for loss in found.losses:
+    outcome = Index.repair(options.index, options.destination)
+    for loss in outcome.losses:
         report.say(loss)
-    lost = f"{found.rows_lost:,} rows are known to be lost" if found.rows_lost else "no rows are known to be lost"
-    report.say(f"{found.destination}: {found.rows_salvaged:,} rows saved, {lost}")
-    return 1 if found.losses or found.rows_lost else 0
+    lost = f"{outcome.rows_lost:,} rows are known to be lost" if outcome.rows_lost else "no rows are known to be lost"
+    report.say(f"{outcome.destination}: {outcome.rows_salvaged:,} rows saved, {lost}")
+    return 1 if outcome.losses or outcome.rows_lost else 0

@@ -99,16 +99,14 @@ def _show(result: SearchResult, form: str, report: Report) -> None:
 
 
 def _lines(hits: Hit) -> list[list[str]]:
-    import json
-
-    from pqstore.cli.inputs.payloads import as_plain
+    from pqstore.cli.json_text import json_text
 
     pairs = zip(hits["ids"], hits["distances"], strict=True)
     lines = [
         [str(hits["query"]), str(rank), str(id), f"{distance:.6g}"] for rank, (id, distance) in enumerate(pairs, 1)
     ]
     for line, payload in zip(lines, hits.get("payloads", ()), strict=False):
-        line.append(json.dumps(payload, ensure_ascii=False, default=as_plain))
+        line.append(json_text(payload))
     return lines
 
 
@@ -126,14 +124,16 @@ def _report_recall(
 ) -> None:
     import numpy as np
 
+    from pqstore.index.recall.share import recall_at
+
     if len(truth) != len(queries):
         raise DimensionError(f"{len(queries)} queries need {len(queries)} rows of true neighbours, got {len(truth)}")
     # A search cannot give more than it has candidates.
     depth = min(truth.shape[1], 100, options.rerank if isinstance(options.rerank, int) else 100)
-    found = ask(queries, k=depth).ids
+    ids = ask(queries, k=depth).ids
     for k in (1, 10, 100):
         if k <= depth:
-            report.say(f"recall@{k:<4} {recall_at(k, found, truth):.4f}")
+            report.say(f"recall@{k:<4} {recall_at(k, ids, truth):.4f}")
 
     single = []
     for query in queries[:: max(1, len(queries) // 200)]:
@@ -147,11 +147,3 @@ def _report_recall(
         f"time a query, k {options.k}: {np.median(single) * 1e3:.3f} ms one by one (median), "
         f"{batch * 1e3:.3f} ms in one batch of {len(queries)}"
     )
-
-
-def recall_at(k: int, found: npt.NDArray[Any], truth: npt.NDArray[Any]) -> float:
-    """Mean share of the true k nearest among the first k found."""
-    import numpy as np
-
-    hits = [len(set(a.tolist()) & set(b.tolist())) for a, b in zip(found[:, :k], truth[:, :k], strict=True)]
-    return float(np.mean(hits)) / k

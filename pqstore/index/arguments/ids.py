@@ -9,9 +9,19 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError
+from pqstore.arrays import I64
+from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError, UnknownIdError
 
-__all__ = ["MAX_ID_BYTES", "IdArray", "IdType", "as_id_batch", "automatic_names", "check_distinct", "is_single_id"]
+__all__ = [
+    "MAX_ID_BYTES",
+    "IdArray",
+    "IdType",
+    "as_id_batch",
+    "automatic_names",
+    "check_distinct",
+    "is_single_id",
+    "refuse_unknown",
+]
 
 IdType = Literal["int64", "str"]
 # int64 (n,), or dtype object (n,) holding str.
@@ -121,6 +131,15 @@ def check_distinct(ids: IdArray) -> None:
 
 def _refuse_duplicate(value: object, first: int, second: int) -> None:
     raise DuplicateIdError(f"id {_show(value)} is given twice in this batch, at positions {first} and {second}")
+
+
+def refuse_unknown(ids: IdArray, rows: I64) -> None:
+    """Raise `UnknownIdError` when a row is -1, naming the ids it stands for."""
+    unknown = ids[rows < 0]
+    if len(unknown):
+        shown = ", ".join(repr(value) for value in unknown[:5].tolist())
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        raise UnknownIdError(f"{len(unknown)} of {len(ids)} ids are not in the index: {shown}{more}")
 
 
 def automatic_names(count: int) -> IdArray:

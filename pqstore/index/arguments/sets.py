@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.errors import InvalidIdError, UnknownSetError
+from pqstore.errors import InvalidIdError
 from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch
-from pqstore.storage import Snapshot
 
-__all__ = ["as_set_ids", "as_set_name", "ids_of_set", "refuse_unknown_set"]
+__all__ = ["as_set_ids", "as_set_name"]
 
 _LONGEST_NAME = 512
 
@@ -47,24 +46,3 @@ def as_set_ids(ids: Any, id_type: IdType) -> IdArray:
     texts = np.empty(len(distinct), dtype=object)
     texts[:] = distinct
     return texts
-
-
-def ids_of_set(snapshot: Snapshot, name: str) -> IdArray:
-    """The ids saved under a name.
-
-    Raises:
-        UnknownSetError: there are none.
-    """
-    ids: IdArray | None = snapshot.saved_set(name)
-    if ids is None:
-        refuse_unknown_set(snapshot, name)
-    assert ids is not None
-    return ids
-
-
-def refuse_unknown_set(snapshot: Snapshot, name: str) -> None:
-    """Raise `UnknownSetError` when there is no set of this name."""
-    sets = snapshot.catalog.sets
-    if name not in sets:
-        known = ", ".join(repr(other) for other in sorted(sets)[:20]) or "none"
-        raise UnknownSetError(f"no set of ids was saved under the name {name!r} (sets: {known})")

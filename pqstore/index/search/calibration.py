@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import Snapshot, WriteTransaction
+from pqstore.index.reading import Reading
+from pqstore.storage import WriteTransaction
 
 __all__ = ["Calibration", "calibrated_rerank", "keep_calibration"]
 
@@ -34,13 +35,13 @@ def keep_calibration(txn: WriteTransaction, calibration: Calibration) -> None:
     txn.set_note(_NOTE, asdict(calibration))
 
 
-def calibrated_rerank(snapshot: Snapshot, k: int) -> int:
+def calibrated_rerank(reading: Reading, k: int) -> int:
     """Candidates for the k nearest: as calibrated, in proportion for another k.
 
     Raises:
         ValueError: the index was never calibrated.
     """
-    note: Any = snapshot.catalog.notes.get(_NOTE)
+    note: Any = reading.snapshot.catalog.notes.get(_NOTE)
     if note is None:
         raise ValueError("rerank='auto' needs a calibration: call index.calibrate(sample_queries) once")
     try:

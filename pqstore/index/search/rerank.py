@@ -8,59 +8,55 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
-from pqstore.index.originals import OriginalSpace
-from pqstore.kernels import nearest_originals, unit_length
-from pqstore.storage import Snapshot
+from pqstore.index.reading import Reading
+from pqstore.kernels import unit_length
 
-__all__ = ["ExactScorer"]
+__all__ = ["Reranker"]
 
 
 # Originals of a batch that are held at a time
 _BATCH_BYTES = 64 << 20
 
 
-class ExactScorer:
+class Reranker:
     """Distances of queries to originals, by the index's metric: squared for l2, inner products for dot and cosine.
 
     Sums are float64, rounded to float32 once. A distance does not depend on what else is scored with it.
     """
 
-    def __init__(self, snapshot: Snapshot, space: OriginalSpace, metric: str, queries: F32) -> None:
-        """`queries` float32 (n, D), as the caller gave them."""
-        self._snapshot = snapshot
-        self._space = space
-        self._metric = metric
+    def __init__(self, reading: Reading, queries: F32) -> None:
+        """`queries` float32 (n, D), as the caller gave them; `reading` of an index that stores originals."""
+        assert reading.space.originals is not None
+        self._reading = reading
+        self._originals = reading.space.originals
         wide = np.ascontiguousarray(queries, dtype=np.float64)
-        self._queries = unit_length(wide) if metric == "cosine" else wide
-
-    @property
-    def larger_is_nearer(self) -> bool:
-        return self._metric != "l2"
+        self._queries = unit_length(wide) if reading.space.metric == "cosine" else wide
 
     def best(self, rows: I64, k: int) -> tuple[F32, I64]:
         """The k nearest of each query's candidates `rows` (n, R), -1 where there are fewer.
 
         Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by row; padded with infinity and -1.
         """
-        distances, found = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
+        missing = -np.inf if self._reading.space.larger_is_nearer else np.inf
+        distances, best = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
         for q, (nearest, their_rows) in enumerate(self._nearest_of_each(rows, k)):
             some = len(their_rows)
-            distances[q, :some], found[q, :some] = nearest, their_rows
-            distances[q, some:], found[q, some:] = -np.inf if self.larger_is_nearer else np.inf, -1
-        return distances, found
+            distances[q, :some], best[q, :some] = nearest, their_rows
+            distances[q, some:], best[q, some:] = missing, -1
+        return distances, best
 
     def _nearest_of_each(self, rows: I64, k: int) -> Iterator[tuple[F32, I64]]:
         """What `best` finds for one query after another, not padded."""
         if len(rows) == 1:  # the candidates of one query are distinct
             mine = _present(np.sort(rows[0]))
-            yield self._nearest(0, self._snapshot.originals_of(mine), np.arange(len(mine)), mine, k)
+            yield self._nearest(0, self._reading.snapshot.originals_of(mine), np.arange(len(mine)), mine, k)
             return
-        step = max(1, _BATCH_BYTES // (self._space.row_bytes * max(1, rows.shape[1])))
+        step = max(1, _BATCH_BYTES // (self._originals.row_bytes * max(1, rows.shape[1])))
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             # Reads in the order of the disk, each row once, whoever asked for it.
             wanted = _present(np.unique(part))
-            stored = self._snapshot.originals_of(wanted)
+            stored = self._reading.snapshot.originals_of(wanted)
             for q, candidates in enumerate(part, start):
                 mine = candidates[candidates >= 0]
                 yield self._nearest(q, stored, np.searchsorted(wanted, mine), mine, k)
@@ -68,7 +64,7 @@ class ExactScorer:
     def _nearest(self, q: int, stored: npt.NDArray[np.uint8], places: I64, rows: I64, k: int) -> tuple[F32, I64]:
         """The k nearest to a query, or all where there are fewer, of originals at `places` of `stored`."""
         some = min(k, len(rows))
-        return nearest_originals(self._space.kind, self._metric, stored, places, rows, self._queries[q], some)
+        return self._originals.nearest(self._reading.space.metric, stored, places, rows, self._queries[q], some)
 
 
 def _present(ascending: I64) -> I64:

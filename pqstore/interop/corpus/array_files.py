@@ -31,11 +31,11 @@ class NpyCorpus(Corpus):
             self._offset = stream.tell()
             self.n, self.D = shape
             expected = self.n * self.D * self.dtype.itemsize
-            found = os.fstat(stream.fileno()).st_size - self._offset
-        if found != expected:
+            actual = os.fstat(stream.fileno()).st_size - self._offset
+        if actual != expected:
             raise CorpusFileError(
                 f"{self.name}: at byte {self._offset}: {expected} bytes for {self.n} x {self.D} {self.dtype} expected, "
-                f"got {found}"
+                f"got {actual}"
             )
         self._path = path
         self._columns: npt.NDArray[Any] | None = None
@@ -96,16 +96,16 @@ class NpzCorpus(Corpus):
                 self._member = _one_member(archive, path, member)
                 with archive.open(self._member) as stream:
                     (self.n, self.D), fortran, self.dtype = read_header(stream, f"{path}:{self._member}")
-                    found = archive.getinfo(self._member).file_size - stream.tell()
+                    actual = archive.getinfo(self._member).file_size - stream.tell()
         except (CorpusFileError, FileNotFoundError):
             raise
         except _DAMAGE as error:
             raise CorpusFileError(f"{path} is no sound .npz archive: {error}") from error
         expected = self.n * self.D * self.dtype.itemsize
-        if fortran or found != expected:
+        if fortran or actual != expected:
             raise CorpusFileError(
                 f"{path}:{self._member}: {expected} bytes for {self.n} x {self.D} {self.dtype} in C order expected, "
-                f"got {found}{' in Fortran order' if fortran else ''}"
+                f"got {actual}{' in Fortran order' if fortran else ''}"
             )
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:

@@ -62,16 +62,16 @@ class Corpus(ABC):
 
     def scan(self, start: int, rows: int) -> npt.NDArray[Any]:
         """`read` for files that have to be gone through from the front."""
-        found = np.empty((rows, self.D), dtype=self.dtype)
+        vectors = np.empty((rows, self.D), dtype=self.dtype)
         seen = 0
         for block in self.blocks():
             first, last = max(start, seen), min(start + rows, seen + len(block))
             if first < last:
-                found[first - start : last - start] = block[first - seen : last - seen]
+                vectors[first - start : last - start] = block[first - seen : last - seen]
             seen += len(block)
             if seen >= start + rows:
                 break
-        return found
+        return vectors
 
     def __repr__(self) -> str:
         count = "?" if self.n is None else f"{self.n:,}"

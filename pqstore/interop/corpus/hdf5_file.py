@@ -25,20 +25,21 @@ class Hdf5Corpus(Corpus):
         self._h5py = _h5py()
         self.name, self._path, self._member = str(path), path, member or "train"
         with self._open() as file:
-            found = file.get(self._member)
-            if not isinstance(found, self._h5py.Dataset):
+            dataset = file.get(self._member)
+            if not isinstance(dataset, self._h5py.Dataset):
                 known = ", ".join(list(file)[:8])
                 raise CorpusFileError(
                     f"{path} has no data set {self._member!r}, it has: {known}; name one as {path}:NAME"
                 )
-            if found.ndim != 2 or found.dtype.kind not in "fiu":
+            if dataset.ndim != 2 or dataset.dtype.kind not in "fiu":
                 raise CorpusFileError(
-                    f"{path}:{self._member}: numbers of shape (n, D) expected, got {found.dtype} of shape {found.shape}"
+                    f"{path}:{self._member}: numbers of shape (n, D) expected, "
+                    f"got {dataset.dtype} of shape {dataset.shape}"
                 )
-            self.n, self.D = (int(size) for size in found.shape)
-            self.dtype = np.dtype(found.dtype)
+            self.n, self.D = (int(size) for size in dataset.shape)
+            self.dtype = np.dtype(dataset.dtype)
             # Where the rows lie one after another in the file; None for chunks and filters.
-            self._offset: int | None = found.id.get_offset()
+            self._offset: int | None = dataset.id.get_offset()
         check_sizes(self.name, self.n, self.D, 0)
         size = path.stat().st_size
         if self._offset is not None and self._offset + self.n * self.D * self.dtype.itemsize > size:

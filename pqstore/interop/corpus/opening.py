@@ -55,8 +55,8 @@ def open_corpus(spec: str | PathLike[str]) -> Corpus:
     if path.is_dir():
         return _several(text, sorted(p for p in path.iterdir() if p.is_file() and p.suffix.lower() in ENDINGS))
     if not path.exists() and any(letter in text for letter in "*?["):
-        found = map(Path, glob.iglob(text, recursive=True))  # noqa: PTH207 # Path.glob takes no absolute pattern
-        return _several(text, sorted(p for p in found if p.is_file()))
+        paths = map(Path, glob.iglob(text, recursive=True))  # noqa: PTH207 # Path.glob takes no absolute pattern
+        return _several(text, sorted(p for p in paths if p.is_file()))
     return _open_file(path)
 
 

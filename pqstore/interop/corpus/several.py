@@ -31,24 +31,24 @@ class SeveralCorpora(Corpus):
         self._starts = list(itertools.accumulate((count or 0 for count in counts), initial=0))
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
-        found = np.empty((rows, self.D), dtype=self.dtype)
+        vectors = np.empty((rows, self.D), dtype=self.dtype)
         filled = 0
         while filled < rows:
             i = bisect.bisect_right(self._starts, start + filled) - 1
             inside = start + filled - self._starts[i]
             count = min(rows - filled, self._starts[i + 1] - start - filled)
-            found[filled : filled + count] = self._parts[i].read(inside, count)
+            vectors[filled : filled + count] = self._parts[i].read(inside, count)
             filled += count
-        return found
+        return vectors
 
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
         for part in self._parts:
             yield from part.blocks(rows)
 
     def id_blocks(self, rows: int | None = None) -> Iterator[Ids] | None:
-        found = [part.id_blocks(rows) for part in self._parts]
-        with_ids = [blocks for blocks in found if blocks is not None]
-        if with_ids and len(with_ids) < len(found):
-            missing = self._parts[found.index(None)].name
+        of_parts = [part.id_blocks(rows) for part in self._parts]
+        with_ids = [blocks for blocks in of_parts if blocks is not None]
+        if with_ids and len(with_ids) < len(of_parts):
+            missing = self._parts[of_parts.index(None)].name
             raise CorpusFileError(f"{missing}: ids expected, as in other files of {self.name}, but it has none")
         return itertools.chain.from_iterable(with_ids) if with_ids else None

@@ -81,10 +81,10 @@ class BinCorpus(Corpus):
             raise CorpusFileError(f"{path}: at byte 0: two uint32, rows and dimension, expected; got {len(head)} bytes")
         self.n, self.D = (int.from_bytes(part, "little") for part in (head[:4], head[4:]))
         check_sizes(self.name, self.n, self.D, 0)
-        expected, found = self.n * self.D * self.dtype.itemsize, path.stat().st_size - 8
-        if expected != found:
+        expected, actual = self.n * self.D * self.dtype.itemsize, path.stat().st_size - 8
+        if expected != actual:
             raise CorpusFileError(
-                f"{path}: at byte 8: {expected} bytes for {self.n} x {self.D} {self.dtype} expected, got {found}"
+                f"{path}: at byte 8: {expected} bytes for {self.n} x {self.D} {self.dtype} expected, got {actual}"
             )
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
-"""Faiss, both ways: quantizers, and whole indexes with codes, ids and metric."""
+"""Faiss, both ways: quantizers, and rows of codes with their ids. `pqstore.Index` exports and imports whole indexes."""
 
-from pqstore.index.faiss_transfer import export_index, import_index, open_index
 from pqstore.interop.faiss.contents import FaissContents
 from pqstore.interop.faiss.convert import faiss_to_nanopq, nanopq_to_faiss
+from pqstore.interop.faiss.exporting import export_rows
+from pqstore.interop.faiss.opening import open_index
 
-__all__ = ["FaissContents", "export_index", "faiss_to_nanopq", "import_index", "nanopq_to_faiss", "open_index"]
+__all__ = ["FaissContents", "export_rows", "faiss_to_nanopq", "nanopq_to_faiss", "open_index"]

@@ -16,9 +16,7 @@ squared L2; another one has a float32 argument), then what its class adds:
 from __future__ import annotations
 
 import os
-import shutil
 import struct
-import tempfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -88,7 +86,7 @@ def read_contents(path: str | PathLike[str]) -> FaissContents:
     return contents
 
 
-def _read_index(source: MappedFile, found: _Index, depth: int) -> FaissContents:
+def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents:
     code = _four_letters(source)
     if depth > _DEEPEST:
         raise source.error(f"at most {_DEEPEST} indexes inside each other expected")
@@ -101,26 +99,26 @@ def _read_index(source: MappedFile, found: _Index, depth: int) -> FaissContents:
     if D < 1 or rows < 0:
         raise source.error(f"a positive dimension and number of rows expected, got {D} and {rows}", start)
     if code in ("IxMp", "IxM2"):
-        if found.ids is not None:
+        if around.ids is not None:
             raise UnsupportedIndexError(f"{source.path}: an IndexIDMap inside an IndexIDMap has no single list of ids")
-        found.ids = np.empty(0, dtype=np.int64)  # an id map is seen; its ids follow the index
-        inner = _read_index(source, found, depth + 1)
+        around.ids = np.empty(0, dtype=np.int64)  # an id map is seen; its ids follow the index
+        inner = _read_index(source, around, depth + 1)
         ids = _vector(source, "<i8", "ids", rows)
         contents = _with(inner, ids=ids)
     elif code == "IxPT":
         count = source.value("i", "number of transforms")
         if not 0 <= count <= _DEEPEST:
             raise source.error(f"0 to {_DEEPEST} transforms expected, got {count}", source.position - 4)
-        found.chain.extend(_read_transform(source) for _ in range(count))
-        contents = _read_index(source, found, depth + 1)
+        around.chain.extend(_read_transform(source) for _ in range(count))
+        contents = _read_index(source, around, depth + 1)
     elif code == "IxRF":
-        contents = _read_index(source, found, depth + 1)
+        contents = _read_index(source, around, depth + 1)
         _skip_refinement(source, depth)
         source.take(4, "factor of an IndexRefine")
     elif code in ("IxPq", "IxPQ", "IxPo", "IPfs"):
         if code in ("IxPQ", "IxPo"):
             metric_type = L2  # the old formats wrote a wrong metric, and searched by L2
-        return _read_pq(source, code, D=D, rows=rows, is_trained=is_trained, metric_type=metric_type, found=found)
+        return _read_pq(source, code, D=D, rows=rows, is_trained=is_trained, metric_type=metric_type, around=around)
     else:
         name = _KNOWN.get(code, f"an index of type {code!r}")
         raise UnsupportedIndexError(f"{source.path}: {name} has no counterpart in pqstore, which takes {_SUPPORTED}")
@@ -130,7 +128,7 @@ def _read_index(source: MappedFile, found: _Index, depth: int) -> FaissContents:
 
 
 def _read_pq(
-    source: MappedFile, code: str, *, D: int, rows: int, is_trained: bool, metric_type: int, found: _Index
+    source: MappedFile, code: str, *, D: int, rows: int, is_trained: bool, metric_type: int, around: _Index
 ) -> FaissContents:
     start = source.position
     d, M, nbits = (source.value("Q", "product quantizer") for _ in range(3))
@@ -164,7 +162,7 @@ def _read_pq(
         where=str(source.path),
         is_trained=is_trained,
         metric_type=metric_type,
-        chain=tuple(found.chain),
+        chain=tuple(around.chain),
         M=M,
         nbits=nbits,
         centroids=centroids,
@@ -276,6 +274,8 @@ def write_index(
         UnsupportedIndexError: Ks beyond 65,536.
         OSError: the file cannot be written.
     """
+    import tempfile  # noqa: PLC0415 # for writers alone
+
     target = Path(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -336,7 +336,8 @@ def _write(
     stream.write(struct.pack("<iBi", 0, 0, nbits * M + 1))
     stream.write(struct.pack("<Q", rows))
     spool.seek(0)
-    shutil.copyfileobj(spool, stream, 1 << 20)
+    while part := spool.read(1 << 20):
+        stream.write(part)
     for position in counts:
         stream.seek(position)
         stream.write(struct.pack("<q", rows))

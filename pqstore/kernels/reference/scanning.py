@@ -28,7 +28,7 @@ def scan(chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int) -
     """
     best_distances = np.full((len(tables), k), np.inf, dtype=np.float32)
     best_rows = np.full((len(tables), k), -1, dtype=np.int64)
-    found = 0
+    scanned = 0
     for chunk in chunks:
         for start in range(0, chunk.rows, _BLOCK_ROWS):
             rows = min(_BLOCK_ROWS, chunk.rows - start)
@@ -37,7 +37,7 @@ def scan(chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int) -
             if chunk.dead is not None:
                 alive = (chunk.dead[positions >> 3] >> (positions & 7).astype(np.uint8)) & 1 == 0
                 codes, positions = codes[alive], positions[alive]
-            kept = min(found, k)
+            kept = min(scanned, k)
             for q, table in enumerate(tables):
                 # fmin: a sum that is not a number, from infinities of both signs, counts as infinitely far.
                 distances = np.concatenate((best_distances[q, :kept], np.fmin(adist(table, codes), np.float32(np.inf))))
@@ -45,7 +45,7 @@ def scan(chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int) -
                 order = _least(distances, candidates, k)
                 best_distances[q, : len(order)] = distances[order]
                 best_rows[q, : len(order)] = candidates[order]
-            found += len(positions)
+            scanned += len(positions)
     return best_distances, best_rows
 
 

@@ -4,43 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
+from pqstore.storage.format.catalog import SavedSet
+from pqstore.storage.format.records import Get
 from pqstore.storage.rows.id_columns import IdCodec, IdColumn
 
-if TYPE_CHECKING:
-    from pqstore.storage.idmap.runs import Get
-
-__all__ = ["SavedSet", "join_set", "pack_set", "read_set"]
+__all__ = ["join_set", "pack_set", "read_set"]
 
 
-class SavedSet(NamedTuple):
-    """What the catalog says of a set."""
-
-    number: int
-    ids: int
-
-    @property
-    def chunks(self) -> int:
-        """How many records it has."""
-        return -(-self.ids // records.SET_CHUNK_IDS)
-
-
-def pack_set(number: int, ids: npt.NDArray[Any], codec: IdCodec) -> Iterator[tuple[bytes, bytes]]:
-    """(key, record) of the chunks of a set; `ids` distinct and ascending."""
-    for ordinal, start in enumerate(range(0, len(ids), records.SET_CHUNK_IDS)):
-        part = codec.column(ids[start : start + records.SET_CHUNK_IDS])
+def pack_set(number: int, ids: npt.NDArray[Any], codec: IdCodec, chunk_ids: int) -> Iterator[tuple[bytes, bytes]]:
+    """(key, record) of the chunks of a set, of `chunk_ids` but the last; `ids` distinct and ascending."""
+    for ordinal, start in enumerate(range(0, len(ids), chunk_ids)):
+        part = codec.column(ids[start : start + chunk_ids])
         encoding, parts = part.encode(tail=False)
         record = records.pack_record(records.SET_CHUNK, number, ordinal, len(part), parts, encoding)
         yield records.key2(number, ordinal), record
 
 
-def read_set(get: Get, codec: IdCodec, saved: SavedSet) -> npt.NDArray[Any]:
+def read_set(get: Get, codec: IdCodec, saved: SavedSet, chunk_ids: int) -> npt.NDArray[Any]:
     """The ids of a set, ascending, copied: int64, or an object array of str.
 
     Raises:
@@ -52,16 +39,19 @@ def read_set(get: Get, codec: IdCodec, saved: SavedSet) -> npt.NDArray[Any]:
         ),
         codec,
         saved,
+        chunk_ids,
     )
 
 
-def join_set(chunk: Callable[[int], records.Record], codec: IdCodec, saved: SavedSet) -> npt.NDArray[Any]:
+def join_set(
+    chunk: Callable[[int], records.Record], codec: IdCodec, saved: SavedSet, chunk_ids: int
+) -> npt.NDArray[Any]:
     """The same from records that were checked, by ordinal."""
     columns: list[IdColumn] = []
-    for ordinal in range(saved.chunks):
+    for ordinal in range(saved.chunks(chunk_ids)):
         name = records.record_name(records.SET_CHUNK, saved.number, ordinal)
         record = chunk(ordinal)
-        expected = min(records.SET_CHUNK_IDS, saved.ids - ordinal * records.SET_CHUNK_IDS)
+        expected = min(chunk_ids, saved.ids - ordinal * chunk_ids)
         if record.entries != expected:
             raise CorruptIndexError(f"{name}: {record.entries} ids, not {expected}")
         columns.append(codec.decode(record, name))

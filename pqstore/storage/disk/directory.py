@@ -12,6 +12,7 @@ from pqstore.errors import IndexExistsError, IndexNotFoundError
 
 __all__ = [
     "check_vacant",
+    "generation_number",
     "generation_path",
     "is_current",
     "newest_generation",
@@ -27,6 +28,11 @@ _TEMPORARY = ".unfinished-"
 def generation_path(index: Path, generation: int) -> Path:
     """Where a generation lies."""
     return index / f"generation-{generation:08d}"
+
+
+def generation_number(path: Path) -> int:
+    """The number of the generation that lies at a path."""
+    return int(path.name.removeprefix("generation-"))
 
 
 def newest_generation(index: Path) -> int:

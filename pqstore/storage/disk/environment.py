@@ -10,18 +10,15 @@ from typing import Any, TypeVar
 import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
-from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
-from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.disk.directory import generation_number, generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.format.records import DATABASES
-from pqstore.storage.transactions.cache import ViewCache
 
 __all__ = ["Environment"]
 
 _TIB = 1 << 40
 _MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
-_MAX_READERS = 1022
 _MAX_DATABASES = 64
 _CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
 
@@ -48,18 +45,19 @@ class _Databases(dict[str, Any]):
 
 
 class Environment:
-    """LMDB, its named databases, and the views cached from them.
+    """LMDB and its named databases.
 
     `sync` False writes nothing through to the disk before `flush`: only for a directory that nobody else knows yet.
     `metasync` False lets a power cut undo the last commits, never tear them.
     """
 
-    def __init__(self, generation: Path, *, metasync: bool, sync: bool = True, create: bool = False) -> None:
+    def __init__(
+        self, generation: Path, *, metasync: bool, max_readers: int, sync: bool = True, create: bool = False
+    ) -> None:
         self.path = generation
         self.metasync = metasync
         self.sync = sync
-        self.cache = ViewCache()
-        self.originals = OriginalFiles(generation)
+        self._max_readers = max_readers
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
         with storage_errors(generation.parent):
             if not create:
@@ -77,7 +75,7 @@ class Environment:
                 self._lmdb.close()
                 raise
         self._lock_path = str(generation / LOCK_FILE)
-        self._next_path = str(generation_path(generation.parent, int(generation.name[-8:]) + 1))
+        self._next_path = str(generation_path(generation.parent, generation_number(generation) + 1))
         self._lock_file = _identity(self._lock_path)
 
     def _open(self) -> Any:
@@ -94,7 +92,7 @@ class Environment:
                     metasync=self.metasync,
                     sync=self.sync,
                     create=False,
-                    max_readers=_MAX_READERS,
+                    max_readers=self._max_readers,
                     max_dbs=_MAX_DATABASES,
                     # Readers enter themselves in the lock file; where even that cannot be written, an index must not
                     # be written by others while it is open (docs/durability.md).
@@ -189,8 +187,6 @@ class Environment:
 
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
-        self.cache.clear()
-        self.originals.clear()
         self._lmdb.close()
 
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.attachments.saved_sets import SavedSet
 from pqstore.storage.format import records
 
-__all__ = ["MAX_NAMES", "Catalog"]
+__all__ = ["MAX_NAMES", "Catalog", "SavedSet"]
 
 MAX_NAMES: Final = 4096
 """Distinct top-level keys that get a number; keys beyond are written out in each payload."""
+
+
+class SavedSet(NamedTuple):
+    """What the catalog says of a set."""
+
+    number: int
+    ids: int
+
+    def chunks(self, chunk_ids: int) -> int:
+        """How many records of at most so many ids it has."""
+        return -(-self.ids // chunk_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,11 @@ class Catalog:
     def names_are_full(self) -> bool:
         """Whether payloads may have keys that are not in `names`."""
         return len(self.names) >= MAX_NAMES
+
+    @property
+    def knows_payloads(self) -> bool:
+        """Whether new rows must be entered, be it as rows without a payload."""
+        return bool(self.fields) or self.payloads_from is not None
 
     def pack(self) -> bytes:
         sets = {name: list(saved) for name, saved in self.sets.items()}

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,9 @@ __all__ = [
     "TOMBSTONES",
     "U8",
     "U64",
+    "Delete",
+    "Get",
+    "Put",
     "Record",
     "array_name",
     "key1",
@@ -77,6 +80,11 @@ __all__ = [
     "unpack_segments",
 ]
 
+
+# How the rooms above reach records: by the name of a database and a key.
+Get: TypeAlias = Callable[[str, bytes], "memoryview | None"]
+Put: TypeAlias = Callable[[str, bytes, bytes], None]
+Delete: TypeAlias = Callable[[str, bytes], None]
 
 MAGIC: Final = b"PQS1"
 FORMAT_VERSION: Final = 1

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import msgpack
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.format import records
-from pqstore.storage.rows.id_columns import IdType
 
-__all__ = ["Identity", "MergeJob", "Range", "RunInfo", "State"]
+__all__ = ["IdType", "Identity", "MergeJob", "Range", "RunInfo", "State"]
 
+IdType: TypeAlias = Literal["int64", "str"]
 _COUNTER_LIMIT = 2**63
 
 

@@ -11,51 +11,48 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U64
 from pqstore.storage.format import records
-from pqstore.storage.format.records import RUN_CHUNK_ENTRIES
+from pqstore.storage.format.records import Delete, Get, Put
 from pqstore.storage.format.state import MergeJob, RunInfo
 from pqstore.storage.idmap.order import ascending
-from pqstore.storage.idmap.runs import Get, RunReader, pack_chunk, pack_directory, unpack_directory
+from pqstore.storage.idmap.runs import RunReader, pack_chunk, pack_directory, unpack_directory
 
-__all__ = ["Put", "delete_run", "plan_merge", "step", "write_run"]
-
-Put = Callable[[str, bytes, bytes], None]
-Delete = Callable[[str, bytes], None]
+__all__ = ["delete_run", "plan_merge", "step", "write_run"]
 
 _FAN_IN = 3
 _STALE = 1.3  # entries for each live row
-_SMALLEST = 65_536  # entries up to which runs are of the lowest tier
 
 
-def _tier(entries: int) -> int:
+def _tier(entries: int, smallest: int) -> int:
     tier = 0
-    while entries > _SMALLEST:
+    while entries > smallest:
         entries //= _FAN_IN
         tier += 1
     return tier
 
 
-def plan_merge(runs: Sequence[RunInfo], output: int, live_rows: int) -> MergeJob | None:
+def plan_merge(runs: Sequence[RunInfo], output: int, live_rows: int, smallest: int) -> MergeJob | None:
     """Merge the runs of the lowest tier that has three; so a run is written once a tier, and there are few of them.
+    Runs of up to `smallest` entries are of the lowest tier.
 
     Merge all of them when too many of their entries must be of dead rows.
     """
-    if len(runs) > 1 and sum(info.entries for info in runs) > _SMALLEST + _STALE * live_rows:
+    if len(runs) > 1 and sum(info.entries for info in runs) > smallest + _STALE * live_rows:
         return MergeJob(output, tuple(info.run for info in runs), (0,) * len(runs), 0)
     tiers: defaultdict[int, list[int]] = defaultdict(list)
     for info in runs:
-        tiers[_tier(info.entries)].append(info.run)
+        tiers[_tier(info.entries, smallest)].append(info.run)
     for _, inputs in sorted(tiers.items()):
         if len(inputs) >= _FAN_IN:
             return MergeJob(output, tuple(inputs), (0,) * len(inputs), 0)
     return None
 
 
-def write_run(run: int, keys: U64, rows: I64, put: Put) -> RunInfo:
+def write_run(run: int, keys: U64, rows: I64, put: Put, chunk_entries: int) -> RunInfo:
     """A new run from entries in any order."""
     order = ascending(keys)
     last_keys = []
-    for ordinal, start in enumerate(range(0, len(keys), RUN_CHUNK_ENTRIES)):
-        chosen = order[start : start + RUN_CHUNK_ENTRIES]
+    for ordinal, start in enumerate(range(0, len(keys), chunk_entries)):
+        chosen = order[start : start + chunk_entries]
         chunk_keys = keys[chosen]
         last_keys.append(chunk_keys[-1])
         put("runchunks", records.key2(run, ordinal), pack_chunk(run, ordinal, chunk_keys, rows[chosen]))
@@ -83,10 +80,11 @@ def step(
     Entries of dead rows are dropped. The output is written in full chunks only, but for the last, so that a job can
     stop between any two and go on in another transaction.
     """
+    chunk_entries = inputs[0].chunk_entries
     last_keys: list[U64] = []
     if job.entries:
-        last_keys.append(unpack_directory(get("runs", records.key1(job.output)), job.output)[1])
-    spent, window, done = 0, 2 * RUN_CHUNK_ENTRIES, False
+        last_keys.append(unpack_directory(get("runs", records.key1(job.output)), job.output, chunk_entries)[1])
+    spent, window, done = 0, 2 * chunk_entries, False
     while spent < budget and not done:
         pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]
         more = [
@@ -102,15 +100,15 @@ def step(
         origin = np.repeat(np.arange(len(pieces)), sizes)
         order = np.argsort(keys, kind="stable")  # linear on a few sorted stretches
         kept = np.flatnonzero(are_live(rows[order]))
-        whole = len(kept) // RUN_CHUNK_ENTRIES * RUN_CHUNK_ENTRIES
+        whole = len(kept) // chunk_entries * chunk_entries
         if not done and whole == 0:
             window *= 2  # nearly all were dead
             continue
         cut = len(order) if done else int(kept[whole - 1]) + 1
         chosen = order[kept if done else kept[:whole]]
-        first = job.entries // RUN_CHUNK_ENTRIES
-        for ordinal, start in enumerate(range(0, len(chosen), RUN_CHUNK_ENTRIES), first):
-            part = chosen[start : start + RUN_CHUNK_ENTRIES]
+        first = job.entries // chunk_entries
+        for ordinal, start in enumerate(range(0, len(chosen), chunk_entries), first):
+            part = chosen[start : start + chunk_entries]
             put("runchunks", records.key2(job.output, ordinal), pack_chunk(job.output, ordinal, keys[part], rows[part]))
             last_keys.append(keys[part[-1:]])
         taken = np.bincount(origin[order[:cut]], minlength=len(pieces)).tolist()

@@ -9,6 +9,7 @@ import numpy as np
 from pqstore.arrays import I64
 from pqstore.storage.format.state import Range
 from pqstore.storage.idmap.search import Candidates
+from pqstore.storage.rows.geometry import Geometry
 
 __all__ = ["MAX_RANGES", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
 
@@ -49,15 +50,15 @@ def with_range(ranges: tuple[Range, ...], new: Range) -> tuple[Range, ...] | Non
     return (*ranges, new)
 
 
-def trimmed(ranges: tuple[Range, ...], segment_rows: int, exists: Callable[[int], bool]) -> tuple[Range, ...]:
+def trimmed(ranges: tuple[Range, ...], geometry: Geometry, exists: Callable[[int], bool]) -> tuple[Range, ...]:
     """The ranges without the segments at their ends that are gone."""
     kept = []
     for entry in ranges:
         first, last = entry.first_row, entry.first_row + entry.count - 1
-        while first <= last and not exists(first // segment_rows):
-            first = (first // segment_rows + 1) * segment_rows
-        while first <= last and not exists(last // segment_rows):
-            last = last // segment_rows * segment_rows - 1
+        while first <= last and not exists(segment := geometry.locate(first)[0]):
+            first = geometry.first_row(segment + 1)
+        while first <= last and not exists(segment := geometry.locate(last)[0]):
+            last = geometry.first_row(segment) - 1
         if first <= last:
             kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
     return tuple(kept)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
 
 import numpy as np
 
 from pqstore.arrays import I64, U64
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
-from pqstore.storage.format.records import RUN_CHUNK_ENTRIES
+from pqstore.storage.format.records import Get
 from pqstore.storage.idmap.search import Candidates, search
 
-__all__ = ["Get", "RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
+__all__ = ["RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
 
-Get = Callable[[str, bytes], "memoryview | None"]
 _CHUNK_PREFIX = 8
 _SINGLY = 4  # so few keys in a chunk are looked up one by one
 
@@ -56,10 +54,10 @@ def pack_directory(run: int, entries: int, last_keys: U64) -> bytes:
     return records.pack_record(records.RUN_DIRECTORY, run, 0, entries, [np.ascontiguousarray(last_keys, dtype="<u8")])
 
 
-def unpack_directory(value: memoryview | None, run: int) -> tuple[int, U64]:
-    """(entries, last keys) of a run; the keys copied."""
+def unpack_directory(value: memoryview | None, run: int, chunk_entries: int) -> tuple[int, U64]:
+    """(entries, last keys) of a run whose chunks have so many entries; the keys copied."""
     record = records.open_record(value, records.RUN_DIRECTORY, run)
-    chunks = -(-record.entries // RUN_CHUNK_ENTRIES)
+    chunks = -(-record.entries // chunk_entries)
     if len(record.payload) != 8 * chunks:
         raise CorruptIndexError(f"directory of run {run}: {len(record.payload)} bytes for {chunks} chunks")
     return record.entries, np.frombuffer(record.payload, dtype="<u8").astype(np.uint64)
@@ -72,14 +70,15 @@ class RunReader:
     every transaction in which the run exists.
     """
 
-    __slots__ = ("_chunks", "_last_keys", "entries", "run")
+    __slots__ = ("_chunks", "_last_keys", "chunk_entries", "entries", "run")
 
-    def __init__(self, run: int, entries: int, get: Get) -> None:
-        stored, self._last_keys = unpack_directory(get("runs", records.key1(run)), run)
+    def __init__(self, run: int, entries: int, get: Get, chunk_entries: int) -> None:
+        stored, self._last_keys = unpack_directory(get("runs", records.key1(run)), run, chunk_entries)
         if stored != entries:
             raise CorruptIndexError(f"directory of run {run}: {stored} entries, the state says {entries}")
         self.run = run
         self.entries = entries
+        self.chunk_entries = chunk_entries
         self._chunks: dict[int, tuple[U64, np.ndarray, int]] = {}
 
     @property
@@ -91,7 +90,7 @@ class RunReader:
         chunk = self._chunks.get(ordinal)
         if chunk is None:
             chunk = unpack_chunk(get("runchunks", records.key2(self.run, ordinal)), self.run, ordinal)
-            expected = min(RUN_CHUNK_ENTRIES, self.entries - ordinal * RUN_CHUNK_ENTRIES)
+            expected = min(self.chunk_entries, self.entries - ordinal * self.chunk_entries)
             if len(chunk[0]) != expected or chunk[0][-1] != self._last_keys[ordinal]:
                 raise CorruptIndexError(f"run chunk {ordinal} of run {self.run}: contradicts the directory of the run")
             if chunk[0].nbytes >= 4096:
@@ -147,7 +146,7 @@ class RunReader:
         keys_parts: list[U64] = []
         rows_parts: list[I64] = []
         while position < stop:
-            ordinal, offset = divmod(position, RUN_CHUNK_ENTRIES)
+            ordinal, offset = divmod(position, self.chunk_entries)
             keys, offsets, base = self.chunk(ordinal, get)
             end = min(len(keys), offset + stop - position)
             keys_parts.append(keys[offset:end])

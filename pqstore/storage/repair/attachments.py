@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,10 @@ from pqstore.storage.attachments.payload_records import PayloadRecord, payloads_
 from pqstore.storage.attachments.saved_sets import join_set
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.state import Identity
-from pqstore.storage.rows.id_columns import IdCodec
-
-if TYPE_CHECKING:
-    from pqstore.storage.repair.report import RepairReport
+from pqstore.storage.limits import Limits
+from pqstore.storage.repair.records import FoundRecords
+from pqstore.storage.repair.report import RepairReport
+from pqstore.storage.rows.schema import Schema
 
 __all__ = ["AttachmentSalvage"]
 
@@ -29,31 +28,25 @@ class AttachmentSalvage:
     """What rows bring with them into the repaired index."""
 
     def __init__(
-        self,
-        generation: Path,
-        identity: Identity,
-        catalog: Catalog | None,
-        payloads: Mapping[int, records.Record],
-        sets: Mapping[tuple[int, int], records.Record],
-        report: RepairReport,
+        self, generation: Path, found: FoundRecords, schema: Schema, limits: Limits, report: RepairReport
     ) -> None:
-        """`payloads`: sound records by their first row; `sets`: by number and ordinal. Without a catalog nobody knows
-        what they mean."""
-        self.catalog = catalog or Catalog()
+        record = found.sound.get((records.CATALOG, 0, 0))
+        self.catalog = Catalog() if record is None else Catalog.from_record(record)
         self._originals = OriginalFiles(generation)
-        self._identity = identity
-        self._payloads_by_row = payloads if catalog is not None else {}
+        self._schema = schema
+        self._limits = limits
+        self._payloads_by_row = {first_row: at for (first_row, _), at in found.of_kind(records.PAYLOADS).items()}
         self._starts = np.array(sorted(self._payloads_by_row), dtype=np.int64)
-        self._sets = sets
+        self._sets = found.of_kind(records.SET_CHUNK)
         self._report = report
-        if catalog is None:
+        if record is None:  # nobody knows what they mean
             report.losses.append("the catalog is damaged: payloads, indexes of fields and sets are lost")
 
     def of(self, rows: I64) -> tuple[npt.NDArray[np.bool_], U8 | None, list[Any] | None]:
         """(which rows can be kept, their originals, their payloads)."""
         keep = np.ones(len(rows), dtype=np.bool_)
         originals = None
-        size, segment_rows = self._identity.row_bytes, self._identity.segment_rows
+        size, segment_rows = self._schema.identity.row_bytes, self._schema.geometry.segment_rows
         if size:
             damaged = self._originals.damaged(rows, size, segment_rows)
             for at in damaged.tolist():
@@ -67,7 +60,6 @@ class AttachmentSalvage:
 
     def sets(self) -> Iterator[tuple[str, npt.NDArray[Any]]]:
         """(name, ids) of the sets that are whole: less of one would allow or deny what nobody meant."""
-        codec = IdCodec(self._identity.id_type, self._identity.hash_key)
         missing = records.Record(0, -1, memoryview(b""))
         for name, saved in self.catalog.sets.items():
 
@@ -75,7 +67,7 @@ class AttachmentSalvage:
                 return self._sets.get((number, ordinal), missing)
 
             try:
-                yield name, join_set(chunk, codec, saved)
+                yield name, join_set(chunk, self._schema.codec, saved, self._limits.set_chunk_ids)
             except CorruptIndexError as error:
                 self._report.losses.append(f"{error}: the set {name!r} is lost")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import CorruptIndexError
+from pqstore.arrays import I64
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import DATA_FILE, structure_problems
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.state import Identity
+from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
+from pqstore.storage.repair.records import FoundRecords, by_search, by_trees
 from pqstore.storage.repair.report import RepairReport
-from pqstore.storage.repair.rows import Records, RowSalvage
+from pqstore.storage.repair.rows import RowSalvage
+from pqstore.storage.rows.id_columns import IdColumn
 from pqstore.storage.rows.packing import RowPacking
+from pqstore.storage.rows.schema import Schema
 from pqstore.storage.store import Store
 
 __all__ = ["RepairReport", "repair"]
@@ -31,6 +34,7 @@ def repair(
     path: str | os.PathLike[str],
     destination: str | os.PathLike[str],
     packing_of: Callable[[Mapping[str, Any]], RowPacking],
+    limits: Limits = STANDARD,
 ) -> RepairReport:
     """Make a new index at `destination` of what is sound in the index at `path`, which is only read.
 
@@ -41,164 +45,76 @@ def repair(
     directory.check_vacant(target)
     generation = directory.generation_path(source, directory.newest_generation(source))
     report = RepairReport(source, target)
-    if structure_problems(generation):
-        report.scanned = True
-        report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        file = (generation / DATA_FILE).open("rb")
-        with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            sound, arrays, identity = _scan(content)
-            try:
-                _rebuild(sound, arrays, identity, packing_of, report, _attached(generation, identity, sound, report))
-            finally:
-                sound.clear()  # views of the map
-        return report
-    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
-        databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
-        with env.begin(buffers=True) as txn:
-            sound, arrays, identity = _collect(txn, databases, report)
-            attached = _attached(generation, identity, sound, report)
-            _rebuild(sound, arrays, identity, packing_of, report, attached)
-            sound.clear()
+    with _found(generation, report) as found:
+        schema = Schema(found.identity, packing_of(found.identity.settings))
+        rows = RowSalvage(found, schema, report)
+        attachments = AttachmentSalvage(generation, found, schema, limits, report)
+        with _bulk_store(found, schema, attachments.catalog.fields, limits, report) as store:
+            _fill(store, rows, attachments)
+            with store.read() as snapshot:
+                report.rows_salvaged = snapshot.live_rows
+            store.publish()
     return report
 
 
-# -- finding records -------------------------------------------------------------------------------------------------
+@contextmanager
+def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
+    """The sound records of a generation: views of its file, not to be used after the block."""
+    if structure_problems(generation):
+        report.scanned = True
+        report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
+        with (generation / DATA_FILE).open("rb") as file:
+            yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
+        return
+    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
+        databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
+        with env.begin(buffers=True) as txn:
+            yield by_trees(txn, databases, report)
 
 
-def _collect(txn: Any, databases: dict[str, Any], report: RepairReport) -> tuple[Records, dict[str, Any], Identity]:
-    """All sound records, by the trees."""
-    identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-    arrays = {n: records.unpack_array(txn.get(n.encode(), db=databases["quantizer"]), n) for n in identity.arrays}
-    sound: Records = {}
-    try:
-        sound[records.STATE, 0, 0] = records.open_record(
-            txn.get(records.STATE_KEY, db=databases["meta"]), records.STATE
-        )
-    except CorruptIndexError as error:
-        report.losses.append(f"{error}; worked out from the other records")
-    try:
-        catalog = txn.get(records.CATALOG_KEY, db=databases["meta"])
-        sound[records.CATALOG, 0, 0] = records.open_record(catalog, records.CATALOG)
-    except CorruptIndexError as error:
-        report.losses.append(str(error))
-    kinds = {
-        "segments": records.SEGMENT,
-        "codes": records.CODES,
-        "rowids": records.ROWIDS,
-        "tombstones": records.TOMBSTONES,
-        "tail": records.TAIL_CODES,
-        "runchunks": records.RUN_CHUNK,
-        "payloads": records.PAYLOADS,
-        "sets": records.SET_CHUNK,
-    }
-    for database, kind in kinds.items():
-        for raw, value in txn.cursor(db=databases[database]):
-            key = [int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8)]
-            key_0, key_1 = [*key, 0][:2]
-            its_kind = records.tail_kind(key_0) if kind == records.TAIL_CODES else kind
-            try:
-                sound[its_kind, key_0, key_1] = records.open_record(value, its_kind, key_0, key_1)
-            except CorruptIndexError as error:
-                report.losses.append(str(error))
-                sound[its_kind, key_0, key_1] = records.Record(-1, -1, memoryview(b""))  # there, but unreadable
-    return sound, arrays, identity
-
-
-def _scan(content: mmap.mmap) -> tuple[Records, dict[str, Any], Identity]:
-    """All sound records, wherever they lie; of several with one name the latest."""
-    view = memoryview(content)
-    sound: Records = {}
-    arrays: dict[str, Any] = {}
-    identity: Identity | None = None
-    at = content.find(records.MAGIC)
-    while at >= 0:
-        header = records.peek(view[at:])
-        if header is not None:
-            kind, key_0, key_1, size = header
-            value = view[at : at + size]
-            record = records.open_record(value, kind, key_0, key_1)
-            if kind == records.IDENTITY:
-                identity = Identity.unpack(value)
-            elif kind == records.ARRAY:
-                name = records.array_name(value)
-                arrays[name] = records.unpack_array(value, name)
-            elif _age(kind, record) >= _age(kind, sound.get((kind, key_0, key_1))):
-                sound[kind, key_0, key_1] = record
-        at = content.find(records.MAGIC, at + 1)
-    if identity is None:
-        raise CorruptIndexError("the identity of the index is damaged: nothing can be salvaged without it")
-    for name in identity.arrays:
-        if name not in arrays:
-            raise CorruptIndexError(f"array {name!r} is damaged: codes mean nothing without it")
-    return sound, {name: arrays[name] for name in identity.arrays}, identity
-
-
-def _age(kind: int, record: records.Record | None) -> int:
-    """Larger for the later of two versions of a record: commits, dead rows and rows of a chunk only grow."""
-    if record is None:
-        return -1
-    if kind == records.SEGMENT:
-        return int.from_bytes(record.payload[8:16], "little")
-    return record.entries
-
-
-def _attached(generation: Path, identity: Identity, sound: Records, report: RepairReport) -> AttachmentSalvage:
-    """Originals, payloads and sets, as far as they can be read."""
-    record = sound.get((records.CATALOG, 0, 0))
-    catalog = None if record is None else Catalog.from_record(record)
-    payloads = {
-        key_0: record for (kind, key_0, _), record in sound.items() if kind == records.PAYLOADS and record.entries >= 0
-    }
-    sets = {(key_0, key_1): record for (kind, key_0, key_1), record in sound.items() if kind == records.SET_CHUNK}
-    return AttachmentSalvage(generation, identity, catalog, payloads, sets, report)
-
-
-# -- a new index of them ---------------------------------------------------------------------------------------------
-
-
-def _rebuild(
-    sound: Records,
-    arrays: dict[str, npt.NDArray[Any]],
-    identity: Identity,
-    packing_of: Callable[[Mapping[str, Any]], RowPacking],
-    report: RepairReport,
-    attached: AttachmentSalvage,
-) -> None:
-    packing = packing_of(identity.settings)
-    store = Store.create(
+def _bulk_store(
+    found: FoundRecords, schema: Schema, fields: Sequence[str], limits: Limits, report: RepairReport
+) -> Store:
+    """An empty index like the damaged one, without its name yet."""
+    identity = found.identity
+    return Store.create(
         report.destination,
         identity.settings,
-        arrays,
-        packing,
+        found.arrays,
+        schema.packing,
         identity.id_type,
         "relaxed" if identity.durability == "relaxed" else "full",
         bulk=True,
         segment_rows=identity.segment_rows,
         row_bytes=identity.row_bytes,
-        fields=attached.catalog.fields,
+        fields=fields,
+        limits=limits,
     )
-    with store:
-        salvage = RowSalvage(sound, identity, packing, report)
-        for codes, ids, rows in salvage.pieces():
-            # Of two live rows with one id the later one is right: it was appended when the id was free.
-            with store.write() as txn:
-                given = ids.user().copy()
-                _, last = (
-                    np.unique(given[::-1], return_index=True) if len(given) else (None, np.empty(0, dtype=np.int64))
-                )
-                keep = np.sort(len(given) - 1 - last)
-                whole, originals, payloads = attached.of(rows[keep])
-                keep = keep[whole]
-                earlier = txn.rows_of(given[keep])
-                txn.kill(earlier[earlier >= 0])
-                txn.append(codes[keep], given[keep], originals, payloads)
-        if attached.catalog.notes:
-            with store.write() as txn:
-                for name, note in attached.catalog.notes.items():
-                    txn.set_note(name, note)
-        with store.write() as txn:
-            for name, members in attached.sets():
-                txn.save_set(name, members)
-        with store.read() as snapshot:
-            report.rows_salvaged = snapshot.live_rows
-        store.publish()
+
+
+def _fill(store: Store, rows: RowSalvage, attachments: AttachmentSalvage) -> None:
+    """Everything that was saved, a transaction a piece."""
+    for codes, ids, numbers in rows.pieces():
+        _add(store, codes, ids, numbers, attachments)
+    with store.write() as txn:
+        for name, note in attachments.catalog.notes.items():
+            txn.set_note(name, note)
+    with store.write() as txn:
+        for name, members in attachments.sets():
+            txn.save_set(name, members)
+
+
+def _add(store: Store, codes: npt.NDArray[Any], ids: IdColumn, numbers: I64, attachments: AttachmentSalvage) -> None:
+    """Add rows, with what they bring along. Of two live rows with one id the later one is right: it was appended when
+    the id was free."""
+    given = ids.user().copy()
+    if len(given) == 0:
+        return
+    _, last = np.unique(given[::-1], return_index=True)
+    keep = np.sort(len(given) - 1 - last)
+    whole, originals, payloads = attachments.of(numbers[keep])
+    keep = keep[whole]
+    with store.write() as txn:
+        earlier = txn.rows_of(given[keep])
+        txn.kill(earlier[earlier >= 0])
+        txn.append(codes[keep], given[keep], originals, payloads)

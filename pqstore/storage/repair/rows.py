@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.format import records
-from pqstore.storage.format.state import Identity, State
+from pqstore.storage.format.state import State
 from pqstore.storage.idmap.runs import chunk_of
+from pqstore.storage.repair.records import FoundRecords, Key
 from pqstore.storage.repair.report import RepairReport
-from pqstore.storage.rows.id_columns import IdCodec, IdColumn
-from pqstore.storage.rows.packing import RowPacking
+from pqstore.storage.rows.id_columns import IdColumn
+from pqstore.storage.rows.schema import Schema
 from pqstore.storage.rows.tombstones import live_positions
 
-__all__ = ["Key", "Records", "RowSalvage"]
-
-Key: TypeAlias = tuple[int, int, int]
-"""Kind, key 0 and key 1 of a record."""
-Records: TypeAlias = dict[Key, records.Record]
+__all__ = ["RowSalvage"]
 
 
 class RowSalvage:
     """Rows, piece by piece in row order, of the records that were found."""
 
-    def __init__(self, records: Records, identity: Identity, packing: RowPacking, report: RepairReport) -> None:
-        self._records = records
-        self._packing = packing
+    def __init__(self, found: FoundRecords, schema: Schema, report: RepairReport) -> None:
+        self._records = found.sound
+        self._run_chunks = found.of_kind(records.RUN_CHUNK)
+        self._packing = schema.packing
+        self._codec = schema.codec
+        self._geometry = schema.geometry
         self._report = report
-        self._segment_rows = identity.segment_rows
-        self._chunk_rows = identity.chunk_rows
-        self._codec = IdCodec(identity.id_type, identity.hash_key)
-        self._state = self._read_state()
-
-    def _read_state(self) -> State | None:
-        record = self._records.get((records.STATE, 0, 0))
-        if record is None:
-            return None
-        return State.from_record(record)
+        record = found.sound.get((records.STATE, 0, 0))
+        self._state = None if record is None else State.from_record(record)
 
     def pieces(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
         """(codes, ids, row numbers) of live rows."""
@@ -56,7 +48,7 @@ class RowSalvage:
         yield from self._tail()
 
     def _segment(self, segment: int) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
-        rows = self._segment_rows
+        rows = self._geometry.segment_rows
         codes = self._codes((records.CODES, segment, 0), rows)
         live = live_positions(self._tombstones(segment), rows)
         if codes is None:
@@ -68,32 +60,34 @@ class RowSalvage:
         if ids is None:
             self._lose(len(live), f"ids of segment {segment} are damaged or missing")
             return
-        yield self._packing.gather(codes, live), ids.take(live) if len(ids) == rows else ids, live + segment * rows
+        yield (
+            self._packing.gather(codes, live),
+            ids.take(live) if len(ids) == rows else ids,
+            live + self._geometry.first_row(segment),
+        )
 
     def _tail(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
-        chunks = sorted({key[2] for key in self._records if key[0] in (records.TAIL_CODES, records.TAIL_IDS)})
-        per_segment = self._segment_rows // self._chunk_rows
-        if self._state is not None:
-            first = self._state.open_segment * per_segment
-            chunks = list(range(first, first + -(-self._state.tail_rows // self._chunk_rows)))
-        elif chunks:
-            newest = chunks[-1] // per_segment
-            chunks = [chunk for chunk in chunks if chunk // per_segment == newest]
-        for chunk in chunks:
+        for chunk in self._tail_chunks():
             codes_record = self._records.get((records.TAIL_CODES, records.COLUMN_CODES, chunk))
             rows = codes_record.entries if codes_record is not None and codes_record.entries >= 0 else 0
             codes = self._codes((records.TAIL_CODES, records.COLUMN_CODES, chunk), rows)
             ids = self._ids((records.TAIL_IDS, records.COLUMN_IDS, chunk), rows)
-            segment, at = chunk // per_segment, chunk % per_segment * self._chunk_rows
+            segment, at = self._geometry.place_of_chunk(chunk)
+            size = self._geometry.chunk_rows
             if codes is None or ids is None:
-                expected = self._chunk_rows
-                if self._state is not None:
-                    expected = min(expected, self._state.tail_rows - at)
+                expected = size if self._state is None else self._geometry.rows_in_chunk(chunk, self._state)
                 self._lose(expected, f"chunk {chunk} of the tail is damaged or missing")
                 continue
             dead = self._tombstones(segment)
-            live = live_positions(None if dead is None else dead[at // 8 : (at + self._chunk_rows) // 8], rows)
-            yield self._packing.gather(codes, live), ids.take(live), live + chunk * self._chunk_rows
+            live = live_positions(None if dead is None else dead[at // 8 : (at + size) // 8], rows)
+            yield self._packing.gather(codes, live), ids.take(live), live + self._geometry.first_row_of_chunk(chunk)
+
+    def _tail_chunks(self) -> Sequence[int]:
+        if self._state is not None:
+            return self._geometry.tail_chunks(self._state)
+        found = sorted({key[2] for key in self._records if key[0] in (records.TAIL_CODES, records.TAIL_IDS)})
+        segments = [self._geometry.place_of_chunk(chunk)[0] for chunk in found]
+        return [chunk for chunk, segment in zip(found, segments, strict=True) if segment == segments[-1]]
 
     def _lose(self, rows: int, why: str) -> None:
         self._report.rows_lost += rows
@@ -124,26 +118,24 @@ class RowSalvage:
             if dead:
                 self._report.losses.append(f"tombstones of segment {segment} are missing: {dead} removed rows are back")
             return None
-        if len(record.payload) != self._segment_rows // 8:
+        if len(record.payload) != self._geometry.bitmap_bytes:
             self._report.losses.append(f"tombstones of segment {segment} are damaged: its removed rows are back")
             return None
         return np.frombuffer(record.payload, dtype=np.uint8)
 
     def _ids_from_map(self, segment: int, live: I64) -> tuple[I64, IdColumn | None]:
         """int64 ids of a segment whose own record is damaged, by the id map: the live positions found, and ids."""
-        first = segment * self._segment_rows
+        first, size = self._geometry.first_row(segment), self._geometry.segment_rows
         positions: list[I64] = []
         ids: list[I64] = []
-        for (kind, run, ordinal), record in self._records.items():
-            if kind != records.RUN_CHUNK or record.entries < 0:
-                continue
+        for (run, ordinal), record in self._run_chunks.items():
             keys, offsets, base = chunk_of(record, run, ordinal)
             rows = offsets.astype(np.int64) + base - first
-            inside = np.flatnonzero((rows >= 0) & (rows < self._segment_rows))
+            inside = np.flatnonzero((rows >= 0) & (rows < size))
             positions.append(rows[inside])
             ids.append((keys[inside] ^ np.uint64(1 << 63)).view(np.int64))
         for entry in self._state.ranges if self._state is not None else ():
-            start, stop = max(entry.first_row, first), min(entry.first_row + entry.count, first + self._segment_rows)
+            start, stop = max(entry.first_row, first), min(entry.first_row + entry.count, first + size)
             if start < stop:
                 rows = np.arange(start, stop, dtype=np.int64)
                 positions.append(rows - first)

@@ -9,11 +9,11 @@ import numpy as np
 from pqstore.arrays import U8
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
-from pqstore.storage.idmap.runs import Get
+from pqstore.storage.format.records import Get
 from pqstore.storage.rows.id_columns import IdCodec, IdColumn
 from pqstore.storage.rows.tombstones import count_set
 
-__all__ = ["StoredChunk", "read_bitmap", "read_codes", "read_ids", "read_tail_codes", "read_tail_ids"]
+__all__ = ["RowUnit", "StoredChunk", "read_bitmap", "read_codes", "read_ids", "read_tail_codes", "read_tail_ids"]
 
 
 class StoredChunk(NamedTuple):
@@ -23,6 +23,16 @@ class StoredChunk(NamedTuple):
     rows: int
     first_row: int
     dead: U8 | None
+
+
+class RowUnit(NamedTuple):
+    """Rows that lie together: those of a sealed segment, or of a chunk of the tail. In step with `chunks()`."""
+
+    first_row: int
+    rows: int
+    dead: U8 | None
+    place: tuple[int, bool]
+    """Segment and True, or chunk and False."""
 
 
 def read_codes(get: Get, segment: int, size: int, rows: int) -> U8:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,11 @@ from pqstore.errors import CorruptIndexError
 from pqstore.native import native_loops
 from pqstore.storage.format import records
 from pqstore.storage.format.records import Record
+from pqstore.storage.format.state import IdType
 
 __all__ = [
     "IdCodec",
     "IdColumn",
-    "IdType",
     "IntColumn",
     "RangeColumn",
     "StringColumn",
@@ -28,7 +28,6 @@ __all__ = [
     "new_id_parts",
 ]
 
-IdType: TypeAlias = Literal["int64", "str"]
 _SIGN = np.uint64(1 << 63)
 
 
@@ -226,16 +225,13 @@ def string_column(raws: Sequence[bytes], salt: HashKey, hashes: U64 | None = Non
 class IdCodec:
     """Makes columns of an index's ids, from its caller's or from records."""
 
-    __slots__ = ("id_type", "salt")
+    __slots__ = ("id_type", "keys_are_ids", "salt")
 
     def __init__(self, id_type: IdType, hash_key: bytes) -> None:
         self.id_type: IdType = id_type
-        self.salt = HashKey(hash_key)
-
-    @property
-    def keys_are_ids(self) -> bool:
+        self.keys_are_ids = id_type == "int64"
         """Whether equal keys are equal ids: for int64; keys of strings are hashes, and the strings must be compared."""
-        return self.id_type == "int64"
+        self.salt = HashKey(hash_key)
 
     def column(self, ids: Any) -> IdColumn:
         """A column of ids that the index room has checked: an int64 array, or a sequence of str."""

@@ -9,79 +9,79 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.attachments.field_column import FieldEntries
+from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.original_files import OriginalWriter, remove_originals, stored_segments
 from pqstore.storage.attachments.payload_records import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
-from pqstore.storage.attachments.saved_sets import SavedSet, pack_set
-from pqstore.storage.disk.crash_points import reach
+from pqstore.storage.attachments.saved_sets import pack_set
+from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.catalog import Catalog, SavedSet
+from pqstore.storage.transactions.attachment_reads import AttachmentReads
+from pqstore.storage.transactions.pending import PendingRecords
 
-if TYPE_CHECKING:
-    from pqstore.storage.transactions.write import WriteTransaction
-
-__all__ = ["Attachments"]
+__all__ = ["AttachmentWrites"]
 
 
-class Attachments:
-    """The attachments of one write transaction."""
+class AttachmentWrites:
+    """Those of one write transaction."""
 
-    def __init__(self, txn: WriteTransaction, catalog: Catalog) -> None:
-        self._txn = txn
-        self._shape = txn.shape
-        self._catalog = self._base_catalog = catalog
+    def __init__(self, pending: PendingRecords, reads: AttachmentReads) -> None:
+        self._records = pending
+        self._reads = reads
+        self._schema = pending.schema
+        self._geometry = pending.schema.geometry
         self._packer: PayloadPacker | None = None
         self._originals: OriginalWriter | None = None
         self._gone_segments: list[int] = []
-        self._gone_chunks: list[int] = []
+        self._gone_chunks = range(0)  # of the tail
         self._columns: dict[tuple[int, int], FieldEntries] = {}  # by chunk of the open segment, and field
         self._sealed: dict[tuple[int, int], FieldEntries] = {}  # by segment sealed here, and field; until written
-        self._open = txn.base.open_segment
+        self._open = pending.base.state.open_segment
 
     @property
-    def catalog(self) -> Catalog:
+    def _catalog(self) -> Catalog:
         """As this transaction leaves it."""
-        return self._catalog
+        return self._records.catalog
 
-    @property
-    def changed(self) -> bool:
-        return self._catalog != self._base_catalog
+    def _change_catalog(self, **changes: Any) -> None:
+        self._records.changed_catalog = replace(self._records.catalog, **changes)
 
     def set_note(self, key: str, value: Any) -> None:
         """Keep, or with None forget, a small thing."""
         notes = {name: entry for name, entry in self._catalog.notes.items() if name != key}
         if value is not None:
             notes[key] = value
-        self._catalog = replace(self._catalog, notes=notes)
+        self._change_catalog(notes=notes)
 
     def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
         """Keep ids, distinct and ascending, under a name, in place of those there; None: forget the set."""
         sets = dict(self._catalog.sets)
         old = sets.pop(name, None)
         if old is not None:
-            for ordinal in range(old.chunks):
-                self._txn.delete("sets", records.key2(old.number, ordinal))
+            for ordinal in range(old.chunks(self._records.generation.limits.set_chunk_ids)):
+                self._records.delete("sets", records.key2(old.number, ordinal))
         number = self._catalog.next_set
         if ids is not None:
-            for key, record in pack_set(number, ids, self._shape.codec):
-                self._txn.put("sets", key, record)
+            chunk_ids = self._records.generation.limits.set_chunk_ids
+            for key, record in pack_set(number, ids, self._schema.codec, chunk_ids):
+                self._records.put("sets", key, record)
             sets[name] = SavedSet(number, len(ids))
             number += 1
-        self._catalog = replace(self._catalog, sets=sets, next_set=number)
-
-    # -- rows come ---------------------------------------------------------------------------------------------------
+        self._change_catalog(sets=sets, next_set=number)
 
     def append(self, first_row: int, count: int, originals: U8 | None, payloads: Sequence[Any] | None) -> None:
         """Rows `first_row ..` were appended; called with them in place."""
-        if self._shape.identity.row_bytes:
+        row_bytes = self._schema.identity.row_bytes
+        if row_bytes:
             assert originals is not None, "this index stores originals"
-            assert originals.shape == (count, self._shape.identity.row_bytes), "one original a row"
+            assert originals.shape == (count, row_bytes), "one original a row"
             self._writer().write(first_row, originals)
         if payloads is not None:
             assert len(payloads) == count, "one payload a row"
@@ -92,15 +92,15 @@ class Attachments:
 
     def _writer(self) -> OriginalWriter:
         if self._originals is None:
-            generation = self._txn.environment.path
-            self._originals = OriginalWriter(generation, self._shape.identity.row_bytes, self._shape.segment_rows)
+            row_bytes, rows = self._schema.identity.row_bytes, self._geometry.segment_rows
+            self._originals = OriginalWriter(self._records.generation.path, row_bytes, rows)
         return self._originals
 
     def _put_payloads(self, first_row: int, count: int, payloads: Sequence[Any] | None) -> None:
         if self._catalog.payloads_from is None:
             if payloads is None or all(payload is None for payload in payloads):
                 return
-            self._catalog = replace(self._catalog, payloads_from=first_row)
+            self._change_catalog(payloads_from=first_row)
         if payloads is None:
             packed = PackedPayloads.none(count)
         else:
@@ -108,33 +108,33 @@ class Attachments:
                 self._packer = PayloadPacker(self._catalog.names)
             packed = self._packer.pack_all(payloads)
             if len(self._packer.names) > len(self._catalog.names):
-                self._catalog = replace(self._catalog, names=tuple(self._packer.names))
+                self._change_catalog(names=tuple(self._packer.names))
         self._put_payload_records(first_row, packed)
 
     def _put_payload_records(self, first_row: int, packed: PackedPayloads) -> None:
         """Payloads of rows that are beyond all rows that have one."""
-        rows = self._shape.segment_rows
         first = self._catalog.payloads_from
         assert first is not None, "rows before this one may have none"
-        last = self._txn.payload_record(first_row - 1) if first_row % rows and first_row > first else None
+        follows = first_row > first and self._geometry.locate(first_row)[1] > 0
+        last = self._reads.payload_record(first_row - 1) if follows else None
         # Small batches fill the last record. It is written anew each time, so it is let be before it is at its largest.
         if last is not None and last.content.nbytes + len(packed.content) <= RECORD_BYTES // 2:
             packed = last.before(first_row).followed_by(packed)
             first_row = last.first_row
         at = 0
         while at < len(packed.ends):
-            stop = min(len(packed.ends), at + rows - (first_row + at) % rows)
+            segment, _ = self._geometry.locate(first_row + at)
+            stop = min(len(packed.ends), self._geometry.first_row(segment + 1) - first_row)
             for row, record in pack_payloads(first_row + at, packed.part(at, stop)):
-                self._txn.put("payloads", records.key1(row), record)
+                self._records.put("payloads", records.key1(row), record)
             at = stop
 
     def _enter(self, first_row: int, number: int, name: str, payloads: Sequence[Any]) -> None:
         """Enter one field of the payloads of new rows."""
-        size = self._shape.chunk_rows
         at = 0
         while at < len(payloads):
-            chunk, before = divmod(first_row + at, size)
-            part = payloads[at : at + size - before]
+            chunk, before = self._geometry.locate_chunk(first_row + at)
+            part = payloads[at : at + self._geometry.chunk_rows - before]
             entries, shift = self._entries_at(chunk, number)
             positions = range(shift + before, shift + before + len(part))
             values = _values(part, name)
@@ -148,74 +148,54 @@ class Attachments:
 
     def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
         """Where entries of a chunk go, and what to add to positions in the chunk."""
-        per_segment = self._shape.segment_rows // self._shape.chunk_rows
-        segment = chunk // per_segment
-        if segment < self._txn.state.open_segment:
-            return self._sealed_entries(segment, number), chunk % per_segment * self._shape.chunk_rows
+        segment, position = self._geometry.place_of_chunk(chunk)
+        if segment < self._records.state.open_segment:
+            return self._sealed_entries(segment, number), position
         entries = self._columns.get((chunk, number))
         if entries is None:
-            entries = self._columns[chunk, number] = self._stored_entries(chunk, number)
+            entries = self._columns[chunk, number] = _stored_entries(self._records, chunk, number)
         return entries, 0
-
-    def _stored_entries(self, chunk: int, number: int) -> FieldEntries:
-        """What the tail holds of a chunk already."""
-        entries = FieldEntries()
-        column = self._txn.stored_tail_column(chunk, number)
-        if column is not None:
-            column.entries(entries, np.arange(column.rows, dtype=np.int64))
-        return entries
 
     def _sealed_entries(self, segment: int, number: int) -> FieldEntries:
         """Entries of a segment that this transaction has sealed, those of its rows in the tail before included."""
         entries = self._sealed.get((segment, number))
         if entries is None:
             entries = self._sealed[segment, number] = FieldEntries()
-            size = self._shape.chunk_rows
-            first = segment * self._shape.segment_rows // size
-            for chunk in range(first, first + self._shape.segment_rows // size):
-                part = self._columns.pop((chunk, number), None) or self._stored_entries(chunk, number)
-                shift = (chunk - first) * size
+            for chunk in self._geometry.chunks_of(segment):
+                part = self._columns.pop((chunk, number), None) or _stored_entries(self._records, chunk, number)
+                _, shift = self._geometry.place_of_chunk(chunk)
                 entries.extend(part, shift)
         return entries
 
     def _flush_sealed(self) -> None:
         """Write the columns of segments that are full."""
-        now = self._txn.state.open_segment
+        now = self._records.state.open_segment
         fields = range(len(self._catalog.fields))
         if now > self._open and fields:
             for segment in range(self._open, now):
-                if segment not in self._txn.table.entries:
+                if segment not in self._records.table.entries:
                     continue  # the open segment was begun again under another number
                 for number in fields:
-                    content = self._sealed_entries(segment, number).pack(self._shape.segment_rows)
+                    content = self._sealed_entries(segment, number).pack(self._geometry.segment_rows)
                     self.put_column(segment, number, content)
-            if self._base_segment_sealed():
-                self._drop_tail_columns()
+            base = self._records.base.state
+            if self._open == base.open_segment:
+                self._gone_chunks = self._geometry.tail_chunks(base)
         self._sealed.clear()
         self._open = now
 
-    def _base_segment_sealed(self) -> bool:
-        return self._open == self._txn.base.open_segment
-
-    def _drop_tail_columns(self) -> None:
-        base, size = self._txn.base, self._shape.chunk_rows
-        first = base.open_segment * self._shape.segment_rows // size
-        self._gone_chunks = list(range(first, first + -(-base.tail_rows // size)))
-
     def put_column(self, segment: int, number: int, content: bytes) -> None:
         """Write the column of a sealed segment."""
-        record = records.pack_record(records.FIELD, segment, number, self._shape.segment_rows, [content])
-        self._txn.put("fields", records.key2(segment, number), record)
-
-    # -- rows go, and move ---------------------------------------------------------------------------------------------
+        record = records.pack_record(records.FIELD, segment, number, self._geometry.segment_rows, [content])
+        self._records.put("fields", records.key2(segment, number), record)
 
     def moving(self, segment: int, live: I64) -> Callable[[int], None]:
         """The rows at positions `live` of a segment, sealed or open, are about to be appended again, and the segment to
         go; call the result with the first new row."""
-        rows = segment * self._shape.segment_rows + live
-        originals = self._txn.originals_of(rows) if self._shape.identity.row_bytes else None
+        rows = self._geometry.first_row(segment) + live
+        originals = self._reads.originals_of(rows) if self._schema.identity.row_bytes else None
         columns = [self._live_entries(segment, number, live) for number in range(len(self._catalog.fields))]
-        payloads = None if self._catalog.payloads_from is None else self._txn.packed_payloads_of(rows)
+        payloads = None if self._catalog.payloads_from is None else self._reads.packed_payloads_of(rows)
 
         def moved(first_new: int) -> None:
             if originals is not None and len(live):
@@ -231,113 +211,128 @@ class Attachments:
     def _live_entries(self, segment: int, number: int, live: I64) -> FieldEntries:
         """What a field's column says of the rows at positions `live` of a segment."""
         entries = FieldEntries()
-        if segment != self._txn.state.open_segment:
-            keep = np.full(self._shape.segment_rows, -1, dtype=np.int64)
+        rows = self._geometry.segment_rows
+        if segment != self._records.state.open_segment:
+            keep = np.full(rows, -1, dtype=np.int64)
             keep[live] = live
-            self._txn.read_column(segment, number).entries(entries, keep)
+            read_field(self._records.get, segment, number, rows).entries(entries, keep)
             return entries
-        size, alive = self._shape.chunk_rows, set(live.tolist())
-        first = segment * self._shape.segment_rows // size
-        for chunk in range(first, first + -(-self._txn.state.tail_rows // size)):
-            part = self._columns.get((chunk, number)) or self._stored_entries(chunk, number)
-            entries.extend(part, (chunk - first) * size, alive)
+        alive = set(live.tolist())
+        for chunk in self._geometry.tail_chunks(self._records.state):
+            part = self._columns.get((chunk, number)) or _stored_entries(self._records, chunk, number)
+            _, shift = self._geometry.place_of_chunk(chunk)
+            entries.extend(part, shift, alive)
         return entries
 
     def _enter_again(self, entries: FieldEntries, number: int, live: I64, first_new: int) -> None:
         """Enter what is known of moved rows, chunk by chunk of their new places."""
-        size = self._shape.chunk_rows
         for tag, (keys, positions) in entries.groups.items():
             new_rows = first_new + np.searchsorted(live, np.array(positions, dtype=np.int64))
             for key, row in zip(keys, new_rows.tolist(), strict=True):
-                into, shift = self._entries_at(row // size, number)
-                into.enter(tag, key, row % size + shift)
+                chunk, offset = self._geometry.locate_chunk(row)
+                into, shift = self._entries_at(chunk, number)
+                into.enter(tag, key, offset + shift)
 
     def drop(self, segment: int) -> None:
         """A segment is gone."""
         self._gone_segments.append(segment)
-
-    # -- fields ------------------------------------------------------------------------------------------------------
 
     def declare(self, name: str) -> None:
         """Give a field an index, over all rows that are stored; first of all changes of a transaction."""
         if name in self._catalog.fields:
             return
         number = len(self._catalog.fields)
-        names = self._catalog.names
-        rows = self._shape.segment_rows
-        for segment in self._txn.table.entries:
-            entries = FieldEntries()
-            for row, payload in self._txn.payload_items(segment * rows, (segment + 1) * rows, names):
-                if name in payload:
-                    entries.add(row - segment * rows, payload[name])
+        rows, state = self._geometry.segment_rows, self._records.state
+        for segment in self._records.table.entries:
+            entries = _entries_of(self._reads, self._geometry.first_row(segment), rows, name)
             self.put_column(segment, number, entries.pack(rows))
-        size, state = self._shape.chunk_rows, self._txn.state
-        first = state.open_segment * rows
-        for start in range(first, first + state.tail_rows, size):
-            self._columns[start // size, number] = entries = FieldEntries()
-            for row, payload in self._txn.payload_items(start, min(start + size, first + state.tail_rows), names):
-                if name in payload:
-                    entries.add(row - start, payload[name])
-        self._catalog = replace(self._catalog, fields=(*self._catalog.fields, name))
-
-    # -- commit ------------------------------------------------------------------------------------------------------
+        for chunk in self._geometry.tail_chunks(state):
+            first_row, count = self._geometry.first_row_of_chunk(chunk), self._geometry.rows_in_chunk(chunk, state)
+            self._columns[chunk, number] = _entries_of(self._reads, first_row, count, name)
+        self._change_catalog(fields=(*self._catalog.fields, name))
 
     def sync(self) -> None:
         """Originals on the disk: before the commit that makes their rows count."""
         if self._originals is not None:
-            reach("originals written")
+            crash_points.reach("originals written")
             self._originals.sync()
-            reach("originals synced")
+            crash_points.reach("originals synced")
 
     def write_changes(self) -> None:
         """Everything that was held in memory."""
         numbers = range(len(self._catalog.fields))
-        rows = self._shape.segment_rows
         for segment in self._gone_segments:
-            for first_row, _ in self._txn.payload_values(segment * rows, (segment + 1) * rows):
-                if first_row >= segment * rows:
-                    self._txn.delete("payloads", records.key1(first_row))
-            for number in numbers:
-                self._txn.delete("fields", records.key2(segment, number))
+            self._delete_segment(segment, numbers)
         for chunk in self._gone_chunks:
             for number in numbers:
-                self._txn.delete("tailfields", records.key2(chunk, number))
-        state, base, size = self._txn.state, self._txn.base, self._shape.chunk_rows
-        first = state.open_segment * self._shape.segment_rows
+                self._records.delete("tailfields", records.key2(chunk, number))
+        if numbers:
+            self._write_tail_columns(numbers)
+        if self._records.catalog_changed:
+            self._records.put("meta", records.CATALOG_KEY, self._catalog.pack())
+
+    def _delete_segment(self, segment: int, numbers: range) -> None:
+        rows = self._geometry.rows_of(segment)
+        for first_row, _ in self._reads.payload_values(rows.start, rows.stop):
+            if first_row >= rows.start:
+                self._records.delete("payloads", records.key1(first_row))
+        for number in numbers:
+            self._records.delete("fields", records.key2(segment, number))
+
+    def _write_tail_columns(self, numbers: range) -> None:
+        state, base, size = self._records.state, self._records.base.state, self._geometry.chunk_rows
         # Chunks that were full before have their columns, but for those of a new field.
-        grown = base.tail_rows if state.open_segment == base.open_segment else 0
-        for at in range(0, state.tail_rows, size):
-            chunk, rows = (first + at) // size, min(size, state.tail_rows - at)
+        before = base.tail_rows if state.open_segment == base.open_segment else 0
+        for chunk in self._geometry.tail_chunks(state):
+            _, position = self._geometry.place_of_chunk(chunk)
+            rows = self._geometry.rows_in_chunk(chunk, state)
             for number in numbers:
                 entries = self._columns.get((chunk, number))
                 if entries is None:
-                    if at + size <= grown or grown == state.tail_rows:
+                    if position + size <= before or before == state.tail_rows:
                         continue
-                    entries = self._stored_entries(chunk, number)
+                    entries = _stored_entries(self._records, chunk, number)
                 record = records.pack_record(records.FIELD_TAIL, chunk, number, rows, [entries.pack(rows)])
-                self._txn.put("tailfields", records.key2(chunk, number), record)
-        if self.changed:
-            self._txn.put("meta", records.CATALOG_KEY, self._catalog.pack())
+                self._records.put("tailfields", records.key2(chunk, number), record)
 
     def committed(self) -> None:
         """Remove files of segments that no state knows that anyone may still be reading."""
-        if not self._shape.identity.row_bytes:
+        if not self._schema.identity.row_bytes:
             return
-        environment = self._txn.environment
-        dropped = self._gone_segments or environment.originals.leftovers
-        there = stored_segments(environment.path) if dropped else []
-        gone = [n for n in there if n < self._txn.state.open_segment and n not in self._txn.table.entries]
+        generation, open_segment = self._records.generation, self._records.state.open_segment
+        originals = generation.originals
+        dropped = self._gone_segments or originals.leftovers
+        there = stored_segments(generation.path) if dropped else []
+        gone = [n for n in there if n < open_segment and n not in self._records.table.entries]
         # A snapshot of an earlier commit reads them still; the next writer looks again.
-        environment.originals.leftovers = bool(gone) and environment.reader_lag()[0] > 0
-        if gone and not environment.originals.leftovers:
-            remove_originals(environment.path, gone)
+        originals.leftovers = bool(gone) and generation.environment.reader_lag()[0] > 0
+        if gone and not originals.leftovers:
+            remove_originals(generation.path, gone)
             for segment in gone:
-                environment.originals.forget(segment)
+                originals.forget(segment)
 
     def close(self) -> None:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
+
+
+def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEntries:
+    """What the tail holds of a chunk already."""
+    entries = FieldEntries()
+    column = read_tail_field(pending.get, chunk, number, pending.schema.geometry.chunk_rows)
+    if column is not None:
+        column.entries(entries, np.arange(column.rows, dtype=np.int64))
+    return entries
+
+
+def _entries_of(reads: AttachmentReads, first_row: int, count: int, name: str) -> FieldEntries:
+    """What the payloads of rows that are stored say of a field."""
+    entries = FieldEntries()
+    for row, payload in reads.payload_items(first_row, first_row + count):
+        if name in payload:
+            entries.add(row - first_row, payload[name])
+    return entries
 
 
 def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:

@@ -37,7 +37,7 @@ class Committed:
     tail_codes: dict[int, U8] = field(default_factory=dict)
     last_chunk_keys: KeyIndex | None = None
     catalog: Catalog | None = None
-    memo: dict[Any, Any] = field(default_factory=dict)
+    derived: dict[Any, Any] = field(default_factory=dict)
     """What the index room has worked out of this state."""
 
 

@@ -25,13 +25,14 @@ from pqstore.storage.disk.directory import (
     remove_leftovers,
     sync_directory,
 )
-from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
+from pqstore.storage.limits import STANDARD, Limits
+from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["SharedIndex", "share"]
+__all__ = ["Lease", "SharedIndex", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
 
@@ -41,7 +42,7 @@ _registry: dict[tuple[int, int], SharedIndex] = {}
 _registry_lock = threading.RLock()
 
 
-def share(path: Path, *, sync: bool = True) -> SharedIndex:
+def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> SharedIndex:
     """The shared index at a path, with one reference more. Raises `IndexNotFoundError` when there is none."""
     newest_generation(path)
     stat = path.stat()
@@ -49,7 +50,7 @@ def share(path: Path, *, sync: bool = True) -> SharedIndex:
     with _registry_lock:
         shared = _registry.get(key)
         if shared is None:
-            shared = _registry[key] = SharedIndex(key, path, sync=sync)
+            shared = _registry[key] = SharedIndex(key, path, sync=sync, limits=limits)
         shared.references += 1
         return shared
 
@@ -83,15 +84,15 @@ class Lease:
 class SharedIndex:
     """The open generation of an index, its transactions and its writer lock."""
 
-    def __init__(self, key: tuple[int, int], path: Path, *, sync: bool) -> None:
+    def __init__(self, key: tuple[int, int], path: Path, *, sync: bool, limits: Limits) -> None:
         self.key = key
         self.path = path
         self.references = 0
-        self.generation = 0
         self._metasync = True
         self._sync = sync
-        self._environment: Environment | None = None
-        self._inherited: Environment | None = None
+        self._limits = limits
+        self._generation: Generation | None = None
+        self._inherited: Generation | None = None
         self._cleaned = False
         self._readers_checked = 0.0
         self._reset_locks()
@@ -101,12 +102,10 @@ class SharedIndex:
         self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
         self._writer = WriterLock()
-        self._active: dict[int, tuple[int, Environment]] = {}  # open transactions: (thread, environment)
+        self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
-    # -- environment -----------------------------------------------------------------------------------------------
-
-    def _open(self) -> Environment:
-        """The environment to use now. Called with the gate held."""
+    def _open(self) -> Generation:
+        """The generation to use now. Called with the gate held."""
         while self._forking:
             self._gate.wait()
         if self._inherited is not None:
@@ -114,59 +113,55 @@ class SharedIndex:
                 f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
                 "close them before the fork, or start the process with 'spawn' or 'forkserver'"
             )
-        if self._environment is None:
+        if self._generation is None:
             for _ in range(100):
-                generation = newest_generation(self.path)
-                path = generation_path(self.path, generation)
+                number = newest_generation(self.path)
+                path = generation_path(self.path, number)
                 try:
-                    environment = Environment(path, metasync=self._metasync, sync=self._sync)
+                    generation = Generation(path, self._limits, metasync=self._metasync, sync=self._sync)
                 except PQStoreError:
-                    if is_current(self.path, generation):
+                    if is_current(self.path, number):
                         raise
                     continue  # a compaction in another process removed it meanwhile
-                if is_current(self.path, generation):
-                    self._environment, self.generation = environment, generation
+                if is_current(self.path, number):
+                    self._generation = generation
                     break
-                environment.close()
+                generation.close()
             else:
                 raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
-        return self._environment
+        return self._generation
 
-    def retire(self, environment: Environment) -> None:
-        """Use another environment from now on; this one is closed when its last transaction ends."""
+    def retire(self, generation: Generation) -> None:
+        """Use another generation from now on; this one is closed when its last transaction ends."""
         with self._gate:
-            if self._environment is environment:
-                self._environment = None
-            self._close_if_idle(environment)
+            if self._generation is generation:
+                self._generation = None
+            self._close_if_idle(generation)
 
-    def _close_if_idle(self, environment: Environment) -> None:
-        in_use = environment is self._environment and self.references > 0
-        if not in_use and all(used is not environment for _, used in list(self._active.values())):
-            if environment is self._environment:
-                self._environment = None
-            environment.close()
+    def _close_if_idle(self, generation: Generation) -> None:
+        in_use = generation is self._generation and self.references > 0
+        if not in_use and all(used is not generation for _, used in list(self._active.values())):
+            if generation is self._generation:
+                self._generation = None
+            generation.close()
 
-    # -- transactions ----------------------------------------------------------------------------------------------
-
-    def begin_read(self) -> tuple[Environment, Any, Lease]:
-        """(environment, LMDB's transaction, what to end after it)."""
+    def begin_read(self) -> tuple[Generation, Any, Lease]:
+        """(generation, LMDB's transaction, what to end after it)."""
         lease = Lease(self, None)
         with self._lock:
-            environment = self._environment
-            if environment is None or self._forking:
-                environment = self._open()
+            generation = self._generation
+            if generation is None or self._forking:
+                generation = self._open()
             try:
-                txn = environment.begin()
+                txn = generation.environment.begin()
             except lmdb.Error as error:
                 raise translate(error, self.path) from error
-            self._active[id(lease)] = (threading.get_ident(), environment)
-        return environment, txn, lease
+            self._active[id(lease)] = (threading.get_ident(), generation)
+        return generation, txn, lease
 
-    def begin_write(self, timeout: float | None) -> tuple[Environment, Any, Lease]:
+    def begin_write(self, timeout: float | None) -> tuple[Generation, Any, Lease]:
         """The same for writing; waits for other writers."""
-        with self._gate:
-            if not self._open().writable:
-                raise ReadOnlyError(f"index at {self.path}: nothing can be written there")
+        self.check_writable()
         writer = self._writer
         if writer.is_mine():
             raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
@@ -174,115 +169,110 @@ class SharedIndex:
         try:
             writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
-                environment, txn = self._begin_write()
-                self._active[id(lease)] = (threading.get_ident(), environment)
+                generation, txn = self._begin_write()
+                self._active[id(lease)] = (threading.get_ident(), generation)
         except BaseException:
             lease.end()
             raise
-        return environment, txn, lease
+        return generation, txn, lease
 
-    def _begin_write(self) -> tuple[Environment, Any]:
+    def _begin_write(self) -> tuple[Generation, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
-        environment = self._open()
-        if not environment.is_newest():
-            if is_current(self.path, self.generation):
-                environment = self._reopen("its lock file was removed")
+        generation = self._open()
+        if not generation.environment.is_newest():
+            if is_current(self.path, generation.number):
+                generation = self._reopen("its lock file was removed")
             else:
-                self.retire(environment)
-                environment = self._open()
+                self.retire(generation)
+                generation = self._open()
         try:
-            txn = environment.begin(write=True)
+            txn = generation.environment.begin(write=True)
         except lmdb.PanicError:
-            environment = self._reopen("an earlier commit failed half-way")
-            txn = environment.begin(write=True)
+            generation = self._reopen("an earlier commit failed half-way")
+            txn = generation.environment.begin(write=True)
+        environment = generation.environment
         if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
             environment.reader_check()
             self._readers_checked = time.monotonic()
         if not self._cleaned:
-            remove_leftovers(self.path, self.generation)
+            remove_leftovers(self.path, generation.number)
             self._cleaned = True
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
             txn.abort()
             clear_staged(environment)
             txn = environment.begin(write=True)
-        return environment, txn
+        return generation, txn
 
     @contextmanager
-    def exclusive(self, timeout: float | None) -> Iterator[Environment]:
-        """The newest environment while no other writer may begin; for a block that opens its transactions itself."""
-        environment, txn, lease = self.begin_write(timeout)
+    def exclusive(self, timeout: float | None) -> Iterator[Generation]:
+        """The newest generation while no other writer may begin; for a block that opens its transactions itself."""
+        generation, txn, lease = self.begin_write(timeout)
         txn.abort()
         try:
-            yield environment
+            yield generation
         finally:
             lease.end()
 
-    def _reopen(self, reason: str) -> Environment:
+    def _reopen(self, reason: str) -> Generation:
         if self._active:
             raise PQStoreError(f"index at {self.path}: {reason}; close all snapshots, then write again")
-        assert self._environment is not None
-        self.retire(self._environment)
+        assert self._generation is not None
+        self.retire(self._generation)
         return self._open()
 
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
         with self._lock:
-            _, environment = self._active.pop(id(lease), (0, None))
-            if environment is not None and (environment is not self._environment or self.references == 0):
-                self._close_if_idle(environment)
+            _, generation = self._active.pop(id(lease), (0, None))
+            if generation is not None and (generation is not self._generation or self.references == 0):
+                self._close_if_idle(generation)
             if self._forking:
                 self._gate.notify_all()
-
-    # -- durability and place ----------------------------------------------------------------------------------------
 
     def check_writable(self) -> None:
         """Raise `ReadOnlyError` where nothing can be written."""
         with self._gate:
-            if not self._open().writable:
+            if not self._open().environment.writable:
                 raise ReadOnlyError(f"index at {self.path}: nothing can be written there; open it with readonly=True")
 
-    def is_newest(self, environment: Environment) -> bool:
-        """Whether this environment is the one to use, and its generation the newest."""
-        return environment is self._environment and is_current(self.path, self.generation)
+    def is_newest(self, generation: Generation) -> bool:
+        """Whether this generation is the one to use, and the newest."""
+        return generation is self._generation and is_current(self.path, generation.number)
 
     def relax(self) -> None:
         """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""
         with self._gate:
-            if self._metasync and self.references == 1 and not self._active and self._environment is not None:
+            if self._metasync and self.references == 1 and not self._active and self._generation is not None:
                 self._metasync = False
-                environment, self._environment = self._environment, None
-                environment.close()
+                generation, self._generation = self._generation, None
+                generation.close()
 
     def finish_building(self, target: Path) -> None:
         """Everything on the disk, then the index under its own name."""
         with self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
-            environment = self._open()
-            environment.flush()
-            self._environment = None
-            environment.close()
-            sync_directory(environment.path)
+            generation = self._open()
+            generation.environment.flush()
+            self._generation = None
+            generation.close()
+            sync_directory(generation.path)
             sync_directory(self.path)
             self.path.rename(target)
             sync_directory(target.parent)
             self.path, self._sync = target, True
 
-    # -- references ------------------------------------------------------------------------------------------------
-
     def release(self) -> None:
-        """Give one reference back; the environment goes with the last, or with the last snapshot after it."""
+        """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
         with _registry_lock, self._gate:
             self.references -= 1
             if self.references:
                 return
-            if self._environment is not None:
-                self._close_if_idle(self._environment)
+            if self._generation is not None:
+                self._close_if_idle(self._generation)
             if not self._active:
                 _registry.pop(self.key, None)
                 self._writer.close()
-
-    # -- fork ------------------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
         """Keep new transactions out, wait a little for those of other threads, and close the environment.
@@ -298,9 +288,9 @@ class SharedIndex:
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
-        if not self._active and self._environment is not None:
-            environment, self._environment = self._environment, None
-            environment.close()
+        if not self._active and self._generation is not None:
+            generation, self._generation = self._generation, None
+            generation.close()
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
@@ -308,8 +298,8 @@ class SharedIndex:
         self._gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._environment is not None:
-            self._inherited, self._environment = self._environment, None
+        if self._generation is not None:
+            self._inherited, self._generation = self._generation, None
         writer = self._writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent

@@ -2,135 +2,206 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import copy
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from pqstore.arrays import I64, U8
-from pqstore.storage.disk.environment import Environment
+from pqstore.arrays import U8
+from pqstore.errors import IndexClosedError
+from pqstore.storage.format import records
+from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.segment_table import SegmentEntry, SegmentTable
-from pqstore.storage.format.state import RunInfo, State
+from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.recent import RecentKeys
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.rows.column_records import StoredChunk, read_codes, read_ids
 from pqstore.storage.rows.id_columns import IdColumn
-from pqstore.storage.transactions.open_index import Lease
-from pqstore.storage.transactions.snapshot import Shape, Snapshot
+from pqstore.storage.transactions.committed import CommittedRecords, tail_of
+from pqstore.storage.transactions.state_records import Entry, StateRecords
 
-__all__ = ["ChangedState"]
+__all__ = ["PendingRecords"]
 
 
-class ChangedState(Snapshot):
-    """Every read of a snapshot, with the changes among the answers. `WriteTransaction` makes them."""
+class PendingRecords:
+    """See `StateRecords`. Attributes that have no underscore are for those who make the changes."""
 
-    def __init__(self, shape: Shape, environment: Environment, txn: Any, lease: Lease) -> None:
-        super().__init__(shape, environment, txn, lease)
-        self._base = self._committed.state
-        self._current = self._base
-        self._changed: dict[int, SegmentEntry | None] = {}  # None: the segment is gone
-        self._current_table: SegmentTable | None = self._committed.table
-        self._bitmaps: dict[int, U8] = {}
-        self._tail: dict[int, tuple[U8, IdColumn]] = {}  # by chunk
-        self._waiting_keys = RecentKeys()  # of sealed rows that are in no run yet
-        self._tail_recent: RecentKeys | None = None
-        self._private_runs: dict[int, RunReader] = {}
-
-    def _transaction_number(self) -> int:
-        return int(self._txn.id()) - 1  # of the state that it changes
-
-    @property
-    def base(self) -> State:
-        """The committed state that is changed (for this room)."""
-        return self._base
-
-    @property
-    def state(self) -> State:
-        return self._current
+    def __init__(self, base: CommittedRecords) -> None:
+        self.base = base
+        self.schema = base.schema
+        self.generation = base.generation
+        self.state = base.state
+        self.changed_catalog: Catalog | None = None
+        self.bitmaps: dict[int, U8] = {}
+        self.tail: dict[int, tuple[U8, IdColumn]] = {}  # by chunk
+        self.left_tail = range(0)
+        """Chunks of the committed tail that are in no tail any more."""
+        self.appended_keys: RecentKeys | None = None
+        """Of rows in the tail; None: nothing was appended yet."""
+        self.waiting_keys = RecentKeys()  # of sealed rows that are in no run yet
+        self.written = 0
+        """Bytes that LMDB holds in memory for this transaction."""
+        self._entries: dict[int, SegmentEntry | None] = {}  # None: the segment is gone
+        self._table: SegmentTable | None = base.table
+        self._runs: dict[int, RunReader] = {}
+        self._deletions: list[tuple[str, bytes]] = []
 
     @property
     def table(self) -> SegmentTable:
-        if self._current_table is None:
-            self._current_table = self._committed.table.with_changes(self._changed, self._commit_number)
-        return self._current_table
+        if self._table is None:
+            self._table = self.base.table.with_changes(self._entries, self.commit_number)
+        return self._table
 
     @property
-    def _commit_number(self) -> int:
-        return self._base.commit + 1
+    def catalog(self) -> Catalog:
+        return self.changed_catalog or self.base.catalog
 
-    def _change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
-        self._changed[segment] = entry
-        self._current_table = None
+    @property
+    def commit_number(self) -> int:
+        """The number of the commit that these changes are for."""
+        return self.base.state.commit + 1
 
-    def _codes(self, segment: int) -> U8:
-        if segment < self._base.open_segment:
-            return super()._codes(segment)
-        return read_codes(self._get, segment, self._shape.full_size, self._shape.segment_rows)
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return self.state is not self.base.state or bool(self.bitmaps) or self.catalog_changed
 
-    def _ids(self, segment: int) -> IdColumn:
-        if segment < self._base.open_segment:
-            return super()._ids(segment)
-        return read_ids(self._get, self._shape.codec, segment, self._shape.segment_rows)
+    @property
+    def catalog_changed(self) -> bool:
+        return self.changed_catalog is not None and self.changed_catalog != self.base.catalog
 
-    def _bitmap(self, segment: int) -> U8 | None:
-        bitmap = self._bitmaps.get(segment)
-        return super()._bitmap(segment) if bitmap is None else bitmap
+    def check(self) -> None:
+        """Raise `IndexClosedError` after the end of the transaction, `ForkedIndexError` in a forked child."""
+        if self.base.closed:
+            raise IndexClosedError("the write transaction has ended")
+        self.base.check()
 
-    def _tail_codes(self, chunk: int) -> U8:
-        changed = self._tail.get(chunk)
-        return super()._tail_codes(chunk) if changed is None else changed[0]
+    # Reads
 
-    def _take_ids(self, rows: I64, ids: I64) -> bool:  # noqa: ARG002 - what the cache has is the committed state
-        return False
+    def get(self, database: str, key: bytes) -> memoryview | None:
+        return self.base.get(database, key)
 
-    def _tail_ids(self, chunk: int) -> IdColumn:
-        changed = self._tail.get(chunk)
-        return super()._tail_ids(chunk) if changed is None else changed[1]
+    def covering(self, database: str, key: bytes) -> Entry | None:
+        return self.base.covering(database, key)
 
-    def _run(self, info: RunInfo) -> RunReader:
-        if info in self._base.runs:
-            return super()._run(info)
-        reader = self._private_runs.get(info.run)
+    def page(self, database: str, start: bytes, stop: bytes, most: int) -> Sequence[Entry]:
+        return self.base.page(database, start, stop, most)
+
+    def codes(self, segment: int) -> U8:
+        if segment < self.base.state.open_segment:
+            return self.base.codes(segment)
+        return read_codes(self.get, segment, self.schema.segment_bytes, self.schema.geometry.segment_rows)
+
+    def ids(self, segment: int) -> IdColumn:
+        if segment < self.base.state.open_segment:
+            return self.base.ids(segment)
+        return read_ids(self.get, self.schema.codec, segment, self.schema.geometry.segment_rows)
+
+    def bitmap(self, segment: int) -> U8 | None:
+        bitmap = self.bitmaps.get(segment)
+        if bitmap is None and segment <= self.base.state.open_segment:
+            return self.base.bitmap(segment)
+        return bitmap
+
+    def tail_codes(self, chunk: int) -> U8:
+        changed = self.tail.get(chunk)
+        return self.base.tail_codes(chunk) if changed is None else changed[0]
+
+    def tail_ids(self, chunk: int) -> IdColumn:
+        changed = self.tail.get(chunk)
+        return self.base.tail_ids(chunk) if changed is None else changed[1]
+
+    def run(self, info: RunInfo) -> RunReader:
+        if info in self.base.state.runs:
+            return self.base.run(info)
+        reader = self._runs.get(info.run)
         if reader is None:
-            reader = self._private_runs[info.run] = RunReader(info.run, info.entries, self._get)
+            chunk_entries = self.generation.limits.run_chunk_entries
+            reader = self._runs[info.run] = RunReader(info.run, info.entries, self.get, chunk_entries)
         return reader
 
-    @contextmanager
-    def _without_appended(self) -> Iterator[None]:
-        """Inside the block, what this transaction has appended is not there; what it has killed is dead."""
-        current, tail, recent = self._current, self._tail, self._tail_recent
-        before = self._base
-        if current.open_segment == before.open_segment:
-            before = before._replace(tail_dead=current.tail_dead, tail_stamp=current.tail_stamp)
-        self._current, self._tail, self._tail_recent = before, {}, None
-        try:
-            yield
-        finally:
-            self._current, self._tail, self._tail_recent = current, tail, recent
-
-    def _tail_keys(self) -> list[KeyIndex]:
-        """Keys of all rows that are in no range and no run: those of the tail, and sealed ones that wait."""
-        recent = self._tail_recent
-        if recent is None:
-            return super()._tail_keys()  # nothing appended yet
-        if recent.follows_base:
-            with self._without_appended():
-                recent.put_first(super()._tail_keys())
-        return self._waiting_keys.sorted() + recent.sorted()
-
-    def rows_before(self, ids: Any) -> I64:
-        """As `rows_of`, for ids of which this transaction has appended none: its own rows need not be searched."""
-        self._check()
-        if self._base.live_rows == 0:
-            return np.full(len(ids), -1, dtype=np.int64)  # a build
-        with self._without_appended():
-            return self.rows_of(ids)
+    def tail_keys(self) -> Sequence[KeyIndex]:
+        appended = self.appended_keys
+        if appended is None:
+            return self.base.tail_keys()
+        if appended.follows_base:
+            appended.put_first(list(self.base.tail_keys()))
+        return self.waiting_keys.sorted() + appended.sorted()
 
     def chunks(self) -> tuple[StoredChunk, ...]:
-        """Packed codes of all rows as this transaction sees them; good until its next change."""
-        self._check()
-        rows = self._shape.segment_rows
-        sealed = [StoredChunk(self._codes(s), rows, s * rows, self._bitmap(s)) for s in self.table.entries]
-        return (*sealed, *self._open_chunks())
+        """Good until the next change."""
+        rows, first_row = self.schema.geometry.segment_rows, self.schema.geometry.first_row
+        sealed = [StoredChunk(self.codes(s), rows, first_row(s), self.bitmap(s)) for s in self.table.entries]
+        return (*sealed, *tail_of(self))
+
+    def plain_ids(self) -> None:
+        """What the cache has is the committed state."""
+
+    def before_appends(self) -> StateRecords:
+        """The state without the rows that were appended here; those that were killed are dead."""
+        base = self.base.state
+        if self.appended_keys is None:
+            return self
+        if self.state.open_segment == base.open_segment:
+            base = base._replace(tail_dead=self.state.tail_dead, tail_stamp=self.state.tail_stamp)
+        before = copy.copy(self)
+        before.state, before.tail, before.appended_keys = base, {}, None
+        return before
+
+    # Changes
+
+    def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
+        """Write a record that no committed state refers to."""
+        self.base.txn.put(key, value, db=self.generation.environment.databases[database])
+        self.written += len(value)
+
+    def delete(self, database: str, key: bytes) -> None:
+        """Delete a record, if it is there; not before the last commit: what is staged on the way must leave the index
+        as it is."""
+        self._deletions.append((database, key))
+
+    def change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
+        """Enter a sealed segment into the table, or with None remove it."""
+        self._entries[segment] = entry
+        self._table = None
+
+    def forget_run(self, run: int) -> None:
+        """A run is merged away."""
+        self._runs.pop(run, None)
+
+    def write_changes(self) -> None:
+        """Write everything that waits in memory, and the state at last."""
+        geometry = self.schema.geometry
+        for chunk in self.left_tail:
+            for column in (records.COLUMN_CODES, records.COLUMN_IDS):
+                self.delete("tail", records.key2(column, chunk))
+        for chunk, (packed, ids) in self.tail.items():
+            for key, record in _tail_chunk(chunk, packed, ids):
+                self.put("tail", key, record)
+        for segment, bitmap in self.bitmaps.items():
+            is_open = segment == self.state.open_segment
+            dead = self.state.tail_dead if is_open else self.table.entries[segment].dead
+            record = records.pack_record(records.TOMBSTONES, segment, 0, dead, [bitmap])
+            self.put("tombstones", records.key1(segment), record)
+        for segment, entry in self._entries.items():
+            if entry is None:
+                self.delete("segments", records.key1(segment))
+            else:
+                value = records.pack_segment(segment, geometry.segment_rows, entry.dead, entry.stamp)
+                self.put("segments", records.key1(segment), value)
+        for database, key in self._deletions:
+            self.base.txn.delete(key, db=self.generation.environment.databases[database])
+        table_stamp = self.commit_number if self._entries else self.base.state.table_stamp
+        self.state = self.state._replace(commit=self.commit_number, table_stamp=table_stamp)
+        self.put("meta", records.STATE_KEY, self.state.pack())
+
+
+def _tail_chunk(chunk: int, packed: U8, ids: IdColumn) -> Iterator[tuple[bytes, bytes]]:
+    """(key, record) of a chunk of the tail: its codes, then its ids."""
+    encoding, parts = ids.encode(tail=True)
+    for column, column_parts, column_encoding in (
+        (records.COLUMN_CODES, [packed], 0),
+        (records.COLUMN_IDS, parts, encoding),
+    ):
+        kind = records.tail_kind(column)
+        record = records.pack_record(kind, column, chunk, len(ids), column_parts, column_encoding)
+        yield records.key2(column, chunk), record

@@ -6,6 +6,7 @@ from pqstore.storage.disk.environment import Environment
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import unpack_staged
 from pqstore.storage.format.state import Identity, State
+from pqstore.storage.rows.geometry import Geometry
 
 __all__ = ["clear_staged"]
 
@@ -32,7 +33,7 @@ def clear_staged(environment: Environment) -> None:
         # Payloads are staged with their rows: none of a row that is stored lies beyond the last row.
         state = State.unpack(txn.get(records.STATE_KEY, db=databases["meta"]))
         identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-        next_row = state.open_segment * identity.segment_rows + state.tail_rows
+        next_row = Geometry.of(identity).next_row(state)
         with txn.cursor(db=databases["payloads"]) as cursor:
             while cursor.set_range(records.key1(next_row)):
                 cursor.delete()

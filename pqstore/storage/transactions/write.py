@@ -9,67 +9,62 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import U8
-from pqstore.errors import IndexClosedError, InvalidIdError
-from pqstore.storage.disk.crash_points import reach
-from pqstore.storage.disk.environment import Environment
+from pqstore.arrays import I64, U8
+from pqstore.errors import InvalidIdError
+from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.segment_table import SegmentEntry
 from pqstore.storage.format.staged import pack_staged
-from pqstore.storage.format.state import Range
-from pqstore.storage.idmap.merge import write_run
-from pqstore.storage.idmap.ranges import with_range
-from pqstore.storage.idmap.recent import RecentKeys
-from pqstore.storage.rows.id_columns import IdColumn, RangeColumn, is_consecutive
-from pqstore.storage.rows.row_numbers import by_segment, contiguous
-from pqstore.storage.rows.tombstones import with_bits
-from pqstore.storage.transactions.attachment_writes import Attachments
+from pqstore.storage.rows.id_columns import IdColumn, RangeColumn
+from pqstore.storage.rows.row_numbers import contiguous
+from pqstore.storage.rows.schema import Schema
+from pqstore.storage.transactions.allowances import earned
+from pqstore.storage.transactions.attachment_reads import AttachmentReads
+from pqstore.storage.transactions.attachment_writes import AttachmentWrites
 from pqstore.storage.transactions.cache import Committed
-from pqstore.storage.transactions.open_index import Lease
-from pqstore.storage.transactions.pending import ChangedState
-from pqstore.storage.transactions.snapshot import Shape
+from pqstore.storage.transactions.committed import CommittedRecords
+from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.id_lookup import IdLookup
+from pqstore.storage.transactions.open_index import Lease, SharedIndex
+from pqstore.storage.transactions.pending import PendingRecords
+from pqstore.storage.transactions.row_reads import RowReads, are_live
+from pqstore.storage.transactions.row_writes import RowWrites
+from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["WriteTransaction"]
+__all__ = ["WriteTransaction", "begin_write"]
 
 _MAX_ID = 2**63 - 1
-_RUN_ENTRIES = 1 << 21  # sealed rows whose ids wait in memory until they are written as a run
-_STAGE_BYTES = 64 << 20
-_MERGE_PER_ROW = 6  # entries merged for each row appended: more than a row is merged in its life (once a tier)
-_MERGE_SAVED = 32 * records.RUN_CHUNK_ENTRIES  # what rows before may have left over
-_REWRITE_PER_ROW = 4  # rows rewritten for each row appended or killed
-_REWRITE_PER_COMMIT = 512
 
 
-class WriteTransaction(ChangedState):
+class WriteTransaction:
     """Reads see the transaction's own changes. Rows that `append` returns are good until the transaction ends."""
 
     def __init__(
         self,
-        shape: Shape,
-        environment: Environment,
+        schema: Schema,
+        generation: Generation,
         txn: Any,
-        lease: Lease,
+        lease: Lease | None,
         *,
         flush: bool,
         after_commit: Callable[[WriteTransaction], None] | None = None,
     ) -> None:
-        super().__init__(shape, environment, txn, lease)
-        # Another handle of this process may have opened the file with less durability than this one promises.
-        self.flush = flush
-        self._flushes = flush and environment.sync and not environment.metasync
-        self._dropped_tail: range = range(0)
-        self._waiting: list[tuple[IdColumn, int]] = []  # ids of sealed rows that are in no run yet, and their first row
-        self._deletions: list[tuple[str, bytes]] = []
-        self._written = 0
-        self._staged = False
-        self._touched = 0
-        self._attachments: Attachments | None = None
+        """Without a lease it has that of another, which ends after it. `after_commit` is called with the lease still
+        held; a transaction without one is itself maintenance, and earns none."""
+        number = int(txn.id()) - 1  # of the state that it changes
+        self.records = PendingRecords(CommittedRecords(schema, generation, txn, number))
+        self.schema = schema
+        self.rows = RowReads(self.records)
+        self.attachments = AttachmentReads(self.records)
+        self.row_writes = RowWrites(self.records)
+        self.attachment_writes = AttachmentWrites(self.records, self.attachments)
+        self._lookup = IdLookup(self.records)
+        self._lease = lease
+        self._flush = flush
         self._after_commit = after_commit
-
-    # -- life ----------------------------------------------------------------------------------------------------
+        self._touched = 0  # rows added and removed
+        self._staged = False
 
     def __enter__(self) -> WriteTransaction:
         return self
@@ -77,62 +72,80 @@ class WriteTransaction(ChangedState):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._lease is None:
+        if self.records.base.closed:
             return
         try:
-            if kind is None:
-                self._commit()
-                if self._after_commit is not None:
-                    self._after_commit(self)
+            if kind is None and self.records.changed:
+                with storage_errors(self.records.generation.index):
+                    self._commit()
+            if kind is None and self._after_commit is not None:
+                self._after_commit(self)
         finally:
             self.close()
 
     def close(self) -> None:
         """Undo everything that is not committed."""
-        lease, self._lease = self._lease, None
-        if lease is None:
+        if self.records.base.closed:
             return
+        lease, self._lease = self._lease, None
         try:
-            if self._attachments is not None:
-                self._attachments.close()
-            self._txn.abort()
+            self.attachment_writes.close()
+            self.records.base.close()
             if self._staged:
-                with storage_errors(self._environment.path.parent):
-                    clear_staged(self._environment)
+                with storage_errors(self.records.generation.index):
+                    clear_staged(self.records.generation.environment)
         finally:
-            lease.end()
+            if lease is not None:
+                lease.end()
 
-    # -- what rows bring with them ---------------------------------------------------------------------------------
+    def following(self) -> WriteTransaction:
+        """A transaction after the commit of this one and before its end, for maintenance."""
+        generation = self.records.generation
+        with storage_errors(generation.index):
+            txn = generation.environment.begin(write=True)
+        return WriteTransaction(self.schema, generation, txn, None, flush=self._flush)
 
     @property
-    def attachments(self) -> Attachments:
-        """What the rows of this transaction bring with them (for this room)."""
-        if self._attachments is None:
-            self._attachments = Attachments(self, super().catalog)
-        return self._attachments
+    def committed(self) -> Snapshot:
+        """What this transaction has begun with; good until it ends."""
+        return Snapshot(self.records.base, None)
 
     @property
-    def catalog(self) -> Catalog:
-        """Names, fields and notes, with this transaction's changes."""
-        return super().catalog if self._attachments is None else self._attachments.catalog
+    def live_rows(self) -> int:
+        """Rows that are stored and not dead."""
+        return self.records.state.live_rows
 
-    # -- changes -------------------------------------------------------------------------------------------------
+    @property
+    def next_id(self) -> int:
+        """The next automatic int64 id: one more than any id ever given, at least 0."""
+        return self.records.state.next_id
 
-    def _put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
-        self._txn.put(key, value, db=self._environment.databases[database])
-        self._written += len(value)
+    def rows_of(self, ids: Any) -> I64:
+        """Row of every id, int64 (n,); -1 where no live row has it."""
+        return self._lookup.rows_of(ids)
 
-    def _delete(self, database: str, key: bytes) -> None:
-        # Not before the last commit: what is staged on the way must leave the index as it is.
-        self._deletions.append((database, key))
+    def rows_before(self, ids: Any) -> I64:
+        """As `rows_of`, for ids of which this transaction has appended none: its own rows need not be searched."""
+        self.records.check()
+        if self.records.base.state.live_rows == 0:
+            return np.full(len(ids), -1, dtype=np.int64)  # a build
+        return IdLookup(self.records.before_appends()).rows_of(ids)
 
-    def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
-        """Write a record (for this room)."""
-        self._put(database, key, value)
+    def codes_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Stored labels (n, M) of rows that exist."""
+        return self.rows.codes_of(rows)
 
-    def delete(self, database: str, key: bytes) -> None:
-        """Delete a record, if it is there (for this room)."""
-        self._delete(database, key)
+    def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
+        return self.rows.ids_of(rows)
+
+    def originals_of(self, rows: npt.ArrayLike) -> U8:
+        """The originals of rows that exist, uint8 (n, row_bytes). Raises `CorruptIndexError` naming a damaged row."""
+        return self.attachments.originals_of(rows)
+
+    def payloads_of(self, rows: npt.ArrayLike) -> list[dict[str, Any] | None]:
+        """The payloads of rows that exist; None for a row without one."""
+        return self.attachments.payloads_of(rows)
 
     def append(
         self,
@@ -149,279 +162,138 @@ class WriteTransaction(ChangedState):
         Returns their rows, int64 (n,); with `ids` None the index gives int64 ids, and (rows, ids) come back.
         Raises `InvalidIdError` when int64 has no automatic id left.
         """
-        self._check_writable()
+        self.records.check()
         count = len(codes)
         if count == 0:
             none = contiguous(0, 0)
             return (none, none.copy()) if ids is None else none
-        column: IdColumn
-        if ids is None:
-            assert self._shape.identity.id_type == "int64", "string ids are given by the caller"
-            first = self._current.next_id
-            if first + count - 1 > _MAX_ID:
-                raise InvalidIdError(f"automatic ids would pass {_MAX_ID}, the largest int64: give ids yourself")
-            column = RangeColumn(first, count)
-            next_id = first + count
-        else:
-            column = self._shape.codec.column(ids)
-            next_id = self._current.next_id
-            if self._shape.identity.id_type == "int64":
-                next_id = max(next_id, int(column.user().max()) + 1)
+        column, next_id = self._id_column(ids, count)
         assert len(column) == count, "one id a row"
-        first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
-        with storage_errors(self._environment.path.parent):
-            self._store(codes, column)
-            if originals is not None or payloads is not None or self._has_fields or self._has_payloads:
-                self.attachments.append(first_row, count, originals, payloads)
-        self._current = self._current._replace(next_id=next_id, live_rows=self._current.live_rows + count)
+        pending = self.records
+        first_row = self.schema.geometry.next_row(pending.state)
+        with storage_errors(pending.generation.index):
+            self.store(codes, column)
+            if originals is not None or payloads is not None or pending.catalog.knows_payloads:
+                self.attachment_writes.append(first_row, count, originals, payloads)
+        pending.state = pending.state._replace(next_id=next_id, live_rows=pending.state.live_rows + count)
         self._touched += count
         rows = contiguous(first_row, count)
         return (rows, column.user().copy()) if ids is None else rows
 
+    def _id_column(self, ids: Any, count: int) -> tuple[IdColumn, int]:
+        """(ids of new rows, given or automatic; the next id after them)."""
+        next_id = self.records.state.next_id
+        if ids is None:
+            assert self.schema.codec.keys_are_ids, "string ids are given by the caller"
+            if next_id + count - 1 > _MAX_ID:
+                raise InvalidIdError(f"automatic ids would pass {_MAX_ID}, the largest int64: give ids yourself")
+            return RangeColumn(next_id, count), next_id + count
+        column = self.schema.codec.column(ids)
+        if self.schema.codec.keys_are_ids:
+            next_id = max(next_id, int(column.user().max()) + 1)
+        return column, next_id
+
+    def store(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
+        """Append rows, whole segments as they fill; counters of ids and live rows are the caller's."""
+        at = 0
+        while at < len(codes):
+            stop = at + self.row_writes.next_piece(len(codes) - at)
+            self.row_writes.append_piece(codes[at:stop], ids.part(at, stop))
+            at = stop
+            if self.records.written > self.records.generation.limits.stage_bytes:
+                self._stage()
+
     def kill(self, rows: npt.ArrayLike) -> int:
         """Mark rows as dead; returns how many were live before. Rows that do not exist are passed over."""
-        self._check_writable()
+        self.records.check()
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
-        wanted = wanted[self.are_live(wanted)]
-        if len(wanted) == 0:
-            return 0
-        for segment, _, positions in by_segment(wanted, self._shape.segment_rows):
-            bitmap = self._bitmap(segment)
-            if bitmap is None:
-                bitmap = np.zeros(self._shape.segment_rows // 8, dtype=np.uint8)
-            self._bitmaps[segment], added = with_bits(bitmap, positions)
-            if segment == self._current.open_segment:
-                tail_dead = self._current.tail_dead + added
-                self._current = self._current._replace(tail_dead=tail_dead, tail_stamp=self._commit_number)
-            else:
-                dead = self.table.entries[segment].dead
-                self._change_segment(segment, SegmentEntry(dead + added, self._commit_number))
-        self._current = self._current._replace(live_rows=self._current.live_rows - len(wanted))
-        self._touched += len(wanted)
+        wanted = wanted[are_live(self.records, wanted)]
+        if len(wanted):
+            self.row_writes.kill(wanted)
+            self._touched += len(wanted)
         return len(wanted)
 
     def declare_field(self, name: str) -> None:
         """Give a payload field an index; the first change of a transaction."""
-        self._check_writable()
-        assert self._current is self._base, "fields are declared before anything else"
-        with storage_errors(self._environment.path.parent):
-            self.attachments.declare(name)
+        self.records.check()
+        assert not self.records.changed, "fields are declared before anything else"
+        with storage_errors(self.records.generation.index):
+            self.attachment_writes.declare(name)
 
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small thing beside the index (None: forget it)."""
-        self._check_writable()
-        self.attachments.set_note(key, value)
+        self.records.check()
+        self.attachment_writes.set_note(key, value)
 
     def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
         """Keep a set of ids, distinct and ascending, under a name (None: forget it)."""
-        self._check_writable()
-        with storage_errors(self._environment.path.parent):
-            self.attachments.save_set(name, ids)
-
-    @property
-    def _has_fields(self) -> bool:
-        return bool(self.catalog.fields)
-
-    @property
-    def _has_attachments(self) -> bool:
-        return bool(self._shape.identity.row_bytes) or self._has_fields or self._has_payloads
-
-    @property
-    def _has_payloads(self) -> bool:
-        return self.catalog.payloads_from is not None
-
-    def _check_writable(self) -> None:
-        if self._lease is None:
-            raise IndexClosedError("the write transaction has ended")
-        self._check()
-
-    # -- the tail ------------------------------------------------------------------------------------------------
-
-    def _store(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
-        """Append rows: to the tail, and whole segments as they fill."""
-        at = 0
-        if self._tail_recent is None:
-            self._tail_recent = RecentKeys(follows_base=self._base.tail_rows > 0)
-        while at < len(codes):
-            room = self._shape.segment_rows - self._current.tail_rows
-            taken = min(room, len(codes) - at)
-            first_row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
-            part = ids.part(at, at + taken)
-            self._tail_recent.add(part, first_row)
-            if taken == room:
-                self._seal(codes[at : at + taken], part)
-            else:
-                self._extend_tail(codes[at : at + taken], part)
-            at += taken
-            if self._written > _STAGE_BYTES:
-                self._stage()
-
-    def _extend_tail(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
-        packing, size = self._shape.packing, self._shape.chunk_rows
-        at = 0
-        while at < len(codes):
-            row = self._current.open_segment * self._shape.segment_rows + self._current.tail_rows
-            chunk, before = divmod(row, size)
-            taken = min(size - before, len(codes) - at)
-            new_codes, new_ids = codes[at : at + taken], ids.part(at, at + taken)
-            if before:
-                packed = packing.extend(self._tail_codes(chunk), before, new_codes)
-                new_ids = self._shape.codec.concat([self._tail_ids(chunk), new_ids])
-            else:
-                packed = packing.pack(new_codes)
-                if np.may_share_memory(packed, codes):
-                    packed = packed.copy()  # it is kept beyond this call, and the caller may change its array
-            self._tail[chunk] = packed, new_ids
-            self._current = self._current._replace(tail_rows=self._current.tail_rows + taken)
-            at += taken
-
-    def _seal(self, codes: npt.NDArray[Any], ids: IdColumn) -> None:
-        """The tail and these rows, which fill it, become a segment."""
-        packing, state = self._shape.packing, self._current
-        segment, span = state.open_segment, self._tail_span()
-        before = state.tail_rows % self._shape.chunk_rows
-        parts = [self._tail_codes(chunk) for chunk in span]
-        if before:
-            parts[-1] = packing.extend(parts[-1], before, codes)
-        else:
-            parts.append(packing.pack(codes))
-        column = self._shape.codec.concat([*(self._tail_ids(chunk) for chunk in span), ids])
-        rows = self._shape.segment_rows
-        self._put("codes", records.key1(segment), records.pack_record(records.CODES, segment, 0, rows, list(parts)))
-        encoding, id_parts = column.encode(tail=False)
-        self._put(
-            "rowids", records.key1(segment), records.pack_record(records.ROWIDS, segment, 0, rows, id_parts, encoding)
-        )
-        self._leave_tail(span)
-        self._change_segment(segment, SegmentEntry(state.tail_dead, state.tail_stamp))
-        self._current = state._replace(open_segment=segment + 1, tail_rows=0, tail_dead=0, tail_stamp=0)
-        self._map_ids(column, segment * rows)
-        reach("segment sealed")
-
-    def _leave_tail(self, span: range) -> None:
-        """The chunks of the tail are wanted no more."""
-        if self.state.open_segment == self._base.open_segment:
-            self._dropped_tail = span[: -(-self._base.tail_rows // self._shape.chunk_rows)]
-        self._tail.clear()
-        self._tail_recent = RecentKeys()
-
-    # -- the id map ----------------------------------------------------------------------------------------------
-
-    def _map_ids(self, ids: IdColumn, first_row: int) -> None:
-        """Enter the ids of a sealed segment: as a range where they are consecutive, else in the next run."""
-        if self._shape.codec.keys_are_ids and (isinstance(ids, RangeColumn) or is_consecutive(ids.user())):
-            ranges = with_range(self._current.ranges, Range(int(ids.at(0)), first_row, len(ids)))
-            if ranges is not None:
-                self._current = self._current._replace(ranges=ranges)
-                return
-        self._waiting.append((ids, first_row))
-        self._waiting_keys.add(ids, first_row)
-        if sum(len(column) for column, _ in self._waiting) >= _RUN_ENTRIES:
-            self._write_run()
-
-    def _write_run(self) -> None:
-        """Write the ids that wait as a run."""
-        if not self._waiting:
-            return
-        keys = np.concatenate([column.keys() for column, _ in self._waiting])
-        rows = np.concatenate([contiguous(first_row, len(column)) for column, first_row in self._waiting])
-        run = self._current.next_run
-        info = write_run(run, keys, rows, self._put)
-        self._current = self._current._replace(next_run=run + 1, runs=(*self._current.runs, info))
-        reach("run written")
-        self._waiting.clear()
-        self._waiting_keys = RecentKeys()
-
-    def _earn(self) -> None:
-        """Rows added and removed allow that much maintenance; what is left from before does not pile up."""
-        state = self.state
-        self._current = state._replace(
-            merge_allowance=min(state.merge_allowance, _MERGE_SAVED) + _MERGE_PER_ROW * self._touched,
-            rewrite_allowance=min(state.rewrite_allowance, self._shape.segment_rows)
-            + _REWRITE_PER_ROW * self._touched
-            + _REWRITE_PER_COMMIT,
-        )
-
-    # -- commit --------------------------------------------------------------------------------------------------
+        self.records.check()
+        with storage_errors(self.records.generation.index):
+            self.attachment_writes.save_set(name, ids)
 
     def _stage(self) -> None:
         """Write sealed segments and runs to the disk before the commit that makes them part of the index.
 
         LMDB holds all pages that a transaction changes in memory. Until the last commit nothing refers to these.
         """
-        new_segments = [self._base.open_segment, self._current.open_segment]
-        new_runs = [info.run for info in self._current.runs if info not in self._base.runs]
-        self._txn.put(records.STAGED_KEY, pack_staged(new_segments, new_runs), db=self._environment.databases["meta"])
-        self._txn.commit()
+        pending, base, environment = self.records, self.records.base, self.records.generation.environment
+        new_segments = [base.state.open_segment, pending.state.open_segment]
+        new_runs = [info.run for info in pending.state.runs if info not in base.state.runs]
+        pending.put("meta", records.STAGED_KEY, pack_staged(new_segments, new_runs))
+        base.txn.commit()
         self._staged = True
-        self._txn = self._environment.begin(write=True)
-        self._written = 0
-        reach("transaction staged")
+        base.txn = environment.begin(write=True)
+        pending.written = 0
+        crash_points.reach("transaction staged")
 
     def _commit(self) -> None:
-        noted = self._attachments is not None and self._attachments.changed
-        if self._current is self._base and not self._bitmaps and not noted:
-            return
-        with storage_errors(self._environment.path.parent):
-            self._write_run()
-            self._earn()
-            if self._attachments is not None:
-                self._attachments.write_changes()
-            self._write_changes()
-            if self._attachments is not None:
-                self._attachments.sync()
-            reach("before commit")
-            number = int(self._txn.id())
-            self._txn.commit()
-            reach("after commit")
-            self._staged = False
-            if self._flushes:
-                self._environment.flush()
-            self._remember(number)
-            if self._attachments is not None:
-                self._attachments.committed()
+        pending, environment = self.records, self.records.generation.environment
+        self.row_writes.write_run()
+        if self._after_commit is not None:
+            limits, segment_rows = pending.generation.limits, self.schema.geometry.segment_rows
+            pending.state = earned(pending.state, self._touched, segment_rows, limits)
+        self.attachment_writes.write_changes()
+        if self._staged:
+            pending.delete("meta", records.STAGED_KEY)
+        pending.write_changes()
+        self.attachment_writes.sync()
+        crash_points.reach("before commit")
+        number = int(pending.base.txn.id())
+        pending.base.txn.commit()
+        crash_points.reach("after commit")
+        self._staged = False
+        # Another handle of this process may have opened the file with less durability than this one promises.
+        if self._flush and environment.sync and not environment.metasync:
+            environment.flush()
+        self._remember(number)
+        self.attachment_writes.committed()
 
     def _remember(self, number: int) -> None:
         """Spare the next transaction of this process the reading of what this one has just written."""
-        committed = Committed(number, self.state, self.table)
-        for chunk, (packed, ids) in self._tail.items():
-            if len(ids) < self._shape.chunk_rows:
+        pending = self.records
+        committed = Committed(number, pending.state, pending.table)
+        for chunk, (packed, ids) in pending.tail.items():
+            if len(ids) < self.schema.geometry.chunk_rows:
                 packed.flags.writeable = False
                 committed.tail_codes[chunk] = packed
                 committed.tail_ids[chunk] = ids
-        self._cache.put(committed)
+        pending.generation.cache.put(committed)
 
-    def _write_changes(self) -> None:
-        """Everything that was held in memory."""
-        if self._staged:
-            self._delete("meta", records.STAGED_KEY)
-        for chunk in self._dropped_tail:
-            for column in (records.COLUMN_CODES, records.COLUMN_IDS):
-                self._delete("tail", records.key2(column, chunk))
-        for chunk, (packed, ids) in self._tail.items():
-            encoding, parts = ids.encode(tail=True)
-            for column, column_parts, column_encoding in (
-                (records.COLUMN_CODES, [packed], 0),
-                (records.COLUMN_IDS, parts, encoding),
-            ):
-                record = records.pack_record(
-                    records.tail_kind(column), column, chunk, len(ids), column_parts, column_encoding
-                )
-                self._put("tail", records.key2(column, chunk), record)
-        for segment, bitmap in self._bitmaps.items():
-            dead = (
-                self._current.tail_dead if segment == self._current.open_segment else self.table.entries[segment].dead
-            )
-            record = records.pack_record(records.TOMBSTONES, segment, 0, dead, [bitmap])
-            self._put("tombstones", records.key1(segment), record)
-        for segment, entry in self._changed.items():
-            if entry is None:
-                self._delete("segments", records.key1(segment))
-            else:
-                value = records.pack_segment(segment, self._shape.segment_rows, entry.dead, entry.stamp)
-                self._put("segments", records.key1(segment), value)
-        for database, key in self._deletions:
-            self._txn.delete(key, db=self._environment.databases[database])
-        table_stamp = self._commit_number if self._changed else self._base.table_stamp
-        self._current = self._current._replace(commit=self._commit_number, table_stamp=table_stamp)
-        self._put("meta", records.STATE_KEY, self._current.pack())
+
+def begin_write(
+    shared: SharedIndex,
+    schema: Schema,
+    timeout: float | None,
+    *,
+    flush: bool,
+    after_commit: Callable[[WriteTransaction], None] | None = None,
+) -> WriteTransaction:
+    """A write transaction in the newest generation; waits up to `timeout` seconds (None: 60) for other writers."""
+    generation, txn, lease = shared.begin_write(timeout)
+    try:
+        with storage_errors(shared.path):
+            return WriteTransaction(schema, generation, txn, lease, flush=flush, after_commit=after_commit)
+    except BaseException:
+        txn.abort()
+        lease.end()
+        raise

@@ -2,113 +2,62 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-import lmdb
-
-from pqstore.storage.attachments.original_files import copy_originals
-from pqstore.storage.disk import directory
-from pqstore.storage.disk.crash_points import reach
-from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.format import records
-from pqstore.storage.format.state import Identity, State
+from pqstore.storage.format.state import State
+from pqstore.storage.rows.schema import Schema
+from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.open_index import SharedIndex
+from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.upkeep.generation_copy import copy_generation
+from pqstore.storage.upkeep.merging import merge_all
+from pqstore.storage.upkeep.rewriting import rewrite_dead
 
-if TYPE_CHECKING:
-    from pqstore.storage.disk.environment import Environment
-    from pqstore.storage.store import Store
-    from pqstore.storage.transactions.open_index import SharedIndex
-
-__all__ = ["backup", "compact"]
+__all__ = ["compact"]
 
 _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
 
 
-def compact(store: Store, shared: SharedIndex, timeout: float | None) -> None:
+def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush: bool) -> None:
     """See `Store.compact`."""
-    done = False
-    while not done:
-        with store.write_for_maintenance(timeout) as txn:
-            done = txn.rewrite_dead(_SEGMENTS_PER_COMMIT)
-    done = False
-    while not done:
-        with store.write_for_maintenance(timeout) as txn:
-            done = txn.merge_all(_ENTRIES_PER_COMMIT)
-    with shared.exclusive(timeout) as environment, storage_errors(store.path):
-        _next_generation(shared.path, shared.generation, environment)
-        shared.retire(environment)
+
+    def repeat(piece: Callable[[WriteTransaction], bool]) -> None:
+        """In transactions of its own, until it says that all is done."""
+        done = False
+        while not done:
+            with begin_write(shared, schema, timeout, flush=flush) as txn, storage_errors(shared.path):
+                done = piece(txn)
+
+    repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
+    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
+    with shared.exclusive(timeout) as generation, storage_errors(shared.path):
+        _make_next(generation)
+        shared.retire(generation)
 
 
-def _next_generation(index: Path, generation: int, environment: Environment) -> None:
+def _make_next(old: Generation) -> None:
     """Copy, switch, and remove the old. Whoever dies on the way leaves either the old generation or the new one."""
-    target = directory.generation_path(index, generation + 1)
+    target = directory.generation_path(old.index, old.number + 1)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
     try:
-        _copy(environment, temporary, link=True)
-        reach("generation copied")
+        copy_generation(old.environment, temporary, link=True)
+        crash_points.reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    directory.sync_directory(index)
-    reach("generation switched")
+    directory.sync_directory(old.index)
+    crash_points.reach("generation switched")
     # Readers look at the state at each commit: this one tells them to open the new generation.
-    with environment.begin(write=True) as txn:
-        meta = environment.databases["meta"]
+    with old.environment.begin(write=True) as txn:
+        meta = old.environment.databases["meta"]
         state = State.unpack(txn.get(records.STATE_KEY, db=meta))
         txn.put(records.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
-    reach("old generation marked")
-    directory.remove_leftovers(index, generation + 1)
-
-
-def _copy(environment: Environment, generation: Path, *, link: bool = False) -> None:
-    """A compacted copy of the newest commit, on the disk when this returns. With `link` files that no longer change may
-    be shared with the original."""
-    environment.copy_compacted(generation)
-    sizes = _originals_that_count(generation)
-    copy_originals(environment.path, generation, sizes, link=link)
-    descriptor = os.open(generation / DATA_FILE, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    directory.sync_directory(generation)
-
-
-def _originals_that_count(generation: Path) -> dict[int, int]:
-    """Bytes of each file of originals that a copied data file speaks of."""
-    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
-        meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
-        with copied.begin(buffers=True) as txn:
-            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))
-            if identity.row_bytes == 0:
-                return {}
-            state = State.unpack(txn.get(records.STATE_KEY, db=meta))
-            segments = txn.cursor(db=table).iternext(values=False)
-            rows = {int.from_bytes(key, "big"): identity.segment_rows for key in segments}
-    if state.tail_rows:
-        rows[state.open_segment] = state.tail_rows
-    stride = identity.row_bytes + records.ORIGINALS_CRC_BYTES
-    return {segment: count * stride for segment, count in rows.items()}
-
-
-def backup(store: Store, target: Path) -> None:
-    """See `Store.backup`."""
-    directory.check_vacant(target)
-    temporary = directory.temporary_beside(target)
-    generation = directory.generation_path(temporary, 1)
-    generation.mkdir(parents=True)
-    try:
-        with store.read() as snapshot, storage_errors(store.path):
-            _copy(snapshot.environment, generation)
-        directory.sync_directory(temporary)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    directory.sync_directory(target.parent)
+    crash_points.reach("old generation marked")
+    directory.remove_leftovers(old.index, old.number + 1)

@@ -10,14 +10,13 @@ import numpy as np
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.disk.data_file import structure_problems
 from pqstore.storage.format import records
-from pqstore.storage.format.records import RUN_CHUNK_ENTRIES
 from pqstore.storage.format.staged import unpack_staged
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.rows import column_records
 from pqstore.storage.rows.id_columns import StringColumn
 from pqstore.storage.rows.tombstones import count_set, live_positions
-from pqstore.storage.transactions.snapshot import Shape, Snapshot
+from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.upkeep.problem import Problem
 from pqstore.storage.upkeep.verify_attachments import ATTACHMENT_INVARIANTS, attachment_problems
 
@@ -46,36 +45,38 @@ INVARIANTS: Final = {
 _SAMPLE = 64
 
 
-def verify(snapshot: Snapshot, shape: Shape, *, deep: bool) -> list[Problem]:
+def verify(snapshot: Snapshot, *, deep: bool) -> list[Problem]:
     """The problems found. `deep` walks LMDB's pages too, and looks up all live rows instead of some of a segment."""
-    return list(_Verification(snapshot, shape, deep).problems())
+    return list(_Verification(snapshot, deep).problems())
 
 
 class _Verification:
-    def __init__(self, snapshot: Snapshot, shape: Shape, deep: bool) -> None:
+    def __init__(self, snapshot: Snapshot, deep: bool) -> None:
         self._snapshot = snapshot
-        self._shape = shape
+        self._records = snapshot.records
+        self._schema = snapshot.records.schema
+        self._geometry = snapshot.records.schema.geometry
         self._deep = deep
-        self._state = snapshot.state
-        self._get = snapshot.get
+        self._state = snapshot.records.state
+        self._get = snapshot.records.get
         self._unreadable: set[int] = set()  # segments whose ids or tombstones cannot be read
 
     def problems(self) -> Iterator[Problem]:
         if self._deep:
-            for text in structure_problems(self._snapshot.environment.path):
+            for text in structure_problems(self._records.generation.path):
                 yield Problem(1, "data file", text)
         yield from self._identity()
         yield from self._counters()
-        for segment, entry in self._snapshot.table.entries.items():
+        for segment, entry in self._records.table.entries.items():
             yield from self._segment(segment, entry.dead, entry.stamp)
         yield from self._tail()
         yield from self._runs()
         yield from self._owners()
         yield from self._lookups()
-        yield from attachment_problems(self._snapshot, self._shape, deep=self._deep)
+        yield from attachment_problems(self._snapshot, deep=self._deep)
 
     def _identity(self) -> Iterator[Problem]:
-        for name in self._shape.identity.arrays:
+        for name in self._schema.identity.arrays:
             value = self._get("quantizer", name.encode())
             if value is None:
                 yield Problem(3, f"array {name!r}", "missing")
@@ -86,7 +87,7 @@ class _Verification:
                 yield Problem(2, f"array {name!r}", str(error))
 
     def _counters(self) -> Iterator[Problem]:
-        state, table = self._state, self._snapshot.table
+        state, table = self._state, self._records.table
         if len(table) and int(table.numbers[-1]) >= state.open_segment:
             yield Problem(4, "state", f"segment {int(table.numbers[-1])} is not below {state.open_segment}")
         for info in state.runs:
@@ -100,16 +101,16 @@ class _Verification:
                 yield Problem(16, "state", f"{name} changed in commit {stamp}, after the last one, {state.commit}")
 
     def _segment(self, segment: int, dead: int, stamp: int) -> Iterator[Problem]:
-        rows = self._shape.segment_rows
+        rows = self._geometry.segment_rows
         if stamp > self._state.commit:
             yield Problem(16, f"segment {segment}", f"changed in commit {stamp}, after {self._state.commit}")
         try:
-            column_records.read_codes(self._get, segment, self._shape.full_size, rows)
+            column_records.read_codes(self._get, segment, self._schema.segment_bytes, rows)
         except CorruptIndexError as error:
             yield Problem(6, records.record_name(records.CODES, segment), str(error))
         try:
             yield from self._ids(
-                column_records.read_ids(self._get, self._shape.codec, segment, rows), f"segment {segment}"
+                column_records.read_ids(self._get, self._schema.codec, segment, rows), f"segment {segment}"
             )
         except CorruptIndexError as error:
             self._unreadable.add(segment)
@@ -134,7 +135,7 @@ class _Verification:
                 yield Problem(8, name, "stored though no row is dead")
             return
         try:
-            bitmap = column_records.read_bitmap(self._get, segment, dead, self._shape.segment_rows)
+            bitmap = column_records.read_bitmap(self._get, segment, dead, self._geometry.segment_rows)
             beyond = dead - count_set(np.packbits(np.unpackbits(bitmap, count=rows, bitorder="little")))
             if beyond:
                 yield Problem(8, name, f"{beyond} bits are set beyond the last row")
@@ -143,13 +144,12 @@ class _Verification:
             yield Problem(8, name, str(error))
 
     def _tail(self) -> Iterator[Problem]:
-        state, size = self._state, self._shape.chunk_rows
-        first = state.open_segment * self._shape.segment_rows // size
-        for at in range(0, state.tail_rows, size):
-            chunk, rows = first + at // size, min(size, state.tail_rows - at)
+        state = self._state
+        for chunk in self._geometry.tail_chunks(state):
+            rows = self._geometry.rows_in_chunk(chunk, state)
             try:
-                column_records.read_tail_codes(self._get, chunk, self._shape.packing.packed_size(rows), rows)
-                column = column_records.read_tail_ids(self._get, self._shape.codec, chunk, rows)
+                column_records.read_tail_codes(self._get, chunk, self._schema.packing.packed_size(rows), rows)
+                column = column_records.read_tail_ids(self._get, self._schema.codec, chunk, rows)
                 yield from self._ids(column, f"tail chunk {chunk}")
             except CorruptIndexError as error:
                 self._unreadable.add(state.open_segment)
@@ -158,7 +158,7 @@ class _Verification:
 
     def _runs(self) -> Iterator[Problem]:
         state = self._state
-        next_row = state.open_segment * self._shape.segment_rows + state.tail_rows
+        next_row = self._geometry.next_row(state)
         for info in state.runs:
             yield from self._run(info, next_row)
         for entry in state.ranges:
@@ -174,14 +174,16 @@ class _Verification:
             not 0 <= at <= entries.get(run, -1) for run, at in zip(job.inputs, job.positions, strict=False)
         ):
             yield Problem(15, "state", f"{job} does not fit the runs")
-        if job.output in entries or job.output >= state.next_run or job.entries % RUN_CHUNK_ENTRIES:
+        rest = job.entries % self._records.generation.limits.run_chunk_entries
+        if job.output in entries or job.output >= state.next_run or rest:
             yield Problem(15, "state", f"{job} has an output that cannot be")
         elif job.entries:
             yield from self._run(RunInfo(job.output, job.entries), next_row)
 
     def _run(self, info: RunInfo, next_row: int) -> Iterator[Problem]:
         try:
-            reader = RunReader(info.run, info.entries, self._get)
+            chunk_entries = self._records.generation.limits.run_chunk_entries
+            reader = RunReader(info.run, info.entries, self._get, chunk_entries)
         except CorruptIndexError as error:
             yield Problem(10, f"run {info.run}", str(error))
             return
@@ -201,7 +203,7 @@ class _Verification:
 
     def _owners(self) -> Iterator[Problem]:
         """Invariants 2 and 13 for what is stored but not referred to."""
-        state, table = self._state, self._snapshot.table
+        state, table = self._state, self._records.table
         staged_segments, staged_runs = range(0), [0][:0]
         value = self._get("meta", records.STAGED_KEY)
         if value is not None:
@@ -213,8 +215,7 @@ class _Verification:
         runs = {*(info.run for info in state.runs), *staged_runs}
         if state.merge is not None:
             runs.add(state.merge.output)
-        first = state.open_segment * self._shape.segment_rows // self._shape.chunk_rows
-        chunks = range(first, first + -(-state.tail_rows // self._shape.chunk_rows))
+        chunks = self._geometry.tail_chunks(state)
         owned: dict[str, Callable[[tuple[int, ...]], bool]] = {
             "codes": lambda key: key[0] in segments,
             "rowids": lambda key: key[0] in segments,
@@ -224,26 +225,21 @@ class _Verification:
             "runchunks": lambda key: key[0] in runs,
         }
         for database, has_owner in owned.items():
-            for raw in self._snapshot.keys(database):
+            for raw in self._records.keys(database):
                 key = tuple(int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8))
                 if not has_owner(key):
                     yield Problem(13, f"{database} {key}", "belongs to nothing")
 
     def _lookups(self) -> Iterator[Problem]:
-        state, rows_a_segment = self._state, self._shape.segment_rows
-        rng = np.random.default_rng(state.commit)
-        counts = [
-            *((segment, rows_a_segment) for segment in self._snapshot.table.entries),
-            (state.open_segment, state.tail_rows),
-        ]
-        for segment, count in counts:
+        rng = np.random.default_rng(self._state.commit)
+        for segment, count in self._geometry.stored(self._records.table.entries, self._state):
             if segment in self._unreadable:
                 continue
             try:
-                live = live_positions(self._snapshot.bitmap(segment), count)
+                live = live_positions(self._records.bitmap(segment), count)
                 if not self._deep and len(live) > _SAMPLE:
                     live = np.sort(rng.choice(live, _SAMPLE, replace=False))
-                rows = live + segment * rows_a_segment
+                rows = live + self._geometry.first_row(segment)
                 found = self._snapshot.rows_of(self._snapshot.ids_of(rows))
             except CorruptIndexError:
                 continue  # reported with the record

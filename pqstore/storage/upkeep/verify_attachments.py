@@ -10,13 +10,14 @@ import numpy as np
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.attachments.field_column import FieldColumn, FieldEntries
+from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.payload_records import open_payloads, unpack_payload
 from pqstore.storage.attachments.saved_sets import read_set
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.rows.column_records import RowUnit
 from pqstore.storage.rows.tombstones import live_positions
-from pqstore.storage.transactions.attachment_reads import RowUnit
-from pqstore.storage.transactions.snapshot import Shape, Snapshot
+from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.upkeep.problem import Problem
 
 __all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
@@ -34,7 +35,7 @@ ATTACHMENT_INVARIANTS: Final = {
 _SAMPLE = 64
 
 
-def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
+def attachment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
     """The problems found. `deep` reads every original, instead of some of each segment, and compares (21)."""
     try:
         catalog = snapshot.catalog
@@ -45,17 +46,17 @@ def attachment_problems(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iter
         if len(set(names)) < len(names):
             yield Problem(17, "catalog", "a name is there twice")
     try:
-        _ = snapshot.environment.databases["payloads"]
+        _ = snapshot.records.generation.environment.databases["payloads"]
     except CorruptIndexError as error:
         yield Problem(1, "payloads", str(error))
         deep_columns = False
     else:
         yield from _payloads(snapshot, catalog)
         deep_columns = deep
-    yield from _columns(snapshot, shape, catalog, deep=deep_columns)
-    yield from _sets(snapshot, shape, catalog)
-    if shape.identity.row_bytes:
-        yield from _originals(snapshot, shape, deep=deep)
+    yield from _columns(snapshot, catalog, deep=deep_columns)
+    yield from _sets(snapshot, catalog)
+    if snapshot.records.schema.identity.row_bytes:
+        yield from _originals(snapshot, deep=deep)
 
 
 def _live(unit: RowUnit) -> I64:
@@ -71,28 +72,29 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
 
 
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
-    state, rows, first = snapshot.state, snapshot.segment_rows, catalog.payloads_from
-    next_row = state.open_segment * rows + state.tail_rows
-    ends = {segment: (segment + 1) * rows for segment in snapshot.table.entries} | {state.open_segment: next_row}
-    staged = snapshot.get("meta", records.STAGED_KEY) is not None
+    geometry, state, first = snapshot.records.schema.geometry, snapshot.records.state, catalog.payloads_from
+    next_row = geometry.next_row(state)
+    stored = geometry.stored(snapshot.records.table.entries, state)
+    ends = {segment: geometry.first_row(segment) + rows for segment, rows in stored}
+    staged = snapshot.records.get("meta", records.STAGED_KEY) is not None
     # By segment: the row that its next record must begin with
-    expected = {} if first is None else {segment: max(segment * rows, first) for segment in ends}
-    keys = snapshot.keys("payloads")
+    expected = {} if first is None else {segment: max(geometry.first_row(segment), first) for segment in ends}
+    keys = snapshot.records.keys("payloads")
     for raw, following in zip(keys, [*keys[1:], b"\xff" * 8], strict=False):
         first_row = int.from_bytes(raw, "big")
         if first_row >= next_row and staged:
             break  # left by a transaction that never ended
-        name, segment = records.record_name(records.PAYLOADS, first_row), first_row // rows
+        name, (segment, _) = records.record_name(records.PAYLOADS, first_row), geometry.locate(first_row)
         if expected.get(segment) != first_row:
             yield Problem(19, name, f"row {expected.get(segment)} should come next")
         try:
-            record = open_payloads(snapshot.get("payloads", raw), first_row)
+            record = open_payloads(snapshot.records.get("payloads", raw), first_row)
         except CorruptIndexError as error:
             yield Problem(18, name, str(error))
             expected[segment] = min(ends.get(segment, 0), int.from_bytes(following, "big"))
             continue
         expected[segment] = record.stop
-        if record.stop > (segment + 1) * rows:
+        if record.stop > geometry.first_row(segment + 1):
             yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
         for row, content in record.contents(0, next_row):
             try:
@@ -104,27 +106,30 @@ def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
             yield Problem(19, f"payloads of segment {segment}", f"those from row {row} on are missing")
 
 
-def _columns(snapshot: Snapshot, shape: Shape, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
+def _columns(snapshot: Snapshot, catalog: Catalog, *, deep: bool) -> Iterator[Problem]:
+    get, geometry, state = snapshot.records.get, snapshot.records.schema.geometry, snapshot.records.state
     for unit in _units(snapshot):
         for number, name in enumerate(catalog.fields):
             place, sealed = unit.place
+            column: FieldColumn | None
             record = records.record_name(records.FIELD if sealed else records.FIELD_TAIL, place, number)
             try:
-                column = snapshot.read_column(place, number) if sealed else snapshot.stored_tail_column(place, number)
+                if sealed:
+                    column = read_field(get, place, number, unit.rows)
+                else:
+                    column = read_tail_field(get, place, number, geometry.chunk_rows)
                 if column is None or column.rows != unit.rows:
                     yield Problem(20, record, f"of {column and column.rows} rows, not {unit.rows}")
                 elif deep:
                     yield from _compare(snapshot, unit, column, name, record)
             except CorruptIndexError as error:
                 yield Problem(20, record, str(error))
-    state = snapshot.state
-    first = state.open_segment * shape.segment_rows // shape.chunk_rows
-    chunks = range(first, first + -(-state.tail_rows // shape.chunk_rows))
-    staged = snapshot.get("meta", records.STAGED_KEY) is not None
+    chunks = geometry.tail_chunks(state)
+    staged = get("meta", records.STAGED_KEY) is not None
     for database in ("fields", "tailfields"):
-        for raw in snapshot.keys(database):
+        for raw in snapshot.records.keys(database):
             place, number = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
-            owned = place in snapshot.table.entries if database == "fields" else place in chunks
+            owned = place in snapshot.records.table.entries if database == "fields" else place in chunks
             if not (owned and number < len(catalog.fields)) and not (staged and place >= state.open_segment):
                 yield Problem(20, f"{database} ({place}, {number})", "belongs to nothing")
 
@@ -145,29 +150,32 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
         yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
 
 
-def _sets(snapshot: Snapshot, shape: Shape, catalog: Catalog) -> Iterator[Problem]:
+def _sets(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
     owned: set[bytes] = set()
+    chunk_ids = snapshot.records.generation.limits.set_chunk_ids
     for name, saved in catalog.sets.items():
-        owned.update(records.key2(saved.number, ordinal) for ordinal in range(saved.chunks))
+        owned.update(records.key2(saved.number, ordinal) for ordinal in range(saved.chunks(chunk_ids)))
         if saved.number >= catalog.next_set:
             yield Problem(23, f"set {name!r}", f"its number {saved.number} is not below {catalog.next_set}")
         try:
-            read_set(snapshot.get, shape.codec, saved)
+            read_set(snapshot.records.get, snapshot.records.schema.codec, saved, chunk_ids)
         except CorruptIndexError as error:
             yield Problem(23, f"set {name!r}", str(error))
     if len({saved.number for saved in catalog.sets.values()}) < len(catalog.sets):
         yield Problem(23, "catalog", "two sets have one number")
-    for raw in snapshot.keys("sets"):
+    for raw in snapshot.records.keys("sets"):
         if raw not in owned:
             key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
             yield Problem(23, f"sets {key}", "belongs to nothing")
 
 
-def _originals(snapshot: Snapshot, shape: Shape, *, deep: bool) -> Iterator[Problem]:
-    rng = np.random.default_rng(snapshot.state.commit)
+def _originals(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
+    schema, originals = snapshot.records.schema, snapshot.records.generation.originals
+    rng = np.random.default_rng(snapshot.records.state.commit)
     for unit in _units(snapshot):
         rows = _live(unit)
         if not deep and len(rows) > _SAMPLE:
             rows = np.union1d(rng.choice(rows, _SAMPLE, replace=False), rows[-1:])
-        for problem in snapshot.environment.originals.problems(rows, shape.identity.row_bytes, shape.segment_rows):
-            yield Problem(22, f"originals of segment {unit.first_row // shape.segment_rows}", problem)
+        segment, _ = schema.geometry.locate(unit.first_row)
+        for problem in originals.problems(rows, schema.identity.row_bytes, schema.geometry.segment_rows):
+            yield Problem(22, f"originals of segment {segment}", problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 import shlex
 import shutil
@@ -26,7 +27,7 @@ ROWS, D = 1200, 32
 @pytest.fixture(autouse=True)
 def _same_pqstore_in_children(monkeypatch) -> None:
     """Child processes, wherever they run, import the pqstore that is being tested."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(pqstore.__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(pqstore.__file__).parents[1]), prepend=os.pathsep)
 
 
 @pytest.fixture(scope="session")

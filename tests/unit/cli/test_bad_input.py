@@ -162,3 +162,47 @@ def test_json_output_stays_json_when_something_is_wrong(bad: Path, capsys) -> No
     assert main("search my-index queries.npy --format json".split()) == 0
     for line in capsys.readouterr().out.splitlines():
         json.loads(line)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["search", "my-index", "queries.npy", "--where", "{lang: de}"], "--where: a JSON object expected"),
+        (["search", "my-index", "queries.npy", "--where", "[1]"], "list"),
+        (["search", "my-index", "queries.npy", "--where", '{"year": {"$near": 3}}'], "$near"),
+        (["search", "my-index", "queries.npy", "--rerank", "5"], "rerank"),
+        (["search", "my-index", "queries.npy", "--rerank", "many"], "many"),
+        (["search", "plain", "queries.npy", "--rerank", "50"], "originals"),
+        (["search", "my-index", "queries.npy", "--allow", "yours"], "'yours' (sets: 'mine')"),
+        (["count", "my-index", "--deny", "yours"], "'yours'"),
+        (["sets", "my-index", "--save", "yours"], "--ids FILE"),
+        (["sets", "my-index", "--save", "yours", "--ids", "names.txt"], "int64 ids"),
+        (["sets", "my-index", "--drop", "yours"], "'yours'"),
+        (["calibrate", "plain", "queries.npy"], "originals"),
+        (["calibrate", "my-index", "queries.npy", "--recall", "2"], "recall"),
+        (["remove", "my-index", "5", "--where", "{}"], "not both"),
+        (["remove", "my-index", "--where", "{}"], "every vector"),
+        (["add", "my-index", "more.npy", "--payloads", "payloads.jsonl"], "payloads.jsonl holds 1200 lines"),
+        (["add", "my-index", "more.npy", "--payloads", "list.jsonl"], "list.jsonl: line 50"),
+        (["add", "my-index", "more.npy", "--payloads", "torn.jsonl"], "torn.jsonl: line 2"),
+        (["build", "more.npy", "other", "--M", "8", "--Ks", "16", "--payloads", "torn.jsonl"], "torn.jsonl: line 2"),
+        (["build", "more.npy", "other", "--M", "8", "--Ks", "16", "--payloads", "large.jsonl"], "64 bits"),
+        (["build", "more.npy", "other", "--M", "8", "--originals", "float8"], "float8"),
+        (["recall", "my-index", "vectors.npy", "--rerank", "5"], "rerank"),
+    ],
+)
+def test_bad_input_is_one_line(files: Path, capsys, words: list[str], told: str) -> None:
+    lines = Path("more.jsonl").read_text().splitlines()
+    Path("list.jsonl").write_text("\n".join([*lines[:-1], "[1, 2]"]))
+    Path("torn.jsonl").write_text("\n".join([lines[0], '{"lang": "d', *lines[2:]]))
+    Path("large.jsonl").write_text("\n".join([*lines[:-1], '{"n": 100000000000000000000}']))
+    assert main("import exported-codes plain".split()) == 0
+    capsys.readouterr()
+    before = sorted(str(path) for path in Path().iterdir())
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert told in error
+    assert sorted(str(path) for path in Path().iterdir()) == before
+    with pqstore.Index.open("my-index") as index:
+        assert len(index) == 1200

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import pqstore
-from pqstore.storage.format import records
+from pqstore.storage import Limits
+from pqstore.storage.transactions.open_index import share
 
 N = 900
 
@@ -85,8 +86,10 @@ def test_sets_last(index: pqstore.Index, tmp_path: Path) -> None:
         assert again.saved_set("a").tolist() == chosen[:10]
 
 
-def test_chunks(index: pqstore.Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "SET_CHUNK_IDS", 64)
+def test_chunks(index: pqstore.Index) -> None:
+    index.close()
+    first = share(Path(index.path), limits=Limits(set_chunk_ids=64))
+    index = pqstore.Index.open(index.path)
     for count in (0, 1, 63, 64, 65, 640):
         chosen = sorted(names(index, range(0, 2 * count, 2)))
         assert index.save_set("set", chosen) == count
@@ -96,6 +99,8 @@ def test_chunks(index: pqstore.Index, monkeypatch: pytest.MonkeyPatch) -> None:
     index.drop_set("set")
     assert index.verify(deep=True) == []
     assert index.sets == {}
+    index.close()
+    first.release()
 
 
 def test_bad_sets(index: pqstore.Index) -> None:

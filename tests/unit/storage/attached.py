@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.storage import Bound, Snapshot, Wanted, WriteTransaction
+from pqstore.storage.transactions.row_reads import are_live
 
 FIELDS = ("n", "parity")
 
@@ -29,8 +30,13 @@ def payload_for(code: bytes) -> dict[str, Any] | None:
 
 def save_some(txn: WriteTransaction) -> None:
     """Keep the ids of some live rows, as this transaction leaves them, as a set."""
-    ids = [identifier for block in txn.iter_ids() for identifier in block.tolist() if hash_of(identifier) % 8 == 0]
-    kept = np.empty(len(ids), dtype=np.int64 if txn.id_type == "int64" else object)
+    ids = [
+        identifier
+        for block in txn.rows.iter_ids(65_536)
+        for identifier in block.tolist()
+        if hash_of(identifier) % 8 == 0
+    ]
+    kept = np.empty(len(ids), dtype=np.int64 if txn.schema.identity.id_type == "int64" else object)
     kept[:] = sorted(ids)
     txn.save_set("some", kept)
 
@@ -69,6 +75,6 @@ def check_attached(snapshot: Snapshot, rows: np.ndarray) -> None:
             mask = np.unpackbits(question(snapshot.column(unit, number)), count=unit.rows, bitorder="little")
             told.append(np.flatnonzero(mask) + unit.first_row)
         live = np.concatenate(told)
-        live = live[snapshot.are_live(live)]
+        live = live[are_live(snapshot.records, live)]
         right = {row for row, payload in zip(rows.tolist(), expected, strict=True) if payload and answer(payload)}
         assert set(live.tolist()) & set(rows.tolist()) == right

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Store
-
-from .row_packing import RowPacking
+from tests.unit.storage.model import Model
+from tests.unit.storage.row_packing import RowPacking
 
 
 @pytest.fixture
@@ -48,3 +48,8 @@ def reopen(path: Path, packing: RowPacking) -> Callable[..., Store]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
+
+
+@pytest.fixture(params=["int64", "str"])
+def model(request: pytest.FixtureRequest, rng: np.random.Generator) -> Model:
+    return Model(request.param, 8, rng)

@@ -1,0 +1,50 @@
+"""What a search brings with its ids and distances: payloads, vectors, and how it went about its filter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pqstore.arrays import F32, I64
+from pqstore.index.reading import Reading
+from pqstore.index.search.results import SearchPlan
+from pqstore.index.selection.selection import Selection
+
+__all__ = ["payloads_of_hits", "plan_of", "vectors_of_hits"]
+
+
+def payloads_of_hits(reading: Reading, rows: I64) -> list[Any]:
+    """Payloads in lists shaped as `rows`; None for row -1."""
+    if rows.ndim > 1:
+        return [payloads_of_hits(reading, part) for part in rows]
+    known = iter(reading.snapshot.payloads_of(rows[rows >= 0]))
+    return [next(known) if row >= 0 else None for row in rows.tolist()]
+
+
+def vectors_of_hits(reading: Reading, rows: I64) -> F32:
+    """Vectors float32 (*rows.shape, D); NaN for row -1."""
+    vectors = np.full((*rows.shape, reading.space.D), np.nan, dtype=np.float32)
+    vectors[rows >= 0] = reading.vectors_of(rows[rows >= 0])
+    return vectors
+
+
+def plan_of(reading: Reading, selection: Selection | None, rerank: int | None) -> SearchPlan:
+    """How the search that has this selection is done."""
+    snapshot = reading.snapshot
+    chunks = len(snapshot.chunks())
+    if selection is None:
+        return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, chunks, 0, (), (), 0, rerank)
+    method = "gather" if selection.gathers(reading) else "masked scan"
+    read = len(selection.masks)
+    return SearchPlan(
+        method=method if selection.count else "empty",
+        stored_rows=snapshot.total_rows,
+        allowed_rows=selection.count,
+        chunks_read=read,
+        chunks_skipped=chunks - read,
+        indexed_fields=selection.indexed,
+        scanned_fields=selection.scanned,
+        payloads_read=selection.payloads_read,
+        rerank=rerank,
+    )

@@ -1,0 +1,64 @@
+"""What a search is asked beyond its queries, and what its arguments mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from pqstore.index.arguments.counts import as_count
+from pqstore.index.reading import Reading
+from pqstore.index.search.calibration import calibrated_rerank
+
+__all__ = ["Question", "as_include", "as_rerank"]
+
+_INCLUDABLE = ("payload", "vector")
+
+
+class Question(NamedTuple):
+    """Arguments as of `pqstore.Index.search`."""
+
+    k: Any = 10
+    threads: int | None = None
+    rerank: Any = None
+    where: Any = None
+    allow: Any = None
+    deny: Any = None
+    include: Any = ()
+    explain: bool = False
+
+
+def as_rerank(reading: Reading, rerank: Any, k: int) -> int:
+    """How many candidates are scored by their originals.
+
+    Raises:
+        ValueError, TypeError: it is below k, no count, or the index stores no originals.
+    """
+    if reading.space.originals is None:
+        raise ValueError(
+            "rerank needs the original vectors, which this index does not store: create it with originals='float16'"
+        )
+    if isinstance(rerank, str):
+        if rerank != "auto":
+            raise ValueError(f"rerank must be a number, 'auto' or None, got {rerank!r}")
+        return calibrated_rerank(reading, k)
+    if isinstance(rerank, bool):
+        raise TypeError("rerank is the number of candidates to score exactly, or 'auto': got a bool")
+    count = as_count(rerank, "rerank")
+    if count < k:
+        raise ValueError(f"rerank must be at least k = {k}, got {count}: the k best come from the reranked ones")
+    return count
+
+
+def as_include(include: Any) -> frozenset[str]:
+    """Which of "payload" and "vector" to bring.
+
+    Raises:
+        TypeError, ValueError: it names something else.
+    """
+    names = (include,) if isinstance(include, str) else include
+    if not isinstance(names, Iterable):
+        raise TypeError(f"include must be a sequence of names, got {type(include).__name__}")
+    chosen = frozenset(names)
+    if not chosen <= set(_INCLUDABLE):
+        raise ValueError(f"include may name {', '.join(_INCLUDABLE)}, got {sorted(map(str, chosen))}")
+    return chosen

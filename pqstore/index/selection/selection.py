@@ -1,0 +1,103 @@
+"""Which rows a search may return, in the forms that searches take them in, each made when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import I64, U8
+from pqstore.index.reading import Reading
+from pqstore.index.selection.row_masks import masks_of, rows_of_masks
+from pqstore.kernels import CodeChunk, active
+from pqstore.storage import RowUnit
+
+__all__ = ["Selection"]
+
+# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/search/filters.py),
+# above all for a filter that is used again: its codes are kept, up to so many bytes.
+_GATHER_COST = 20
+_GATHER_BYTES = 8 << 20
+
+
+@dataclass(slots=True)
+class Selection:
+    """The live rows that are allowed: as bitmaps by unit (units without any are left out), as numbers, or both."""
+
+    units: Sequence[RowUnit]
+    count: int
+    _masks: dict[int, U8] | None = None
+    _rows: I64 | None = None
+    indexed: tuple[str, ...] = ()
+    """Fields answered by their index."""
+    scanned: tuple[str, ...] = ()
+    """Fields for which payloads were read."""
+    payloads_read: int = 0
+    _chunks: list[CodeChunk] | None = None
+    _codes: npt.NDArray[Any] | None = None
+    _prepared: Any = None
+    _gathered: Any = None
+    _rows_and_none: I64 | None = None
+    _gathers: bool | None = None
+    part_of: Selection | None = None
+    """The selection by filter that this one was made from."""
+
+    @property
+    def masks(self) -> dict[int, U8]:
+        """Bitmaps by place in `units`, 1: allowed."""
+        if self._masks is None:
+            assert self._rows is not None
+            self._masks = masks_of(self.units, self._rows)
+        return self._masks
+
+    def gathers(self, reading: Reading) -> bool:
+        """Whether so few rows are allowed that their codes are better fetched one by one."""
+        if self._gathers is None:
+            few = self.count * _GATHER_COST <= reading.snapshot.total_rows
+            self._gathers = few and self.count * reading.space.M <= _GATHER_BYTES
+        return self._gathers
+
+    def chunks(self, reading: Reading) -> list[CodeChunk]:
+        """What is left to scan: chunks with an allowed row, all others of their rows marked as dead."""
+        if self._chunks is None:
+            every = reading.snapshot.chunks()
+            self._chunks = [
+                CodeChunk(every[at].packed, every[at].rows, every[at].first_row, ~mask)
+                for at, mask in self.masks.items()
+            ]
+        return self._chunks
+
+    def prepared(self, reading: Reading) -> Any:
+        """The chunks, ready to be searched."""
+        if self._prepared is None:
+            self._prepared = reading.space.searcher.prepare(self.chunks(reading))
+        return self._prepared
+
+    def gathered(self, reading: Reading) -> Any:
+        """The codes of the rows, fetched one by one, as a chunk ready to be searched: its row i is ``rows()[i]``."""
+        if self._gathered is None:
+            codes = self.codes(reading)
+            packed = active().pack(reading.space.layout, codes)
+            self._gathered = reading.space.searcher.prepare((CodeChunk(packed, len(codes), 0),))
+        return self._gathered
+
+    def rows(self) -> I64:
+        """The rows, ascending."""
+        if self._rows is None:
+            self._rows = rows_of_masks(self.units, self.masks)
+        return self._rows
+
+    def rows_at(self, places: I64) -> I64:
+        """The rows at places in `rows`, of any shape; -1 stays -1."""
+        if self._rows_and_none is None:
+            self._rows_and_none = np.append(self.rows(), -1)
+        return self._rows_and_none[places]
+
+    def codes(self, reading: Reading) -> npt.NDArray[Any]:
+        """Stored labels (count, M) of the rows."""
+        if self._codes is None:
+            self._codes = reading.snapshot.codes_of(self.rows())
+        return self._codes

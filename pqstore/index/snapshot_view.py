@@ -1,0 +1,142 @@
+"""`SnapshotView`: one consistent state of an index, to be asked as the index itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from pqstore.arrays import F32
+from pqstore.index import records
+from pqstore.index.arguments.ids import IdArray
+from pqstore.index.arguments.sets import as_set_name
+from pqstore.index.reading import Reading
+from pqstore.index.recall.calibrating import measure_calibration
+from pqstore.index.recall.measuring import recall_report
+from pqstore.index.recall.report import RecallReport
+from pqstore.index.records import ScrollPage
+from pqstore.index.saved_sets import ids_of_set, sizes_of_sets
+from pqstore.index.search.calibration import Calibration
+from pqstore.index.search.question import Question
+from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.top_k import search
+from pqstore.index.search.within import range_search
+from pqstore.index.selection.select import count
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["SnapshotView"]
+
+
+class SnapshotView:
+    """A state of the index that stays as it is while others write; close it, or use it in a ``with`` block.
+
+    While it is open, the disk space of rows removed since cannot be reused.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        """For `Index.snapshot` only."""
+        self._reading = reading
+
+    def close(self) -> None:
+        """Let go of the state; closing twice is allowed."""
+        self._reading.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of vectors."""
+        return self._reading.snapshot.live_rows
+
+    def __contains__(self, id: object) -> bool:
+        """Whether this id is in the index; False for what cannot be an id."""
+        return records.contains_id(self._reading, id)
+
+    def __iter__(self) -> Iterator[Any]:
+        """All ids, oldest row first."""
+        return records.iter_ids(self._reading)
+
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Any = (),
+        explain: bool = False,
+    ) -> SearchResult:
+        """As `Index.search`, in this state."""
+        question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        return search(self._reading, queries, question)
+
+    def range_search(
+        self,
+        queries: Any,
+        radius: float,
+        *,
+        limit: int | None = None,
+        threads: int | None = None,
+        rerank: int | str | None = None,
+        where: Any = None,
+        allow: Any = None,
+        deny: Any = None,
+    ) -> RangeResult:
+        """As `Index.range_search`, in this state."""
+        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        return range_search(self._reading, queries, radius, limit, question)
+
+    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+        """As `Index.get`, in this state."""
+        return records.get_records(self._reading, ids, include, missing)
+
+    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+        """As `Index.count`, in this state."""
+        return count(self._reading, where, allow, deny)
+
+    @property
+    def sets(self) -> dict[str, int]:
+        """As `Index.sets`, in this state."""
+        return sizes_of_sets(self._reading)
+
+    def saved_set(self, name: str) -> IdArray:
+        """As `Index.saved_set`, in this state."""
+        return ids_of_set(self._reading, as_set_name(name))
+
+    def scroll(
+        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+    ) -> ScrollPage:
+        """As `Index.scroll`, in this state."""
+        return records.scroll(self._reading, where, limit, after, include)
+
+    def calibration(self, queries: Any, recall: float, k: int, threads: int | None) -> Calibration:
+        """What `Index.calibrate` would find, in this state."""
+        return measure_calibration(self._reading, queries, recall, k, threads)
+
+    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+        """As `Index.recall_report`, in this state; not printed."""
+        return recall_report(self._reading, queries, rerank, threads)
+
+    def codes(self, ids: Any) -> npt.NDArray[Any]:
+        """As `Index.codes`, in this state."""
+        return records.get_codes(self._reading, ids)
+
+    def reconstruct(self, ids: Any) -> F32:
+        """As `Index.reconstruct`, in this state."""
+        return records.reconstruct(self._reading, ids)
+
+    def iter_codes(self, block_rows: int = 65_536) -> Iterator[tuple[IdArray, npt.NDArray[Any]]]:
+        """As `Index.iter_codes`, in this state."""
+        return records.iter_codes(self._reading, block_rows)

@@ -1,0 +1,24 @@
+"""What stays the same in the life of an index, ready for use."""
+
+from __future__ import annotations
+
+from pqstore.storage.format.state import Identity
+from pqstore.storage.rows.geometry import Geometry
+from pqstore.storage.rows.id_columns import IdCodec
+from pqstore.storage.rows.packing import RowPacking
+
+__all__ = ["Schema"]
+
+
+class Schema:
+    """How rows are divided, and how their codes and ids are laid out."""
+
+    __slots__ = ("codec", "geometry", "identity", "packing", "segment_bytes")
+
+    def __init__(self, identity: Identity, packing: RowPacking) -> None:
+        self.identity = identity
+        self.packing = packing
+        self.geometry = Geometry.of(identity)
+        self.codec = IdCodec(identity.id_type, identity.hash_key)
+        self.segment_bytes = packing.packed_size(identity.segment_rows)
+        """Bytes of the packed codes of a sealed segment."""

@@ -1,0 +1,164 @@
+"""Reads of rows by number: their codes, their ids, and which are live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import I64
+from pqstore.native import native_loops
+from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.rows.id_columns import IdColumn
+from pqstore.storage.rows.tombstones import are_set, live_positions
+from pqstore.storage.transactions.state_records import StateRecords
+
+__all__ = ["RowReads", "are_live", "id_columns", "is_live"]
+
+_SINGLY_UP_TO = 256  # so many rows are looked at one after another faster than they are sorted by segment
+
+
+class RowReads:
+    """Nothing that a method returns points into the file, except the codes of `chunks()`."""
+
+    __slots__ = ("_geometry", "_records")
+
+    def __init__(self, records: StateRecords) -> None:
+        self._records = records
+        self._geometry = records.schema.geometry
+
+    @property
+    def live_count(self) -> int:
+        """Rows that are stored and not dead."""
+        return self._records.state.live_rows
+
+    @property
+    def total_count(self) -> int:
+        """Rows that are stored, dead ones too."""
+        return self._geometry.total_rows(len(self._records.table), self._records.state)
+
+    def chunks(self) -> tuple[StoredChunk, ...]:
+        """Packed codes of all stored rows in row order, zero-copy."""
+        self._records.check()
+        return self._records.chunks()
+
+    def codes_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Stored labels (n, M) of rows that exist."""
+        self._records.check()
+        wanted = np.asarray(rows, dtype=np.int64)
+        out: npt.NDArray[Any] | None = None
+        for where, codes in self._gathered(wanted):
+            if out is None:
+                out = np.empty((len(wanted), codes.shape[1]), dtype=codes.dtype)
+            out[where] = codes
+        return self._records.schema.packing.unpack(np.empty(0, dtype=np.uint8), 0) if out is None else out
+
+    def _gathered(self, rows: I64) -> Iterator[tuple[Any, npt.NDArray[Any]]]:
+        """(where in `rows`, their codes), together covering all rows."""
+        records, gather = self._records, self._records.schema.packing.gather
+        for segment, where, positions in self._geometry.by_segment(rows):
+            if segment != records.state.open_segment:
+                yield where, gather(records.codes(segment), positions)
+                continue
+            for chunk, places, offsets in self._geometry.by_tail_chunk(segment, where, positions, len(rows)):
+                yield places, gather(records.tail_codes(chunk), offsets)
+
+    def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
+        records, geometry = self._records, self._geometry
+        records.check()
+        wanted = np.ascontiguousarray(rows, dtype=np.int64)
+        if records.schema.codec.keys_are_ids:
+            ids = np.empty(wanted.shape, dtype=np.int64)
+            native, known = native_loops(), records.plain_ids()
+            # False: a column is not known yet, or a row does not exist.
+            if native is not None and known is not None:
+                sealed, tail = known
+                open_segment = records.state.open_segment
+                if native.take_ids(sealed, geometry.segment_rows, tail, geometry.chunk_rows, open_segment, wanted, ids):
+                    return ids
+            ids.fill(-1)
+        else:
+            ids = np.empty(wanted.shape, dtype=object)
+        self._read_ids(wanted.reshape(-1), ids.reshape(-1))
+        return ids
+
+    def _read_ids(self, rows: I64, ids: npt.NDArray[Any]) -> None:
+        """Fill in the ids of rows that are not -1."""
+        if len(rows) <= _SINGLY_UP_TO:
+            for place, row in enumerate(rows.tolist()):
+                if row >= 0:
+                    ids[place] = self._id_at(row)
+            return
+        known = np.flatnonzero(rows >= 0)
+        for where, column, positions in id_columns(self._records, rows[known]):
+            ids[known[where]] = column.take(positions).user()
+
+    def _id_at(self, row: int) -> int | str:
+        segment, position = self._geometry.locate(row)
+        if segment != self._records.state.open_segment:
+            return self._records.ids(segment).at(position)
+        chunk, offset = self._geometry.locate_chunk(row)
+        return self._records.tail_ids(chunk).at(offset)
+
+    def iter_ids(self, block: int) -> Iterator[npt.NDArray[Any]]:
+        """Ids of all live rows in row order, at most `block` at a time."""
+        self._records.check()
+        for segment, count in self._geometry.stored(self._records.table.entries, self._records.state):
+            live = live_positions(self._records.bitmap(segment), count) + self._geometry.first_row(segment)
+            for start in range(0, len(live), block):
+                yield self.ids_of(live[start : start + block])
+
+    def live_rows_from(self, start: int, count: int) -> I64:
+        """Up to `count` live rows from row `start` on, ascending."""
+        found = [np.empty(0, dtype=np.int64)]
+        for chunk in self.chunks():
+            if chunk.first_row + chunk.rows <= start or count <= 0:
+                continue
+            rows = live_positions(chunk.dead, chunk.rows) + chunk.first_row
+            found.append(rows[rows >= start][:count])
+            count -= len(found[-1])
+        return np.concatenate(found)
+
+
+def id_columns(records: StateRecords, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:
+    """(where in `rows`, a column of ids, positions in it), together covering all rows."""
+    geometry = records.schema.geometry
+    for segment, where, positions in geometry.by_segment(rows):
+        if segment != records.state.open_segment:
+            yield where, records.ids(segment), positions
+            continue
+        for chunk, places, offsets in geometry.by_tail_chunk(segment, where, positions, len(rows)):
+            yield places, records.tail_ids(chunk), offsets
+
+
+def is_live(records: StateRecords, row: int) -> bool:
+    """Whether a row exists and is not dead."""
+    segment, position = records.schema.geometry.locate(row)
+    state = records.state
+    if segment == state.open_segment:
+        if position >= state.tail_rows:
+            return False
+    elif segment not in records.table.entries:
+        return False
+    bitmap = records.bitmap(segment)
+    return bitmap is None or not bitmap[position >> 3] >> (position & 7) & 1
+
+
+def are_live(records: StateRecords, rows: I64) -> npt.NDArray[np.bool_]:
+    """Which rows exist and are not dead."""
+    geometry, state, table = records.schema.geometry, records.state, records.table
+    segments = rows // geometry.segment_rows
+    in_tail = segments == state.open_segment
+    live = table.contains(segments)
+    live[in_tail] = rows[in_tail] < geometry.next_row(state)
+    if table.total_dead == 0 and state.tail_dead == 0:
+        return live
+    candidates = np.flatnonzero(live)
+    for segment, where, positions in geometry.by_segment(rows[candidates]):
+        bitmap = records.bitmap(segment)
+        if bitmap is not None:
+            live[candidates[where]] = ~are_set(bitmap, positions)
+    return live

@@ -1,0 +1,30 @@
+"""A copy of an index while readers and writers go on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pqstore.storage.disk import directory
+from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.transactions.snapshot import Snapshot
+from pqstore.storage.upkeep.generation_copy import copy_generation
+
+__all__ = ["backup"]
+
+
+def backup(snapshot: Snapshot, target: Path) -> None:
+    """Copy the index that a snapshot is of to `target`, where there is nothing."""
+    source = snapshot.records.generation
+    temporary = directory.temporary_beside(target)
+    generation = directory.generation_path(temporary, 1)
+    generation.mkdir(parents=True)
+    try:
+        with storage_errors(source.index):
+            copy_generation(source.environment, generation)
+        directory.sync_directory(temporary)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    directory.sync_directory(target.parent)

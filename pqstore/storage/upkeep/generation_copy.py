@@ -1,0 +1,46 @@
+"""A compacted copy of a generation: its data file, and the originals that the copy speaks of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import lmdb
+
+from pqstore.storage.attachments.original_files import copy_originals
+from pqstore.storage.disk import directory
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.environment import Environment
+from pqstore.storage.format import records
+from pqstore.storage.format.state import Identity, State
+from pqstore.storage.rows.geometry import Geometry
+
+__all__ = ["copy_generation"]
+
+
+def copy_generation(environment: Environment, generation: Path, *, link: bool = False) -> None:
+    """Copy the newest commit into the directory `generation`, on the disk when this returns. With `link` files that no
+    longer change may be shared with the original."""
+    environment.copy_compacted(generation)
+    sizes = _originals_that_count(generation)
+    copy_originals(environment.path, generation, sizes, link=link)
+    descriptor = os.open(generation / DATA_FILE, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    directory.sync_directory(generation)
+
+
+def _originals_that_count(generation: Path) -> dict[int, int]:
+    """Bytes of each file of originals that a copied data file speaks of."""
+    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+        meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
+        with copied.begin(buffers=True) as txn:
+            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))
+            if identity.row_bytes == 0:
+                return {}
+            state = State.unpack(txn.get(records.STATE_KEY, db=meta))
+            segments = [int.from_bytes(key, "big") for key in txn.cursor(db=table).iternext(values=False)]
+    stride = identity.row_bytes + records.ORIGINALS_CRC_BYTES
+    return {segment: rows * stride for segment, rows in Geometry.of(identity).stored(segments, state) if rows}

@@ -1,0 +1,89 @@
+"""A data file that is missing, cut short, foreign, newer or damaged is refused by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import msgpack
+import numpy as np
+import pytest
+
+from pqstore.errors import (
+    CorruptIndexError,
+    FormatVersionError,
+)
+from pqstore.storage import Store
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.format import records
+
+Create = Callable[..., Store]
+
+
+@pytest.fixture
+def data_file(create: Create, path: Path, rng: np.random.Generator) -> Path:
+    store = create()
+    with store.write() as txn:
+        txn.append(rng.integers(0, 256, (5000, 8), dtype=np.uint8), rng.permutation(5000))
+    store.close()
+    return generation_path(path, 1) / DATA_FILE
+
+
+def test_a_missing_empty_or_foreign_data_file(reopen: Create, data_file: Path) -> None:
+    data_file.write_bytes(b"")
+    with pytest.raises(CorruptIndexError, match="empty"):
+        reopen()
+    data_file.write_bytes(b"SQLite format 3" * 1000)
+    with pytest.raises(CorruptIndexError, match="does not begin"):
+        reopen()
+    data_file.unlink()
+    with pytest.raises(CorruptIndexError, match="missing"):
+        reopen()
+    assert not data_file.exists()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.3, 0.6, 0.9, 0.99])
+def test_a_truncated_data_file(reopen: Create, data_file: Path, share: float) -> None:
+    size = data_file.stat().st_size
+    os.truncate(data_file, int(size * share))
+    with pytest.raises(CorruptIndexError):
+        reopen()
+
+
+def _overwrite(data_file: Path, key: bytes, record: bytes) -> None:
+    with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env:
+        meta = env.open_db(b"meta", create=False)
+        with env.begin(write=True) as txn:
+            txn.put(key, record, db=meta)
+
+
+def test_an_index_of_a_newer_format(reopen: Create, data_file: Path) -> None:
+    record = records.pack_record(records.IDENTITY, 0, 0, 0, [b"who knows what"], version=3)
+    _overwrite(data_file, records.IDENTITY_KEY, bytes(record))
+    with pytest.raises(FormatVersionError, match="format 3"):
+        reopen()
+
+
+def test_an_index_that_needs_an_unknown_feature(reopen: Create, data_file: Path) -> None:
+    with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env, env.begin() as txn:
+        value = txn.get(records.IDENTITY_KEY, db=env.open_db(b"meta", txn=txn, create=False))
+    fields = msgpack.unpackb(records.open_record(memoryview(value), records.IDENTITY).payload)
+    fields["features"] = ["partitions"]
+    record = records.pack_record(records.IDENTITY, 0, 0, 0, [msgpack.packb(fields)])
+    _overwrite(data_file, records.IDENTITY_KEY, bytes(record))
+    with pytest.raises(FormatVersionError, match="partitions"):
+        reopen()
+
+
+def test_a_damaged_identity_or_state(reopen: Create, data_file: Path) -> None:
+    for key in (records.STATE_KEY, records.IDENTITY_KEY):
+        with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env:
+            meta = env.open_db(b"meta", create=False)
+            with env.begin(write=True) as txn:
+                good = txn.get(key, db=meta)
+                txn.put(key, good[:-3] + bytes([good[-3] ^ 4]) + good[-2:], db=meta)
+        with pytest.raises(CorruptIndexError, match=key.decode()):
+            reopen()

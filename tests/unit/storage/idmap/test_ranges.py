@@ -1,0 +1,30 @@
+"""Automatic ids take no room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pqstore.storage import Store
+
+
+def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.random.Generator) -> None:
+    store = create()
+    total = 0
+    for count in (1, 1022, 1, 5000, 3):
+        codes = rng.integers(0, 256, (count, 8), dtype=np.uint8)
+        with store.write() as txn:
+            rows, ids = txn.append(codes)
+        assert rows.tolist() == ids.tolist() == list(range(total, total + count))
+        total += count
+    stats = store.stats()
+    assert (stats.id_ranges, stats.id_runs) == (1, 0)
+    with store.read() as snapshot:
+        ids = rng.permutation(total)
+        assert np.array_equal(snapshot.rows_of(ids), ids)
+        assert np.array_equal(snapshot.ids_of(ids), ids)
+    with store.write() as txn:
+        txn.append(codes[:1], np.array([2**40]))
+        assert txn.next_id == 2**40 + 1
+    store.close()
