@@ -1,6 +1,7 @@
 // Bounds of 64 rows for several queries at once: what depends on the codes alone is done once for all of them.
 //
-// Sums are bytes. Where sub-spaces are many they are summed in parts, and the parts' averages, rounded up, are averaged.
+// Sums are bytes. Where sub-spaces are many they are summed in parts, and the parts' averages, rounded up, are
+// averaged.
 #pragma once
 
 #include <immintrin.h>
@@ -18,6 +19,12 @@ struct BoundShape {
     int64_t M;  // even
     int parts;  // 1, 2, 4 or 8
     BoundBits bits;
+
+    // Few sub-spaces fit into one byte.
+    static int parts_of(int64_t M) {
+        if (M <= 20) return 1;
+        return M <= 40 ? 2 : 8;
+    }
 
     // Units of the limit. Of one part, saturated at 255 it is beyond any limit; more saturate at so many times their
     // share of it.

@@ -35,13 +35,14 @@ class BatchScanner {
         : request_(request),
           capacity_(capacity),
           M_(2 * request.layout.pairs()),
-          shape_{M_, M_ <= 20 ? 1 : M_ <= 40 ? 2 : 8, {8, 0}},
-          tile_(request.layout, std::min(request.queries, kGroup) >= kRepayTurning),
-          bytes_(static_cast<size_t>(kGroup * M_ * Codes::kTableSize)),
-          least_(static_cast<size_t>(kGroup * M_)),
+          group_(std::min(request.queries, kGroup)),
+          shape_{M_, BoundShape::parts_of(M_), {8, 0}},
+          tile_(request.layout, group_ >= kRepayTurning),
+          bytes_(static_cast<size_t>(group_ * M_ * Codes::kTableSize)),
+          least_(static_cast<size_t>(group_ * M_)),
           sums_(static_cast<size_t>(kTogether * tile_.most_blocks() * kBlockRows)),
-          put_off_codes_(static_cast<size_t>(tile_.turned() ? kGroup * kMostPutOff * tile_.row_bytes() : 0)),
-          put_off_rows_(static_cast<size_t>(tile_.turned() ? kGroup * kMostPutOff : 0)) {}
+          put_off_codes_(static_cast<size_t>(tile_.turned() ? group_ * kMostPutOff * tile_.row_bytes() : 0)),
+          put_off_rows_(static_cast<size_t>(tile_.turned() ? group_ * kMostPutOff : 0)) {}
 
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
         if (count < kLeastQueries) {
@@ -97,10 +98,10 @@ class BatchScanner {
         uint8_t* bytes;
         BoundScale scale;
         double mean;
-        bool bounded;       // whether the bytes discard anything
-        float guess;        // the least distance that rows were left out by without proof
-        int64_t put_off;    // rows whose exact sums are still to be made
-        uint8_t* codes;     // of these
+        bool bounded;     // whether the bytes discard anything
+        float guess;      // the least distance that rows were left out by without proof
+        int64_t put_off;  // rows whose exact sums are still to be made
+        uint8_t* codes;   // of these
         int64_t* rows;
         TopK best;
     };
@@ -116,8 +117,8 @@ class BatchScanner {
         state.table = request_.tables + query * request_.layout.M * Codes::kTableSize;
         state.least = least_.data() + q * M_;
         state.bytes = bytes_.data() + q * M_ * Codes::kTableSize;
-        state.codes = put_off_codes_.data() + q * kMostPutOff * tile_.row_bytes();
-        state.rows = put_off_rows_.data() + q * kMostPutOff;
+        state.codes = tile_.turned() ? put_off_codes_.data() + q * kMostPutOff * tile_.row_bytes() : nullptr;
+        state.rows = tile_.turned() ? put_off_rows_.data() + q * kMostPutOff : nullptr;
         state.put_off = 0;
         state.guess = kInfinity;
         state.best.reset(capacity_);
@@ -141,15 +142,17 @@ class BatchScanner {
         }
         query.scale.set_limit(limit);
         if constexpr (Codes::kTableSize == 256) {
-            quantize_tables<TableOrder::kPrefix>(query.table, M, query.least, shape_.bits, query.scale.scale(), query.bytes);
+            quantize_tables<TableOrder::kPrefix>(query.table, M, query.least, shape_.bits, query.scale.scale(),
+                                                 query.bytes);
         } else {
             quantize_nibbles(query.table, M, query.least, query.scale.scale(), query.bytes);
         }
     }
 
-    // ---- limits
+    // Limits.
 
-    // How many rows of the part that was seen are to be within a limit, so that it very likely holds the nearest of all.
+    // How many rows of the part that was seen are to be within a limit, so that it very likely holds the nearest of
+    // all.
     int64_t rank() const {
         const auto k = static_cast<double>(capacity_);
         const double expected = k * share_, sigma = std::sqrt(expected * (1 - share_));
@@ -179,7 +182,7 @@ class BatchScanner {
         single_->scan(query, 1, first_block, end_block, result);
     }
 
-    // ---- the first tile
+    // The first tile.
 
     // `rows`: of the whole scan.
     void open(int64_t count, double rows) {
@@ -206,8 +209,8 @@ class BatchScanner {
         shape_.bits = best_bits(within / share_, nearest / share_, rows, M_, 6, kCosts);
     }
 
-    // About the limit of a query: where those before had it between the least and the mean distance; of the first one, by
-    // a sample of the tile.
+    // About the limit of a query: where those before had it between the least and the mean distance; of the first one,
+    // by a sample of the tile.
     float about(Query& query) {
         if (!query.scale.usable() || !std::isfinite(query.mean)) return query.best.limit();
         const double base = query.scale.base(), width = query.mean - base;
@@ -348,7 +351,7 @@ class BatchScanner {
         }
     }
 
-    // ---- exact sums
+    // Exact sums.
 
     template <typename Offer>
     void sum_rows(const Query& query, const Kept& kept, const Offer& offer) {
@@ -357,8 +360,9 @@ class BatchScanner {
         for (uint64_t rows = kept.rows & group.live(); rows; rows &= rows - 1) {
             const int row = __builtin_ctzll(rows);
             const float distance =
-                tile_.turned() ? distance_of(query, tile_.row(64 * kept.group + row))
-                               : terms.distance(group.first(terms.block_bytes) + (row >> 5) * terms.block_bytes, row & 31);
+                tile_.turned()
+                    ? distance_of(query, tile_.row(64 * kept.group + row))
+                    : terms.distance(group.first(terms.block_bytes) + (row >> 5) * terms.block_bytes, row & 31);
             offer(distance, group.first_row() + row);
         }
     }
@@ -400,7 +404,7 @@ class BatchScanner {
             rescale(query, limit);
     }
 
-    // ---- the other tiles
+    // The other tiles.
 
     void bound(int64_t count) {
         int64_t q = 0;
@@ -442,21 +446,23 @@ class BatchScanner {
             const int limit = query.bounded ? shape_.byte_limit(query.scale.limit_units()) : kMostSum;
             limits[i] = _mm512_set1_epi8(static_cast<char>(limit));
         }
-        sum_groups<Codes, kHigh, kParts>(
-            shape_, tile_, 1, tables, [&](int64_t group, const __m512i(&sums)[kQueries]) __attribute__((always_inline)) {
-                for (int i = 0; i < kQueries; ++i) {
-                    // Written in any case: a branch would be taken at random.
-                    const uint64_t rows = _mm512_cmple_epu8_mask(sums[i], limits[i]);
-                    kept_[i][kept[i]] = {rows, group};
-                    kept[i] += rows != 0;
-                }
-            });
+        sum_groups<Codes, kHigh, kParts>(shape_, tile_, 1, tables,
+                                         [&](int64_t group, const __m512i(&sums)[kQueries])
+                                             __attribute__((always_inline)) {
+                                                 for (int i = 0; i < kQueries; ++i) {
+                                                     // Written in any case: a branch would be taken at random.
+                                                     const uint64_t rows = _mm512_cmple_epu8_mask(sums[i], limits[i]);
+                                                     kept_[i][kept[i]] = {rows, group};
+                                                     kept[i] += rows != 0;
+                                                 }
+                                             });
         std::copy(kept, kept + kQueries, counts);
     }
 
     const ScanRequest& request_;
     int64_t capacity_;
-    int64_t M_;  // even
+    int64_t M_;      // even
+    int64_t group_;  // queries there is room for
     BoundShape shape_;
     bool bits_chosen_ = false;
     const int64_t first_cache_ = first_cache_bytes();

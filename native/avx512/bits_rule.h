@@ -1,8 +1,8 @@
 // How many bits a bound should have: what remains of the rows against what the bound costs.
 //
-// With each bit more the rows that remain fall by a factor, and each of them costs an exact sum; the cost of a bound rises
-// in proportion to the sub-spaces that have the bit. Costs are in look-ups of 64 rows in one sub-space by 6 bits; measured
-// on Zen 4, and within a tenth of them on Sapphire Rapids.
+// With each bit more the rows that remain fall by a factor, and each of them costs an exact sum; the cost of a bound
+// rises in proportion to the sub-spaces that have the bit. Costs are in look-ups of 64 rows in one sub-space by 6 bits;
+// measured on Zen 4, and within a tenth of them on Sapphire Rapids.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,8 @@ inline double share_of_bit(double without, double with, double bit_cost, double 
 }
 
 // `remaining`: rows that 7 bits leave of `rows`; `nearest`: those that are within the limit. `least`: 6 or 7.
-inline BoundBits best_bits(double remaining, double nearest, double rows, int64_t M, int least, const BoundCosts& costs) {
+inline BoundBits best_bits(double remaining, double nearest, double rows, int64_t M, int least,
+                           const BoundCosts& costs) {
     const double with_8 = std::max(1.25 * nearest, 1.0), with_7 = std::max(remaining, with_8);
     const double look_ups = rows / 64;
     const auto split = [M](double share) { return static_cast<int64_t>(share * static_cast<double>(M) + 0.5); };

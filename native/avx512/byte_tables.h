@@ -47,8 +47,8 @@ struct TableSums {
     }
 };
 
-// Low nibble as it is, bits 7 and 6 to 5 and 4, bits 5 and 4 to 7 and 6: the low six bits are a prefix of six bits. Done
-// twice it does nothing.
+// Low nibble as it is, bits 7 and 6 to 5 and 4, bits 5 and 4 to 7 and 6: the low six bits are a prefix of six bits.
+// Done twice it does nothing.
 inline __m512i prefix_first(__m512i codes) {
     return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(0x0102040840801020ll), 0);
 }
@@ -84,15 +84,14 @@ struct BoundBits {
     int64_t split;
 
     // Where the bytes of a sub-space begin.
-    int64_t offset(int64_t m) const {
-        return m <= split ? m << high : (split << high) + ((m - split) << (high - 1));
-    }
+    int64_t offset(int64_t m) const { return m <= split ? m << high : (split << high) + ((m - split) << (high - 1)); }
 };
 
-// Bytes of M sub-spaces, and of one more if M is odd, which adds nothing whatever its codes. kOrder: of those of 8 bits.
+// Bytes of M sub-spaces, and of one more if M is odd, which adds nothing whatever its codes. kOrder: of those of 8
+// bits.
 template <TableOrder kOrder>
 void quantize_tables(const float* tables, int64_t M, const float* least, const BoundBits& bits, float scale,
-                            uint8_t* bytes) {
+                     uint8_t* bytes) {
     const __m512 factor = _mm512_set1_ps(scale);
     for (int64_t m = 0; m < M; ++m) {
         const float* entries = tables + 256 * m;

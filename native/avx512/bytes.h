@@ -19,8 +19,8 @@ inline __m512i down_to_bytes(const __m512 values[4], __m512 factor) {
     const auto whole = [&](int i) {
         return _mm512_cvttps_epi32(_mm512_min_ps(_mm512_mul_ps(values[i], factor), _mm512_set1_ps(255.0f)));
     };
-    const __m512i packed = _mm512_packus_epi16(_mm512_packus_epi32(whole(0), whole(1)),
-                                               _mm512_packus_epi32(whole(2), whole(3)));
+    const __m512i packed =
+        _mm512_packus_epi16(_mm512_packus_epi32(whole(0), whole(1)), _mm512_packus_epi32(whole(2), whole(3)));
     // Packing works within 128-bit lanes: this order undoes it.
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
 }

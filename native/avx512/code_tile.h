@@ -40,7 +40,8 @@ struct NibbleCodes {
             const auto half = [](const uint8_t* from) {
                 return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
             };
-            const __m512i codes = _mm512_inserti64x4(_mm512_castsi256_si512(half(a + 32 * pair)), half(b + 32 * pair), 1);
+            const __m512i codes =
+                _mm512_inserti64x4(_mm512_castsi256_si512(half(a + 32 * pair)), half(b + 32 * pair), 1);
             // Low nibbles are rows 0..15 of each block, high ones 16..31.
             const __m512i low = low_nibbles(codes), high = high_nibbles(codes);
             const __m512i first = _mm512_shuffle_i64x2(low, high, 0x88), second = _mm512_shuffle_i64x2(low, high, 0xdd);

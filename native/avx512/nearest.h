@@ -60,7 +60,7 @@ struct Avx512Nearest {
 
   private:
     static_assert(kPanel == 32);
-    static constexpr int64_t kRows = 16;      // of which the winners are found together
+    static constexpr int64_t kRows = 16;       // of which the winners are found together
     static constexpr int32_t kCellBits = 127;  // 16 lanes, 8 panels
 
     static __m512i load(const void* from) { return _mm512_loadu_si512(from); }
@@ -178,8 +178,7 @@ struct Avx512Nearest {
     }
 
     // The two scores of each row's cell say which codeword it was; the cell holds another second too.
-    static void keep_winners(const int32_t (*scores)[kTileCodewords], const Two& all, TileWinners& winners,
-                             int64_t i) {
+    static void keep_winners(const int32_t (*scores)[kTileCodewords], const Two& all, TileWinners& winners, int64_t i) {
         alignas(64) int32_t cells[kRows], seconds[kRows];
         store(cells, _mm512_and_si512(all.best, _mm512_set1_epi32(kCellBits)));
         store(seconds, all.second);

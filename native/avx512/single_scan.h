@@ -61,15 +61,15 @@ class SingleScanner {
 
   private:
     static constexpr int64_t kSectionPairs = 2;
-    static constexpr double kSaturation = 2.0;  // sections saturate at twice their share of the limit
+    static constexpr double kSaturation = 2.0;     // sections saturate at twice their share of the limit
     static constexpr double kMeanShare = 4.0 / 3;  // of the mean distance: the limit of the opening's units
-    static constexpr int64_t kOpening = 2048;   // blocks
-    static constexpr int64_t kFirst = 64;       // blocks, of which all groups are looked at
-    static constexpr int64_t kStretch = 64;     // blocks
-    static constexpr int64_t kAhead = 3;        // groups of which codes are fetched ahead
+    static constexpr int64_t kOpening = 2048;      // blocks
+    static constexpr int64_t kFirst = 64;          // blocks, of which all groups are looked at
+    static constexpr int64_t kStretch = 64;        // blocks
+    static constexpr int64_t kAhead = 3;           // groups of which codes are fetched ahead
     static constexpr int64_t kAheadBytes = 6144;
-    static constexpr int64_t kFarMore = 3500;   // rows for each of the nearest: then 7 bits are enough
-    static constexpr int64_t kNear = 16;        // rows that show how distances fall
+    static constexpr int64_t kFarMore = 3500;  // rows for each of the nearest: then 7 bits are enough
+    static constexpr int64_t kNear = 16;       // rows that show how distances fall
     static constexpr double kRescale = 0.98;
     static constexpr int kMostUnits = 32767;
     static constexpr BoundCosts kCosts{1.0, 1.5, 2.6};
@@ -109,7 +109,8 @@ class SingleScanner {
     }
 
     void quantize() {
-        quantize_tables<TableOrder::kLabel>(terms_.table, terms_.M, least_.data(), bits_, scale_.scale(), bytes_.data());
+        quantize_tables<TableOrder::kLabel>(terms_.table, terms_.M, least_.data(), bits_, scale_.scale(),
+                                            bytes_.data());
     }
 
     // The bounds of a group: the first sub-spaces by 8 bits, the others by 7.
@@ -182,11 +183,11 @@ class SingleScanner {
         if (limit > cut) offer(cut, limit, best_);
     }
 
-    // From the bounds of the first blocks, a `share` of all `blocks`: what will remain of all rows. Returns whether some
-    // sub-spaces are looked up by 8 bits from now on.
+    // From the bounds of the first blocks, a `share` of all `blocks`: what will remain of all rows. Returns whether
+    // some sub-spaces are looked up by 8 bits from now on.
     bool choose_bits(double share, int64_t blocks) {
         const int64_t rows = blocks * kBlockRows;
-        if (rows > capacity_ * kFarMore) return false;  // few remain in any case
+        if (rows > capacity_ * kFarMore) return false;               // few remain in any case
         const double rank = static_cast<double>(capacity_) * share;  // of the last of the nearest among the first rows
         const int64_t looked_at = std::max<int64_t>(kNear, static_cast<int64_t>(rank) + 1);
         sample_.reset(looked_at);
@@ -201,7 +202,8 @@ class SingleScanner {
         }
         const int units = scale_.units_of(static_cast<float>(std::max(expected, scale_.base())));
         const auto within = static_cast<double>(count_within_listed(units, 1));
-        bits_ = best_bits(within / share, static_cast<double>(capacity_), static_cast<double>(rows), 2 * pairs_, 7, kCosts);
+        bits_ =
+            best_bits(within / share, static_cast<double>(capacity_), static_cast<double>(rows), 2 * pairs_, 7, kCosts);
         bits_.split = bits_.split / 2 * 2;
         if (bits_.split == 0) return false;
         quantize();
@@ -234,8 +236,7 @@ class SingleScanner {
     int64_t count_within_listed(int most, int64_t stride) const {
         int64_t within = 0;
         for (int64_t i = 0; i < count_; i += stride)
-            within += __builtin_popcountll(
-                positions_within(bounds_[listed_[static_cast<size_t>(i)]], most));
+            within += __builtin_popcountll(positions_within(bounds_[listed_[static_cast<size_t>(i)]], most));
         return within;
     }
 
@@ -292,11 +293,12 @@ class SingleScanner {
 
     void offer_stretch(const Piece& piece) {
         offer_rows(stretch_, bound_stretch(piece), best_);
-        if (bounded_ ? scale_.outdated(best_.limit(), kRescale) : scale_.usable() && best_.full()) rescale(best_.limit());
+        if (bounded_ ? scale_.outdated(best_.limit(), kRescale) : scale_.usable() && best_.full())
+            rescale(best_.limit());
     }
 
-    // Keeps the groups of a stretch that have rows within the limit. Returns how many. By itself, so that its loops have
-    // all registers.
+    // Keeps the groups of a stretch that have rows within the limit. Returns how many. By itself, so that its loops
+    // have all registers.
     [[gnu::noinline]] int64_t bound_stretch(const Piece& piece) {
         const int limit = bounded_ ? scale_.limit_units() : kMostUnits;
         int64_t kept = 0;

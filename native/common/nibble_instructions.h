@@ -1,5 +1,5 @@
-// What scans of 4-bit codes ask of an instruction set, as one type. A file for one instruction set is compiled by itself,
-// and includes its primitives before this.
+// What scans of 4-bit codes ask of an instruction set, as one type. A file for one instruction set is compiled by
+// itself, and includes its primitives before this.
 #pragma once
 
 #include <cstdint>

@@ -15,7 +15,8 @@ inline uint64_t eight_codes(const uint8_t* codes) {
     return word;
 }
 
-// The sum of table[kSize * m + codes[m]] in the frozen order. Eight codes a load, because loads are what this has most of.
+// The sum of table[kSize * m + codes[m]] in the frozen order. Eight codes a load, because loads are what this has most
+// of.
 template <int64_t kSize>
 inline float row_sum(const float* table, const uint8_t* codes, int64_t M) {
     if (M < 8 || M > 128)

@@ -49,7 +49,8 @@ void scan_wide(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
     const bool alone = request.queries == 1;
     if (request.layout.kind == LayoutKind::kBlock4)
-        return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request) : run_scan<BatchScanner<NibbleCodes>>(request);
+        return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request)
+                     : run_scan<BatchScanner<NibbleCodes>>(request);
     return alone ? run_scan<SingleScanner>(request) : run_scan<BatchScanner<ByteCodes>>(request);
 }
 
