@@ -26,6 +26,8 @@
 namespace pqstore {
 namespace {
 
+constexpr int64_t kLeastQueriesOfBatch = 3;  // fewer do not repay the making of tiles
+
 template <typename Codes>
 class BatchScanner {
   public:
@@ -45,7 +47,7 @@ class BatchScanner {
           put_off_rows_(static_cast<size_t>(tile_.turned() ? group_ * kMostPutOff : 0)) {}
 
     void scan(int64_t first_query, int64_t count, int64_t first_block, int64_t end_block, SharedTopK* results) {
-        if (count < kLeastQueries) {
+        if (count < kLeastQueriesOfBatch) {
             for (int64_t q = 0; q < count; ++q) scan_alone(first_query + q, first_block, end_block, results + q);
             return;
         }
@@ -82,7 +84,6 @@ class BatchScanner {
     using Single = std::conditional_t<Codes::kTableSize == 256, SingleScanner, NibbleScanner<NibbleInstructions>>;
     using Terms = std::conditional_t<Codes::kTableSize == 256, Block8Terms, Block4Terms>;
 
-    static constexpr int64_t kLeastQueries = 3;   // fewer do not repay the making of tiles
     static constexpr int64_t kRepayTurning = 12;  // queries
     static constexpr int64_t kTogether = 4;       // queries that share a pass over a tile
     static constexpr int64_t kMostPutOff = 256;   // rows of a query

@@ -47,7 +47,7 @@ bool as_quick_in_halves(const ScanRequest& request) {
 
 void scan_wide(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
-    const bool alone = request.queries == 1;
+    const bool alone = request.queries < kLeastQueriesOfBatch;
     if (request.layout.kind == LayoutKind::kBlock4)
         return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request)
                      : run_scan<BatchScanner<NibbleCodes>>(request);
