@@ -16,7 +16,9 @@ from pqstore.index.arguments.ids import (
     automatic_names,
     check_distinct,
     is_single_id,
+    refuse_map,
     refuse_unknown,
+    refuse_unordered,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
 from pqstore.index.code_space import RowBlock
@@ -133,6 +135,7 @@ def _pair_blocks(
         for block in blocks:
             yield block, None
         return
+    refuse_unordered(ids)
     if _are_one_batch(ids, rows):
         batch = as_id_batch(ids, id_type)
         if rows is not None and len(batch) != rows:
@@ -148,6 +151,7 @@ def _pair_blocks(
         if taken < len(batch):
             raise DimensionError(f"{taken} vectors need {taken} ids, got {len(batch)}")
         return
+    refuse_map(ids)
     source = iter(ids) if isinstance(ids, Iterable) else iter(as_id_batch(ids, id_type))
     for block in blocks:
         share = as_id_batch([value for _, value in zip(range(len(block)), source, strict=False)], id_type)
@@ -183,8 +187,10 @@ def update_payloads(
         if payload is not None and not isinstance(payload, Mapping):
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
     if merge:
-        old = txn.payloads_of(rows)
-        payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
+        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
+        earlier = txn.payloads_of(rows[[at for at, _ in merged]])
+        for (at, new), old in zip(merged, earlier, strict=True):
+            payloads[at] = {**(old or {}), **new}
     codes = txn.codes_of(rows)
     originals = txn.originals_of(rows) if with_originals else None
     txn.kill(rows)

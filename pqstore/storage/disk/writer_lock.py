@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
+from pqstore.storage.disk.regular_file import open_regular
 
 try:
     import fcntl
@@ -59,7 +60,7 @@ class WriterLock:
             return
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(index / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+                self._descriptor = open_regular(index / _NAME, os.O_RDWR | os.O_CREAT)
             except PermissionError as error:
                 raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
         # Whoever waits for the writer has the turn. A writer that comes back needs it too, so it cannot overtake.

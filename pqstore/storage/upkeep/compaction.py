@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
@@ -58,6 +59,6 @@ def _make_next(old: Generation) -> None:
     with old.environment.begin(write=True) as txn:
         meta = old.environment.databases["meta"]
         state = State.unpack(txn.get(records.STATE_KEY, db=meta))
-        txn.put(records.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
+        put_state(txn, meta, state._replace(superseded=True))
     crash_points.reach("old generation marked")
     directory.remove_leftovers(old.index, old.number + 1)
