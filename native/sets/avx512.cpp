@@ -2,12 +2,14 @@
 #include <cpuid.h>
 
 #include "avx2/blocks.h"
+#include "avx2/floats.h"
 #include "avx2/tables.h"
 #include "avx512/batch_scan.h"
 #include "avx512/nearest.h"
 #include "avx512/simd.h"
 #include "avx512/single_scan.h"
 #include "avx512/tables.h"
+#include "common/exact_scan.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/tables.h"
@@ -60,6 +62,8 @@ void scan(const ScanRequest& request) {
     scan_wide(request);
 }
 
+void exact_scan_avx2(const ExactScanRequest& request) { exact_scan<Avx2Floats>(request, rescore); }
+
 bool has_wide_choice() { return has_avx512() && halves_registers(); }
 
 constexpr KernelSet kernels(const char* name, bool (*runs_here)(), void (*scan_with)(const ScanRequest&)) {
@@ -72,7 +76,8 @@ constexpr KernelSet kernels(const char* name, bool (*runs_here)(), void (*scan_w
             lloyd_step<Avx512Nearest>,
             pack_blocks_avx2,
             unpack_blocks,
-            scan_with};
+            scan_with,
+            exact_scan_avx2};
 }
 
 }  // namespace
