@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from pqstore.storage.format.state import Range
 from pqstore.storage.idmap.search import Candidates
 from pqstore.storage.rows.geometry import Geometry
 
-__all__ = ["MAX_RANGES", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
+__all__ = ["MAX_RANGES", "ascend", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
 
 MAX_RANGES = 64
 _SIGN = 1 << 63
@@ -48,6 +49,24 @@ def with_range(ranges: tuple[Range, ...], new: Range) -> tuple[Range, ...] | Non
     if len(ranges) >= MAX_RANGES:
         return None
     return (*ranges, new)
+
+
+def ascend(ranges: Sequence[Range], spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether ranges hold all rows of `spans`, (first, stop) ascending, with ids that ascend as the rows do."""
+    ordered = sorted(ranges, key=lambda entry: entry.first_row)
+    if any(after.first_id < before.first_id + before.count for before, after in pairwise(ordered)):
+        return False
+    remaining = iter(ordered)
+    entry = next(remaining, None)
+    for first, stop in spans:
+        row = first
+        while row < stop:
+            while entry is not None and entry.first_row + entry.count <= row:
+                entry = next(remaining, None)
+            if entry is None or entry.first_row > row:
+                return False
+            row = entry.first_row + entry.count
+    return True
 
 
 def trimmed(ranges: tuple[Range, ...], geometry: Geometry, exists: Callable[[int], bool]) -> tuple[Range, ...]:

@@ -52,6 +52,7 @@ class IdColumn(Protocol):
     def part(self, start: int, stop: int) -> IdColumn: ...
     def take(self, positions: I64) -> IdColumn: ...
     def at(self, position: int) -> int | str: ...
+    def ascends(self) -> bool: ...
     def plain(self) -> I64 | int | None: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
@@ -60,10 +61,11 @@ class IdColumn(Protocol):
 class IntColumn:
     """int64 ids."""
 
-    __slots__ = ("values",)
+    __slots__ = ("_ascends", "values")
 
     def __init__(self, values: I64) -> None:
         self.values = values
+        self._ascends: bool | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,6 +81,12 @@ class IntColumn:
 
     def at(self, position: int) -> int:
         return self.values.item(position)
+
+    def ascends(self) -> bool:
+        """Whether each id is larger than the one before; looked at once."""
+        if self._ascends is None:
+            self._ascends = bool(np.all(self.values[1:] > self.values[:-1]))
+        return self._ascends
 
     def plain(self) -> I64 | int | None:
         """What compiled code reads: the ids, or the first of consecutive ones; None: strings."""
@@ -116,6 +124,9 @@ class RangeColumn:
 
     def at(self, position: int) -> int:
         return self.first + position
+
+    def ascends(self) -> bool:
+        return True
 
     def plain(self) -> I64 | int | None:
         return self.first
@@ -163,6 +174,10 @@ class StringColumn:
 
     def at(self, position: int) -> str:
         return _decoded(self.raw(position))
+
+    def ascends(self) -> bool:
+        """Not known of strings."""
+        return False
 
     def plain(self) -> I64 | int | None:
         return None

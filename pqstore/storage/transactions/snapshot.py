@@ -31,7 +31,7 @@ class Snapshot:
     def __init__(self, records: CommittedRecords, lease: Lease | None) -> None:
         """Without a lease it sees what a write transaction has begun with, and ends with that."""
         self.records = records
-        self._rows = RowReads(records)
+        self.rows = RowReads(records)
         self._lookup: IdLookup | None = None  # made when it is first used
         self._attachments: AttachmentReads | None = None
         self._lease = lease
@@ -73,7 +73,7 @@ class Snapshot:
     @property
     def total_rows(self) -> int:
         """Rows that are stored, dead ones too."""
-        return self._rows.total_count
+        return self.rows.total_count
 
     @property
     def id_type(self) -> IdType:
@@ -98,19 +98,19 @@ class Snapshot:
 
     def codes_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Stored labels (n, M) of rows that exist."""
-        return self._rows.codes_of(rows)
+        return self.rows.codes_of(rows)
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
-        return self._rows.ids_of(rows)
+        return self.rows.ids_of(rows)
 
     def iter_ids(self, block: int = 65_536) -> Iterator[npt.NDArray[Any]]:
         """Ids of all live rows in row order, at most `block` at a time."""
-        return self._rows.iter_ids(block)
+        return self.rows.iter_ids(block)
 
     def live_rows_from(self, start: int, count: int) -> I64:
         """Up to `count` live rows from row `start` on, ascending."""
-        return self._rows.live_rows_from(start, count)
+        return self.rows.live_rows_from(start, count)
 
     def rows_of(self, ids: Any) -> I64:
         """Row of every id, int64 (n,); -1 where no live row has it."""
