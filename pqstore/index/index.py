@@ -489,7 +489,7 @@ class Index(AsyncCalls):
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
         Returns:
-            `SearchResult(ids, distances)`, nearest first; equal distances in the order the vectors were added.
+            `SearchResult(ids, distances)`, nearest first; equal distances in the order of ids.
             Distances are squared for "l2" and inner products for "dot" and "cosine".
 
         Raises:
