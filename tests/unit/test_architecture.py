@@ -103,7 +103,8 @@ FLOORS = {
     ],
     "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"]],
     "index.search": [
-        ["results", "calibration", "nearest", "rerank"],
+        ["results", "calibration", "order", "radius"],
+        ["nearest", "rerank"],
         ["question", "hits", "exact"],
         ["top_k", "within"],
     ],
