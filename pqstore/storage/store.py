@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import lmdb
 import numpy as np
@@ -32,7 +32,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import SharedIndex, share
 from pqstore.storage.transactions.snapshot import Snapshot
-from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
 from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
@@ -42,6 +42,7 @@ from pqstore.storage.upkeep.verify import verify
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
+Result = TypeVar("Result")
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -234,10 +235,17 @@ class Store:
     def write(self, timeout: float | None = None) -> WriteTransaction:
         """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.
 
-        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
+        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`. An interrupt at the
+        very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
         return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+
+    def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
+        """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
+        interrupts come, and whenever, other writers can go on."""
+        shared = self._writable_share()
+        return change(shared, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
 
     @property
     def _flushes(self) -> bool:
@@ -303,6 +311,7 @@ class Store:
                 originals_bytes=originals_bytes(environment.path),
                 generation=generation.number,
                 commits=state.commit,
+                faults=self._open_share().faults.texts,
             )
 
 

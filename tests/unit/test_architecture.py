@@ -63,7 +63,7 @@ FLOORS = {
     ],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
     "storage.transactions": [
-        ["cache", "staging", "allowances"],
+        ["cache", "staging", "allowances", "faults"],
         ["generation"],
         ["open_index", "state_records"],
         ["committed", "row_reads", "attachment_reads"],

@@ -12,7 +12,7 @@ from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.open_index import SharedIndex
-from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.merging import merge_all
 from pqstore.storage.upkeep.rewriting import rewrite_dead
@@ -30,14 +30,18 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
         """In transactions of its own, until it says that all is done."""
         done = False
         while not done:
-            with begin_write(shared, schema, timeout, flush=flush) as txn, storage_errors(shared.path):
-                done = piece(txn)
+            with storage_errors(shared.path):
+                done = change(shared, schema, piece, timeout, flush=flush)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
-    with shared.exclusive(timeout) as generation, storage_errors(shared.path):
-        _make_next(generation)
-        shared.retire(generation)
+
+    def switch(old: Generation) -> None:
+        with storage_errors(shared.path):
+            _make_next(old)
+        shared.retire(old)
+
+    shared.alone(timeout, switch)
 
 
 def _make_next(old: Generation) -> None:
