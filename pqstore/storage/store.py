@@ -22,6 +22,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, IdType, State
@@ -246,6 +247,15 @@ class Store:
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
         return change(shared, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+
+    @property
+    def is_building(self) -> bool:
+        """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
+        return self._publish_at is not None
+
+    def spool(self) -> Spool[Any]:
+        """A place for things that wait until there are all of them."""
+        return Spool(self.path)
 
     @property
     def _flushes(self) -> bool:

@@ -47,7 +47,7 @@ FLOORS = {
     "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
     "storage.disk": [
         ["directory", "lmdb_errors", "crash_points"],
-        ["writer_lock", "lmdb_pages"],
+        ["writer_lock", "lmdb_pages", "spool"],
         ["data_file"],
         ["environment"],
     ],
@@ -67,7 +67,7 @@ FLOORS = {
         ["generation"],
         ["open_index", "state_records"],
         ["committed", "row_reads", "attachment_reads"],
-        ["id_lookup", "pending"],
+        ["id_lookup", "id_order", "pending"],
         ["row_writes", "attachment_writes", "snapshot"],
         ["write"],
     ],

@@ -56,7 +56,7 @@ class WriterLock:
         """
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        self._refuse_mine(index)
+        self.refuse_mine(index)
         try:
             if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
                 raise _locked_by_a_thread(index, timeout)
@@ -88,7 +88,7 @@ class WriterLock:
         """
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        self._refuse_mine(index)
+        self.refuse_mine(index)
         try:
             if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
                 raise _locked_by_a_thread(index, timeout)
@@ -101,7 +101,8 @@ class WriterLock:
         """Whether this thread holds the lock."""
         return bool(self._thread_lock._is_owned())  # type: ignore[attr-defined]
 
-    def _refuse_mine(self, index: Path) -> None:
+    def refuse_mine(self, index: Path) -> None:
+        """Raise `PQStoreError` where this thread is the writer already."""
         if self.is_mine():
             raise PQStoreError(f"index at {index}: this thread is inside a write transaction already")
 

@@ -162,10 +162,12 @@ class SharedIndex:
 
     def begin_write(self, timeout: float | None = None, *, locked: bool = False) -> tuple[Generation, Any, Lease]:
         """The same for writing; waits for other writers, unless this is called within `writer.run`."""
+        if not locked:
+            self.check_writable()
+            self.writer.refuse_mine(self.path)  # before there is a lease, whose end would end the other one
         lease = Lease(self, None if locked else self.writer)
         try:
             if not locked:
-                self.check_writable()
                 self.writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
                 generation, txn = self._begin_write()

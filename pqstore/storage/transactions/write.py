@@ -19,6 +19,7 @@ from pqstore.storage.format.staged import pack_staged
 from pqstore.storage.rows.id_columns import IdColumn, RangeColumn
 from pqstore.storage.rows.row_numbers import contiguous
 from pqstore.storage.rows.schema import Schema
+from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.allowances import earned
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.attachment_writes import AttachmentWrites
@@ -129,6 +130,11 @@ class WriteTransaction:
         return Snapshot(self.records.base, None)
 
     @property
+    def visible(self) -> Snapshot:
+        """The state with the changes that were made so far; good until the next of them."""
+        return Snapshot(self.records.visible(), None) if self.records.changed else self.committed
+
+    @property
     def live_rows(self) -> int:
         """Rows that are stored and not dead."""
         return self.records.state.live_rows
@@ -230,6 +236,14 @@ class WriteTransaction:
             self.row_writes.kill(wanted)
             self._touched += len(wanted)
         return len(wanted)
+
+    def clear(self) -> int:
+        """Mark all rows as dead; how many were live before."""
+        self.records.check()
+        geometry, before = self.schema.geometry, self.live_rows
+        for segment, count in list(geometry.stored(self.records.table.entries, self.records.state)):
+            self.kill(live_positions(self.records.bitmap(segment), count) + geometry.first_row(segment))
+        return before
 
     def declare_field(self, name: str) -> None:
         """Give a payload field an index; the first change of a transaction."""
