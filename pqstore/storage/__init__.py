@@ -4,6 +4,7 @@
 """
 
 from pqstore.storage.attachments.field_column import Bound, FieldColumn, Wanted, kind_of
+from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
 from pqstore.storage.repair.repair import RepairReport, repair
@@ -27,6 +28,7 @@ __all__ = [
     "RowPacking",
     "RowUnit",
     "Snapshot",
+    "Spool",
     "Store",
     "StoreStats",
     "StoredChunk",

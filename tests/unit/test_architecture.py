@@ -78,7 +78,7 @@ FLOORS = {
     ],
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
-        ["arguments", "code_packing", "code_space"],
+        ["arguments", "code_packing", "code_space", "uses"],
         ["reading", "settings", "stats"],
         ["all_rows"],
         ["filters", "saved_sets"],
@@ -86,7 +86,7 @@ FLOORS = {
         ["search"],
         ["recall", "records"],
         ["ingest", "removal", "faiss_rows"],
-        ["snapshot_view", "asynchronous"],
+        ["snapshot_view", "transaction", "asynchronous"],
         ["index"],
         ["faiss_transfer"],
     ],

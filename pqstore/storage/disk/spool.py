@@ -23,7 +23,7 @@ class Spool(Generic[Item]):
 
     def __init__(self, directory: Path, in_memory: int = _IN_MEMORY) -> None:
         self._directory = directory
-        self._file = SpooledTemporaryFile(max_size=in_memory, dir=directory)  # noqa: SIM115 - closed by __exit__
+        self._file = SpooledTemporaryFile(max_size=in_memory, dir=str(directory))  # noqa: SIM115 - closed by __exit__
 
     def put(self, item: Item) -> None:
         """Keep something that can be pickled. Raises `StorageFullError`."""
@@ -35,7 +35,7 @@ class Spool(Generic[Item]):
         self._file.seek(0)
         while True:
             try:
-                item = pickle.load(self._file)  # noqa: S301 - what this process has written
+                item = pickle.load(self._file)
             except EOFError:
                 return
             yield item

@@ -130,7 +130,9 @@ def _run_source(reader: RunReader, records: StateRecords, key: int) -> _Source:
 
 
 def _tail_sources(indexes: Sequence[KeyIndex], key: int) -> list[_Source]:
-    return [_key_source(KeyIndex(index.keys, index.rows), key) for index in indexes]  # those of a last chunk are unsorted
+    return [
+        _key_source(KeyIndex(index.keys, index.rows), key) for index in indexes
+    ]  # those of a last chunk are unsorted
 
 
 def _key_source(index: KeyIndex, key: int) -> _Source:
