@@ -91,7 +91,7 @@ class WriterLock:
         self.refuse_mine(index)
         try:
             if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
-                raise _locked_by_a_thread(index, timeout)
+                raise _locked_by_a_thread(index, timeout)  # noqa: TRY301 - given back in one place
             self._lock_file(index, deadline, timeout)
         except BaseException:
             self.release()

@@ -130,9 +130,8 @@ def _run_source(reader: RunReader, records: StateRecords, key: int) -> _Source:
 
 
 def _tail_sources(indexes: Sequence[KeyIndex], key: int) -> list[_Source]:
-    return [
-        _key_source(KeyIndex(index.keys, index.rows), key) for index in indexes
-    ]  # those of a last chunk are unsorted
+    # Sorted here: those of the last chunk are not.
+    return [_key_source(KeyIndex(index.keys, index.rows), key) for index in indexes]
 
 
 def _key_source(index: KeyIndex, key: int) -> _Source:
