@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -22,6 +21,8 @@ class Spool(Generic[Item]):
     """Filled once, then read once; a context manager. Its file lies in `directory`, and goes with the process."""
 
     def __init__(self, directory: Path, in_memory: int = _IN_MEMORY) -> None:
+        from tempfile import SpooledTemporaryFile  # noqa: PLC0415 # few add what they do not have yet
+
         self._directory = directory
         self._file = SpooledTemporaryFile(max_size=in_memory, dir=str(directory))  # noqa: SIM115 - closed by __exit__
 

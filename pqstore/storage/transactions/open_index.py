@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,17 @@ from pqstore.storage.disk.directory import (
     generation_path,
     is_current,
     newest_generation,
+    older_generations,
     remove_leftovers,
     sync_directory,
 )
+from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.transactions.faults import Faults
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.staging import clear_staged
 
 __all__ = ["Lease", "SharedIndex", "share"]
@@ -94,7 +97,7 @@ class SharedIndex:
         self._limits = limits
         self._generation: Generation | None = None
         self._inherited: Generation | None = None
-        self._cleaned = False
+        self._cleaned = 0  # the generation beside which what dead writers and compactions have left was removed
         self._readers_checked = 0.0
         self._reset_locks()
 
@@ -184,6 +187,7 @@ class SharedIndex:
             if is_current(self.path, generation.number):
                 generation = self._reopen("its lock file was removed")
             else:
+                mark_superseded(generation.environment)  # who compacted it may have died before
                 self.retire(generation)
                 generation = self._open()
         try:
@@ -195,14 +199,25 @@ class SharedIndex:
         if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
             environment.reader_check()
             self._readers_checked = time.monotonic()
-        if not self._cleaned:
-            remove_leftovers(self.path, generation.number)
-            self._cleaned = True
+        if self._cleaned != generation.number:
+            self._clean(generation.number)
+            self._cleaned = generation.number
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
             txn.abort()
             clear_staged(environment)
             txn = self.writer.begin(environment)
         return generation, txn
+
+    def _clean(self, number: int) -> None:
+        """Remove generations before this one. Readers that still have one are told, where its compaction has not."""
+        for path in older_generations(self.path, number):
+            with suppress(PQStoreError, OSError):  # damaged, or open in this process, which has marked it then
+                environment = Environment(path, metasync=False, max_readers=self._limits.max_readers)
+                try:
+                    mark_superseded(environment)
+                finally:
+                    environment.close()
+        remove_leftovers(self.path, number)
 
     def alone(self, timeout: float | None, work: Callable[[Generation], None]) -> None:
         """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""

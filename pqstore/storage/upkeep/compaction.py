@@ -7,10 +7,8 @@ from collections.abc import Callable
 
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
-from pqstore.storage.format import records
-from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.open_index import SharedIndex
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
@@ -39,13 +37,17 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
     def switch(old: Generation) -> None:
         with storage_errors(shared.path):
             _make_next(old)
-        shared.retire(old)
+        try:
+            with shared.faults.kept("removing the generation before"):
+                _finish(old)
+        finally:
+            shared.retire(old)
 
     shared.alone(timeout, switch)
 
 
 def _make_next(old: Generation) -> None:
-    """Copy, switch, and remove the old. Whoever dies on the way leaves either the old generation or the new one."""
+    """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
     target = directory.generation_path(old.index, old.number + 1)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
@@ -56,12 +58,12 @@ def _make_next(old: Generation) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _finish(old: Generation) -> None:
+    """What follows the switch; the next writer does what is left of it."""
     directory.sync_directory(old.index)
     crash_points.reach("generation switched")
-    # Readers look at the state at each commit: this one tells them to open the new generation.
-    with old.environment.begin(write=True) as txn:
-        meta = old.environment.databases["meta"]
-        state = State.unpack(txn.get(records.STATE_KEY, db=meta))
-        txn.put(records.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
+    mark_superseded(old.environment)
     crash_points.reach("old generation marked")
     directory.remove_leftovers(old.index, old.number + 1)
