@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "originals/kinds.h"
+
 namespace pqstore {
 
 constexpr int64_t kBlockRows = 32;
@@ -57,6 +59,29 @@ struct ScanRequest {
     int64_t k;
     int threads;
     float* distances;  // out: (queries, k)
+    int64_t* rows;     // out: (queries, k)
+};
+
+// Rows first_row .. first_row + rows - 1 of the index, of which row i is stored at stored + i * stride.
+struct OriginalChunk {
+    const uint8_t* stored;
+    int64_t stride;
+    int64_t rows;
+    int64_t first_row;
+    const uint8_t* dead;  // as of a Chunk
+};
+
+struct ExactScanRequest {
+    const OriginalChunk* chunks;
+    int64_t chunk_count;
+    OriginalKind kind;
+    ExactMetric metric;
+    int64_t D;
+    const double* vectors;  // (queries, D), the queries; of length 1 for the cosine
+    int64_t queries;
+    int64_t k;
+    int threads;
+    float* distances;  // out: (queries, k), in the sign of the metric
     int64_t* rows;     // out: (queries, k)
 };
 
@@ -114,6 +139,9 @@ struct KernelSet {
     void (*unpack)(const Layout&, const uint8_t* packed, int64_t n, uint8_t* codes);
 
     void (*scan)(const ScanRequest&);
+
+    // The nearest originals of each query.
+    void (*exact_scan)(const ExactScanRequest&);
 };
 
 }  // namespace pqstore

@@ -11,6 +11,7 @@ __all__ = [
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
+    "FilterKindWarning",
     "ForkedIndexError",
     "FormatVersionError",
     "IndexClosedError",
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidCodeError",
     "InvalidFilterError",
     "InvalidIdError",
+    "InvalidPathError",
     "InvalidPayloadError",
     "InvalidQuantizerError",
     "InvalidVectorError",
@@ -32,6 +34,7 @@ __all__ = [
     "TrainingError",
     "UnknownIdError",
     "UnknownSetError",
+    "UnreadablePayloadWarning",
     "UnsupportedIndexError",
 ]
 
@@ -79,12 +82,23 @@ class InvalidIdError(PQStoreError, ValueError, TypeError):
     """An id cannot be an id of this index: wrong type, out of range, empty or too long."""
 
 
+class InvalidPathError(PQStoreError, ValueError):
+    """A path that no file system could hold: empty, with a zero byte, or not valid Unicode."""
+
+
 class InvalidPayloadError(PQStoreError, ValueError, TypeError):
     """A payload cannot be stored: not a map with str keys, a value that msgpack cannot carry, or too large."""
 
 
 class InvalidFilterError(PQStoreError, ValueError):
     """A filter names an unknown operator or field, or compares what does not compare; the message names it."""
+
+
+class FilterKindWarning(UserWarning):
+    """A filter compares a field with a value of a kind that the field never has, and finds nothing by that.
+
+    ``warnings.simplefilter("error", pqstore.FilterKindWarning)`` makes it an error.
+    """
 
 
 class DuplicateIdError(PQStoreError, ValueError):
@@ -96,6 +110,11 @@ class UnknownIdError(PQStoreError, KeyError):
 
     # KeyError shows the repr of its argument; a message reads better as it was written.
     __str__ = Exception.__str__
+
+
+class UnreadablePayloadWarning(UserWarning):
+    """A payload cannot be read, though its bytes are sound, and counts as none: an earlier version took what it could
+    not give back. ``verify()`` names each."""
 
 
 class UnknownSetError(PQStoreError, KeyError):

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/checked.h"
+#include "bindings/held_buffers.h"
 
 namespace pqstore {
 
@@ -18,18 +19,9 @@ class ChunkList {
         if (!fast.is_valid()) throw nb::python_error();
         const Py_ssize_t count = PySequence_Fast_GET_SIZE(fast.ptr());
         chunks_.reserve(static_cast<size_t>(count));
-        // Reserved, because a Py_buffer must not move while it is held.
         buffers_.reserve(2 * static_cast<size_t>(count));
-        try {
-            for (Py_ssize_t i = 0; i < count; ++i) add(PySequence_Fast_GET_ITEM(fast.ptr(), i), layout);
-        } catch (...) {
-            release();
-            throw;
-        }
+        for (Py_ssize_t i = 0; i < count; ++i) add(PySequence_Fast_GET_ITEM(fast.ptr(), i), layout);
     }
-    ChunkList(const ChunkList&) = delete;
-    ChunkList& operator=(const ChunkList&) = delete;
-    ~ChunkList() { release(); }
 
     const Chunk* data() const { return chunks_.data(); }
     int64_t size() const { return static_cast<int64_t>(chunks_.size()); }
@@ -55,27 +47,14 @@ class ChunkList {
         if (rows > 0) chunks_.push_back(chunk);
     }
 
-    static int64_t whole_number(PyObject* number) {
-        const long long value = PyLong_AsLongLong(number);
-        if (value == -1 && PyErr_Occurred()) throw nb::python_error();
-        return value;
-    }
-
     const Py_buffer& hold(PyObject* array) {
-        Py_buffer buffer;
-        if (PyObject_GetBuffer(array, &buffer, PyBUF_C_CONTIGUOUS) != 0) throw nb::python_error();
-        buffers_.push_back(buffer);
+        const Py_buffer& buffer = buffers_.hold(array, PyBUF_C_CONTIGUOUS);
         require(buffer.itemsize == 1, "packed codes and bitmaps are uint8");
-        return buffers_.back();
-    }
-
-    void release() {
-        for (Py_buffer& buffer : buffers_) PyBuffer_Release(&buffer);
-        buffers_.clear();
+        return buffer;
     }
 
     std::vector<Chunk> chunks_;
-    std::vector<Py_buffer> buffers_;
+    HeldBuffers buffers_;
 };
 
 }  // namespace pqstore

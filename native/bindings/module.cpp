@@ -3,6 +3,7 @@
 
 NB_MODULE(_native, module) {
     module.doc() = "Compiled kernels and loops of pqstore; use them through pqstore.kernels and pqstore.storage.";
+    pqstore::bind_exact_scan(module);
     pqstore::bind_kernels(module);
     pqstore::bind_rescoring(module);
     pqstore::bind_searcher(module);

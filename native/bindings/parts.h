@@ -5,6 +5,7 @@
 
 namespace pqstore {
 
+void bind_exact_scan(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
 void bind_rescoring(nanobind::module_& module);
 void bind_searcher(nanobind::module_& module);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bindings/checked.h"
+#include "bindings/original_kinds.h"
 #include "bindings/parts.h"
 #include "originals/rescore.h"
 
@@ -13,29 +14,6 @@ using namespace nanobind::literals;
 
 namespace pqstore {
 namespace {
-
-OriginalKind kind_named(const std::string& name) {
-    if (name == "float32") return OriginalKind::kFloat32;
-    if (name == "float16") return OriginalKind::kFloat16;
-    require(name == "int8", "unknown kind of originals");
-    return OriginalKind::kInt8;
-}
-
-size_t bytes_of(OriginalKind kind, size_t D) {
-    switch (kind) {
-        case OriginalKind::kFloat32: return 4 * D;
-        case OriginalKind::kFloat16: return 2 * D;
-        case OriginalKind::kInt8: return D + 8;
-    }
-    return 0;
-}
-
-ExactMetric metric_named(const std::string& name) {
-    if (name == "l2") return ExactMetric::kL2;
-    if (name == "dot") return ExactMetric::kDot;
-    require(name == "cosine", "unknown metric");
-    return ExactMetric::kCosine;
-}
 
 // The k nearest of the candidates, by (distance, row), into `distances` and `found`.
 void nearest_of(const std::string& kind_name, const std::string& metric_name, const In<uint8_t, 2>& stored,

@@ -8,6 +8,7 @@
 #include "bindings/parts.h"
 #include "storage/id_parts.h"
 #include "storage/pack_payloads.h"
+#include "storage/page_heads.h"
 #include "storage/rows.h"
 
 namespace nb = nanobind;
@@ -36,6 +37,13 @@ void checksums(const In<uint8_t, 2>& stored, const In<int64_t, 1>& rows, const O
     require(rows.size() == count && sums.size() == count && stride >= 4, "one row number and one checksum a row");
     nb::gil_scoped_release released;
     row_checksums(stored.data(), stride - 4, stride, rows.data(), count, sums.data());
+}
+
+// False: a page begins beyond the end of the file.
+bool page_heads(int descriptor, const In<int64_t, 1>& pages, int64_t page_size, const Out<uint8_t, 2>& heads) {
+    require(heads.shape(0) == pages.size() && heads.shape(1) == kPageHead && page_size > 0, "16 bytes for each page");
+    nb::gil_scoped_release released;
+    return read_page_heads(descriptor, pages.data(), pages.size(), page_size, heads.data());
 }
 
 // `files` by segment: uint8 (rows, size + 4). False: a row is in no file, or its checksum does not match.
@@ -94,8 +102,8 @@ bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, 
 void bind_storage(nb::module_& module) {
     // Arrays are taken as they are or refused: what is written into a converted copy would be lost.
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
-    module.def("pack_payloads", &pack_payloads, "payloads"_a, "numbers"_a, "slow"_a, "most"_a,
-               exactly("ends"));
+    module.def("pack_payloads", &pack_payloads, "payloads"_a, "numbers"_a, "plain"_a, "slow"_a,
+               "most"_a, exactly("ends"));
     module.def("set_values", &set_values, exactly("starts"), exactly("listed"), exactly("dense"),
                exactly("blob"), exactly("ranges"), exactly("mask"));
     module.def("checksums", &checksums, exactly("stored"), exactly("rows"), exactly("sums"));
@@ -106,6 +114,7 @@ void bind_storage(nb::module_& module) {
         .def("__iter__", [](const IdParts& parts) { return nb::iter(parts.numbers()); });
     module.def("take_ids", &take_ids, "sealed"_a, "segment_rows"_a, "open"_a, "chunk_rows"_a,
                "open_segment"_a, exactly("rows"), exactly("ids"));
+    module.def("page_heads", &page_heads, "descriptor"_a, exactly("pages"), "page_size"_a, exactly("heads"));
     module.def("gather", &gather, "files"_a, "segment_rows"_a, exactly("rows"), exactly("out"));
 }
 

@@ -15,6 +15,13 @@ float from_half(uint16_t half) {
     return value;
 }
 
+struct Pairs {
+    using Double = double __attribute__((vector_size(16)));
+    static constexpr size_t kWidth = 2;
+
+    static Double widen(const float* values) { return Double{values[0], values[1]}; }
+};
+
 struct ReadFloat16 {
     const uint8_t* bytes;
     ReadFloat16(const uint8_t* original, size_t) : bytes(original) {}
@@ -28,9 +35,9 @@ struct ReadFloat16 {
 
 void rescore_portable(const RescoreRequest& request) {
     switch (request.kind) {
-        case OriginalKind::kFloat32: return score_by_metric<ReadFloat32>(request);
-        case OriginalKind::kFloat16: return score_by_metric<ReadFloat16>(request);
-        case OriginalKind::kInt8: return score_by_metric<ReadInt8>(request);
+        case OriginalKind::kFloat32: return score_by_metric<Pairs, ReadFloat32>(request);
+        case OriginalKind::kFloat16: return score_by_metric<Pairs, ReadFloat16>(request);
+        case OriginalKind::kInt8: return score_by_metric<Pairs, ReadInt8>(request);
     }
 }
 
@@ -39,6 +46,17 @@ void rescore(const RescoreRequest& request) {
     if (has_f16c()) return rescore_f16c(request);
 #endif
     rescore_portable(request);
+}
+
+void decode_original(OriginalKind kind, const uint8_t* original, int64_t D, float* vector) {
+#ifdef PQSTORE_HAVE_F16C
+    if (has_f16c()) return decode_f16c(kind, original, D, vector);
+#endif
+    switch (kind) {
+        case OriginalKind::kFloat32: return decode_by<ReadFloat32>(original, D, vector);
+        case OriginalKind::kFloat16: return decode_by<ReadFloat16>(original, D, vector);
+        case OriginalKind::kInt8: return decode_by<ReadInt8>(original, D, vector);
+    }
 }
 
 Halves to_halves([[maybe_unused]] const float* values, [[maybe_unused]] size_t count,

@@ -6,6 +6,13 @@
 namespace pqstore {
 namespace {
 
+struct Quads {
+    using Double = __m256d;
+    static constexpr size_t kWidth = 4;
+
+    static Double widen(const float* values) { return _mm256_cvtps_pd(_mm_loadu_ps(values)); }
+};
+
 struct ReadFloat16 {
     const uint8_t* bytes;
     ReadFloat16(const uint8_t* original, size_t) : bytes(original) {}
@@ -22,9 +29,17 @@ bool has_f16c() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 
 void rescore_f16c(const RescoreRequest& request) {
     switch (request.kind) {
-        case OriginalKind::kFloat32: return score_by_metric<ReadFloat32>(request);
-        case OriginalKind::kFloat16: return score_by_metric<ReadFloat16>(request);
-        case OriginalKind::kInt8: return score_by_metric<ReadInt8>(request);
+        case OriginalKind::kFloat32: return score_by_metric<Quads, ReadFloat32>(request);
+        case OriginalKind::kFloat16: return score_by_metric<Quads, ReadFloat16>(request);
+        case OriginalKind::kInt8: return score_by_metric<Quads, ReadInt8>(request);
+    }
+}
+
+void decode_f16c(OriginalKind kind, const uint8_t* original, int64_t D, float* vector) {
+    switch (kind) {
+        case OriginalKind::kFloat32: return decode_by<ReadFloat32>(original, D, vector);
+        case OriginalKind::kFloat16: return decode_by<ReadFloat16>(original, D, vector);
+        case OriginalKind::kInt8: return decode_by<ReadInt8>(original, D, vector);
     }
 }
 

@@ -1,9 +1,11 @@
 // Kernels for x86-64 with AVX2, FMA and BMI.
 #include "avx2/blocks.h"
+#include "avx2/floats.h"
 #include "avx2/interleaved_scan.h"
 #include "avx2/nearest.h"
 #include "avx2/simd.h"
 #include "avx2/tables.h"
+#include "common/exact_scan.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/prefix_scan.h"
@@ -25,6 +27,8 @@ void scan(const ScanRequest& request) {
     run_scan<InterleavedScanner>(request);
 }
 
+void exact_scan_avx2(const ExactScanRequest& request) { exact_scan<Avx2Floats>(request, rescore); }
+
 }  // namespace
 
 const KernelSet kAvx2Kernels = {
@@ -38,6 +42,7 @@ const KernelSet kAvx2Kernels = {
     pack_blocks_avx2,
     unpack_blocks,
     scan,
+    exact_scan_avx2,
 };
 
 }  // namespace pqstore

@@ -1,10 +1,12 @@
 // Kernels for AArch64, where every processor has NEON.
 #include "common/blocks.h"
+#include "common/exact_scan.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/prefix_scan.h"
 #include "common/scan_tables.h"
 #include "common/tables.h"
+#include "neon/floats.h"
 #include "neon/nearest.h"
 #include "neon/simd.h"
 #include "neon/tables.h"
@@ -21,11 +23,13 @@ void scan(const ScanRequest& request) {
     run_scan<PrefixScanner<InstructionSet>>(request);
 }
 
+void exact_scan_neon(const ExactScanRequest& request) { exact_scan<NeonFloats>(request, rescore); }
+
 }  // namespace
 
 const KernelSet kNeonKernels = {
     "neon",      has_neon,      dtables_neon, scan_tables, adist, encode<NeonNearest>, lloyd_step<NeonNearest>,
-    pack_blocks, unpack_blocks, scan,
+    pack_blocks, unpack_blocks, scan,          exact_scan_neon,
 };
 
 }  // namespace pqstore

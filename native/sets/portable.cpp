@@ -1,5 +1,7 @@
 // Kernels in plain C++, written so that a compiler can vectorize them: they serve every machine.
 #include "common/blocks.h"
+#include "common/exact_scan.h"
+#include "common/floats.h"
 #include "common/nearest.h"
 #include "common/plain_scan.h"
 #include "common/scan_tables.h"
@@ -74,11 +76,13 @@ struct PortableNearest {
 
 bool runs_everywhere() { return true; }
 
+void exact_scan_portable(const ExactScanRequest& request) { exact_scan<PortableFloats>(request, rescore_portable); }
+
 }  // namespace
 
 const KernelSet kPortableKernels = {
     "portable",  runs_everywhere, dtables,    scan_tables, adist, encode<PortableNearest>, lloyd_step<PortableNearest>,
-    pack_blocks, unpack_blocks,   plain_scan,
+    pack_blocks, unpack_blocks,   plain_scan,          exact_scan_portable,
 };
 
 }  // namespace pqstore

@@ -91,6 +91,18 @@ class Random {
     std::mt19937_64 engine_;
 };
 
+// What a chunk of originals points to: rows with other bytes between them, the last ending where memory ends.
+struct Originals {
+    Exact<uint8_t> stored;
+    Exact<uint8_t> dead;
+    int64_t stride;
+    bool has_dead;
+    int64_t rows;
+    int64_t first_row;
+
+    OriginalChunk chunk() const { return {stored.data(), stride, rows, first_row, has_dead ? dead.data() : nullptr}; }
+};
+
 // What a chunk points to.
 struct Rows {
     Exact<uint8_t> packed;
@@ -119,6 +131,9 @@ class Contract {
         scans_of_ordered_rows();
         scans_of_damaged_codes();
         scans_by_threads();
+        exact_scans_of_every_width();
+        exact_scans_of_special_values();
+        exact_scans_by_threads();
         std::printf("%s: %lld comparisons with %s, %lld differ; digest %016llx\n", kernels_.name,
                     static_cast<long long>(comparisons_), kPortableKernels.name, static_cast<long long>(failures_),
                     static_cast<unsigned long long>(digest_));
@@ -518,6 +533,135 @@ class Contract {
             }
     }
 
+    // ---- exact scans
+
+    static int64_t original_bytes(OriginalKind kind, int64_t D) {
+        switch (kind) {
+            case OriginalKind::kFloat32: return 4 * D;
+            case OriginalKind::kFloat16: return 2 * D;
+            case OriginalKind::kInt8: return D + 8;
+        }
+        return 0;
+    }
+
+    // Values about `magnitude` in float32; finite ones of any size in float16.
+    static void put_original(Random& random, OriginalKind kind, int64_t D, float magnitude, uint8_t* to) {
+        for (int64_t d = 0; d < D; ++d) {
+            if (kind == OriginalKind::kFloat32) {
+                const float value = random.bell() * magnitude;
+                std::memcpy(to + 4 * d, &value, 4);
+            } else if (kind == OriginalKind::kFloat16) {
+                const auto half = static_cast<uint16_t>(random.below(65536) & ~0x4000);
+                std::memcpy(to + 2 * d, &half, 2);
+            } else {
+                to[d] = static_cast<uint8_t>(random.below(256));
+            }
+        }
+        if (kind == OriginalKind::kInt8) {
+            const float scale = random.uniform() * magnitude, offset = random.bell() * magnitude;
+            std::memcpy(to + D, &scale, 4);
+            std::memcpy(to + D + 4, &offset, 4);
+        }
+    }
+
+    static std::vector<Originals> originals(Random& random, OriginalKind kind, int64_t D,
+                                            const std::vector<int64_t>& lengths, float magnitude = 1) {
+        std::vector<Originals> made;
+        const int64_t size = original_bytes(kind, D);
+        int64_t first_row = random.below(1000);
+        for (int64_t rows : lengths) {
+            const int64_t stride = size + random.below(9);
+            Originals chunk{Exact<uint8_t>((rows - 1) * stride + size), Exact<uint8_t>((rows + 7) / 8), stride,
+                            made.size() % 2 == 1, rows, first_row};
+            for (int64_t row = 0; row < rows; ++row) {
+                put_original(random, kind, D, magnitude, chunk.stored.data() + row * stride);
+                // Some rows are the same as one before.
+                if (row > 0 && random.below(8) == 0)
+                    std::memcpy(chunk.stored.data() + row * stride,
+                                chunk.stored.data() + random.below(row) * stride, static_cast<size_t>(size));
+            }
+            for (uint8_t& byte : chunk.dead) {
+                byte = 0;
+                for (int bit = 0; bit < 8; ++bit)
+                    if (random.below(5) == 0) byte = static_cast<uint8_t>(byte | 1 << bit);
+            }
+            made.push_back(std::move(chunk));
+            first_row += rows + random.below(50);
+        }
+        return made;
+    }
+
+    void exact_scan(const char* name, const std::vector<Originals>& chunks, OriginalKind kind, ExactMetric metric,
+                    const Exact<double>& vectors, int64_t D, int64_t k, int threads = 1) {
+        std::vector<OriginalChunk> list;
+        for (const Originals& chunk : chunks) list.push_back(chunk.chunk());
+        const int64_t queries = vectors.size() / D;
+        Exact<float> distances(queries * k), expected_distances(queries * k);
+        Exact<int64_t> found_rows(queries * k), expected_rows(queries * k);
+        ExactScanRequest request{list.data(), static_cast<int64_t>(list.size()), kind,    metric,           D,
+                                 vectors.data(), queries,                        k,       threads,          distances.data(),
+                                 found_rows.data()};
+        kernels_.exact_scan(request);
+        request.threads = 1;
+        request.distances = expected_distances.data();
+        request.rows = expected_rows.data();
+        kPortableKernels.exact_scan(request);
+        const std::string what =
+            called((std::string("exact scan, ") + name + ", kind, metric, D, queries, k, threads:").c_str(),
+                   static_cast<int>(kind), static_cast<int>(metric), D, queries, k, threads);
+        compare(what, distances, expected_distances);
+        compare(what, found_rows, expected_rows);
+    }
+
+    static Exact<double> exact_queries(Random& random, int64_t count, float magnitude = 1) {
+        Exact<double> values(count);
+        for (double& value : values) value = static_cast<double>(random.bell() * magnitude);
+        return values;
+    }
+
+    void exact_scans_of_every_width() {
+        Random random(12);
+        std::vector<int64_t> widths = {100, 384};
+        for (int64_t D = 1; D <= 40; ++D) widths.push_back(D);
+        for (int64_t D : widths)
+            for (OriginalKind kind : kOriginalKinds) {
+                const std::vector<Originals> chunks = originals(random, kind, D, {1, 33, 16, 50, 17});
+                for (ExactMetric metric : kMetrics)
+                    for (int64_t n : {1, 5, 13}) {
+                        const int64_t k = 1 + random.below(39);
+                        exact_scan("widths", chunks, kind, metric, exact_queries(random, n * D), D, k);
+                    }
+            }
+        exact_scan("no chunks", {}, OriginalKind::kFloat32, ExactMetric::kL2, exact_queries(random, 8), 4, 3);
+    }
+
+    // Float32 sums vanish, lose their bits, or overflow.
+    void exact_scans_of_special_values() {
+        Random random(13);
+        for (float of_rows : {1e-45f, 1e-40f, 1e-22f, 1.0f, 1e15f, 1e19f, 1e37f, 3e38f, kInfinite, std::nanf("")})
+            for (float of_queries : {1e-44f, 1e-20f, 1.0f, 1e19f, 1e37f}) {
+                const std::vector<Originals> chunks =
+                    originals(random, OriginalKind::kFloat32, 11, {60, 47, 90}, of_rows);
+                for (ExactMetric metric : kMetrics)
+                    for (int64_t n : {1, 7})
+                        exact_scan("special values", chunks, OriginalKind::kFloat32, metric,
+                                   exact_queries(random, n * 11, of_queries), 11, 20);
+            }
+    }
+
+    void exact_scans_by_threads() {
+        Random random(14);
+        const std::vector<Originals> chunks = originals(random, OriginalKind::kFloat32, 200, {9000, 77, 9000});
+        for (ExactMetric metric : kMetrics)
+            for (int64_t n : {1, 9})
+                for (int threads : {1, 2, 5})
+                    exact_scan("threads", chunks, OriginalKind::kFloat32, metric, exact_queries(random, n * 200), 200,
+                               25, threads);
+    }
+
+    static constexpr OriginalKind kOriginalKinds[] = {OriginalKind::kFloat32, OriginalKind::kFloat16,
+                                                      OriginalKind::kInt8};
+    static constexpr ExactMetric kMetrics[] = {ExactMetric::kL2, ExactMetric::kDot, ExactMetric::kCosine};
     static constexpr LayoutKind kKinds[] = {LayoutKind::kBlock8, LayoutKind::kBlock4, LayoutKind::kRows16,
                                             LayoutKind::kRows32};
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pqstore.cli.printed import printable
 from pqstore.cli.report import Report
 from pqstore.cli.verbs import (
     add,
@@ -18,7 +21,9 @@ from pqstore.cli.verbs import (
     compact,
     completion,
     count,
+    dump,
     export,
+    get,
     import_,
     info,
     recall,
@@ -38,6 +43,8 @@ _VERBS = (
     add,
     remove,
     search,
+    get,
+    dump,
     count,
     sets,
     calibrate,
@@ -60,7 +67,7 @@ _ERROR, _INTERRUPTED = 2, 130
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """One line, as every other error."""
-        self.exit(_ERROR, f"pqstore: {message} (see: {self.prog} --help)\n")
+        self.exit(_ERROR, f"pqstore: {printable(message)} (see: {self.prog} --help)\n")
 
 
 class _Version(argparse.Action):
@@ -105,23 +112,34 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
+    _print_whatever_comes()
     try:
         options = make_parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace, Report], int] = options.run
+    report = Report()
     try:
-        status = run(options, Report())
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: report.note(f"pqstore {options.verb}: {message}")
+            status = run(options, report)
         sys.stdout.flush()  # a full disk or a closed pipe is found here, not by the interpreter's exit
     except BrokenPipeError:
         # The reader of our output went away; nothing is left to be said to it, also not by the interpreter's exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (PQStoreError, OSError, ValueError, TypeError, MemoryError) as error:
+    except (PQStoreError, OSError, ValueError, TypeError, MemoryError, RecursionError) as error:
         message = " ".join(str(error).split()) or type(error).__name__
-        print(f"pqstore {options.verb}: {message}", file=sys.stderr)
+        print(f"pqstore {options.verb}: {printable(message)}", file=sys.stderr)
         return _ERROR
     except KeyboardInterrupt:
         print(f"pqstore {options.verb}: interrupted", file=sys.stderr)
         return _INTERRUPTED
     return status
+
+
+def _print_whatever_comes() -> None:
+    """Write what the encoding of a terminal or pipe lacks (cp1252, ASCII) as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

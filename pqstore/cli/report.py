@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+from pqstore.cli.json_text import json_text
+from pqstore.cli.printed import printable
 
 if TYPE_CHECKING:
     from pqstore.quantizer import Progress
@@ -23,18 +27,20 @@ class Report:
     """Results go to standard output, progress and notes to standard error."""
 
     def say(self, line: str = "") -> None:
-        """One line of the result."""
-        print(line)
+        """One line of the result; what a terminal would obey in it is escaped."""
+        print(printable(line))
 
     def note(self, line: str) -> None:
         """One line about the work, not part of the result."""
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
     def json(self, value: Any) -> None:
         """One value as one line of JSON."""
-        from pqstore.cli.json_text import json_text
+        print(json_text(value, ascii_only=not _is_unicode(sys.stdout)))
 
-        print(json_text(value))
+    def script(self, text: str) -> None:
+        """A text of ours of many lines, as it is."""
+        print(text)
 
     def rows(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Names and values in two columns."""
@@ -45,7 +51,7 @@ class Report:
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table with a line of names; every column but the first to the right."""
-        cells = [[str(cell) for cell in row] for row in rows]
+        cells = [[printable(str(cell)) for cell in row] for row in rows]
         if sys.stdout.isatty() and _has_rich():
             _rich_table(columns, cells)
             return
@@ -74,10 +80,24 @@ class Report:
                 advance(len(block))
 
     @contextmanager
+    def streaming(self, what: str, total: int | None) -> Iterator[Advance]:
+        """As `counter`, while results are printed; on a terminal those show how far the work is."""
+        if sys.stdout.isatty():
+            yield lambda _: None
+            return
+        with self.counter(what, total) as advance:
+            yield advance
+
+    @contextmanager
     def training(self, what: str) -> Iterator[Progress]:
         """A function for `fit(progress=...)`: iterations done, and the error."""
         with (_training_bar if sys.stderr.isatty() and _has_rich() else _training_lines)(what) as step:
             yield step
+
+
+def _is_unicode(stream: TextIO) -> bool:
+    """Whether every character can be written to a stream (one in memory has no encoding)."""
+    return codecs.lookup(getattr(stream, "encoding", None) or "utf-8").name.startswith("utf-")
 
 
 def _has_rich() -> bool:

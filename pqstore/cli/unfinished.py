@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from glob import glob
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -140,8 +139,10 @@ class UnfinishedBuild:
 
 def identity_of(spec: str, rows: int, D: int, dtype: str) -> dict[str, Any]:
     """What tells one source from another: shape, and names, sizes and times of its files (none for a stream)."""
+    from pqstore.interop.corpus import files_of
+
     files: list[list[Any]] = []
-    for path in _files_of(spec):
+    for path in files_of(spec):
         status = path.stat()
         files.append([str(path.absolute()), status.st_size, status.st_mtime_ns])
     if len(files) > _NAMED_FILES:
@@ -149,19 +150,6 @@ def identity_of(spec: str, rows: int, D: int, dtype: str) -> dict[str, Any]:
 
         files = [[len(files), hashlib.sha256(json.dumps(files).encode()).hexdigest()]]
     return {"name": spec, "rows": rows, "D": D, "dtype": dtype, "files": files}
-
-
-def _files_of(spec: str) -> list[Path]:
-    path = Path(spec)
-    if spec == "-":
-        return []
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.is_file())
-    if path.exists():
-        return [path]
-    named = [Path(name) for name in sorted(glob(spec, recursive=True))]  # noqa: PTH207 # the pattern may be absolute
-    # FILE:NAME, an array inside a file
-    return named or [Path(spec.rpartition(":")[0])]
 
 
 def _difference(begun: Any, wanted: Mapping[str, Any]) -> str:

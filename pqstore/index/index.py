@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,22 @@ from pqstore.index.settings import as_fields, as_index_arguments, as_original_ki
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
 from pqstore.index.transaction import Transaction
+from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, WriteTransaction, repair
+from pqstore.storage import (
+    Durability,
+    Problem,
+    RepairReport,
+    Store,
+    WriteTransaction,
+    field_name,
+    repair,
+    stored_field,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Index"]
 
@@ -63,11 +76,24 @@ class Index(AsyncCalls):
         (1000, (3,), dtype('float32'))
     """
 
-    def __init__(self, store: Store) -> None:
-        """For `create` and `open` only."""
-        self._store = store
-        self._space = read_space(store)
-        self._id_type: IdType = store.id_type
+    _store: Store
+    _space: CodeSpace
+    _id_type: IdType
+
+    def __init__(self, *arguments: Any, **_: Any) -> None:
+        """Not the way in: see `Index.open` and `Index.create`."""
+        path = repr(str(arguments[0])) if arguments and isinstance(arguments[0], (str, os.PathLike)) else "path"
+        raise TypeError(
+            f"use Index.open({path}) for an index that is there, or Index.create({path}, quantizer) for a new one"
+        )
+
+    @classmethod
+    def _of(cls, store: Store) -> Self:
+        index = cls.__new__(cls)
+        index._store = store
+        index._space = read_space(store)
+        index._id_type = store.id_type
+        return index
 
     # Opening and closing
 
@@ -99,13 +125,16 @@ class Index(AsyncCalls):
             originals: Also keep the vectors themselves, on disk beside the codes, for `rerank=` and `get`: "float32",
                 "float16", or "int8" (256 steps over the range of each vector: whole numbers that span at most 255 are
                 exact). None keeps codes only.
-            fields: Payload fields that get an index, for quick filters; more with `create_field_index`.
+            fields: Payload fields that get an index, for quick filters; more with `create_field_index`. Names with dots
+                are paths through maps within maps, as in filters.
 
         Raises:
             NotTrainedError: the quantizer is not trained.
             IndexExistsError: something is at `path` already.
             TypeError, ValueError: an argument cannot be meant.
         """
+        if isinstance(path, Quantizer):
+            raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
         if not quantizer.is_trained:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
@@ -121,9 +150,9 @@ class Index(AsyncCalls):
             durability=durability,
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
             bulk=bulk,
-            fields=names,
+            fields=tuple(map(stored_field, names)),
         )
-        return cls(store)
+        return cls._of(store)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
@@ -136,7 +165,7 @@ class Index(AsyncCalls):
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
         """
-        return cls(Store.open(path, packing_of, readonly=readonly))
+        return cls._of(Store.open(path, packing_of, readonly=readonly))
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
@@ -192,7 +221,7 @@ class Index(AsyncCalls):
     def fields(self) -> tuple[str, ...]:
         """Payload fields that have an index."""
         with self._store.read() as snapshot:
-            return snapshot.catalog.fields
+            return tuple(dict.fromkeys(map(field_name, snapshot.catalog.fields)))
 
     @property
     def sets(self) -> dict[str, int]:
@@ -244,7 +273,8 @@ class Index(AsyncCalls):
             threads: Threads to encode with; None means all cores.
             payloads: A dict or None for each vector: what comes back from `get` and searches, and what filters see.
                 Keys are str; values are maps, lists, str, 64-bit numbers, bool, None, bytes and datetimes with a time
-                zone (which come back in UTC). A replaced vector's payload goes with it.
+                zone (which come back in UTC), or what NumPy, pandas and enums have of these, which is stored as the
+                plain value that it stands for. A replaced vector's payload goes with it.
             timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
@@ -392,7 +422,13 @@ class Index(AsyncCalls):
             TypeError, ValueError: `field` is no name that a filter could use.
         """
         (name,) = as_fields(field)
-        self._change(lambda txn: txn.declare_field(name), timeout)
+
+        def declare(txn: WriteTransaction) -> None:
+            unreadable = UnreadablePayloads(txn.ids_of)
+            txn.declare_field(stored_field(name), unreadable)
+            unreadable.warn()
+
+        self._change(declare, timeout)
 
     def save_set(self, name: str, ids: Any, *, timeout: float | None = None) -> int:
         """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there
@@ -493,6 +529,7 @@ class Index(AsyncCalls):
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
                 $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
                 never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+                Names with dots go through maps: "common.source" is the key "source" of the map "common".
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
             include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.
@@ -508,10 +545,14 @@ class Index(AsyncCalls):
             DimensionError, InvalidVectorError: queries of another shape, or with NaN or infinity.
             ValueError, TypeError: k below 1, not an integer, or beyond 4 GiB of results; rerank below k, or without
                 stored originals.
-            InvalidFilterError: an operator or a field that there is not, or a comparison that cannot hold.
+            InvalidFilterError: an operator that there is not, or a value that it cannot take.
             InvalidIdError: `allow` or `deny` are no ids of this index.
             UnknownSetError: no set was saved under this name.
             CorruptIndexError: a record that the search needs fails its checksum.
+
+        Warns:
+            FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
+            UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
         question = Question(k, threads, rerank, where, allow, deny, include, explain)
         snapshot = self._store.read()

@@ -17,7 +17,9 @@ from pqstore.index.arguments.ids import (
     automatic_names,
     check_distinct,
     is_single_id,
+    refuse_map,
     refuse_unknown,
+    refuse_unordered,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
@@ -208,6 +210,7 @@ def _pair_blocks(
         for block in blocks:
             yield block, None
         return
+    refuse_unordered(ids)
     if _are_one_batch(ids, rows):
         batch = as_id_batch(ids, id_type)
         if rows is not None and len(batch) != rows:
@@ -223,6 +226,7 @@ def _pair_blocks(
         if taken < len(batch):
             raise DimensionError(f"{taken} vectors need {taken} ids, got {len(batch)}")
         return
+    refuse_map(ids)
     source = iter(ids) if isinstance(ids, Iterable) else iter(as_id_batch(ids, id_type))
     for block in blocks:
         share = as_id_batch([value for _, value in zip(range(len(block)), source, strict=False)], id_type)
@@ -245,9 +249,12 @@ def _refuse_present(ids: IdArray) -> None:
 
 def payload_update(ids: Any, payloads: Any, merge: bool, id_type: IdType) -> Callable[[WriteTransaction], int]:
     """The change that `pqstore.Index.update_payload` makes, its arguments checked."""
+    is_one_for_all = payloads is None or isinstance(payloads, Mapping)
+    if not is_one_for_all:
+        refuse_unordered(ids)
     batch = as_id_batch(ids, id_type)
     check_distinct(batch)
-    given = [payloads] * len(batch) if payloads is None or isinstance(payloads, Mapping) else payloads
+    given = [payloads] * len(batch) if is_one_for_all else payloads
     changes = as_payload_batch(given, len(batch))
 
     def change(txn: WriteTransaction) -> int:
@@ -270,8 +277,10 @@ def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch,
         if payload is not None and not isinstance(payload, Mapping):
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
     if merge:
-        old = txn.payloads_of(rows)
-        payloads = [None if new is None else {**(was or {}), **new} for was, new in zip(old, payloads, strict=True)]
+        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
+        earlier = txn.payloads_of(rows[[at for at, _ in merged]])
+        for (at, new), old in zip(merged, earlier, strict=True):
+            payloads[at] = {**(old or {}), **new}
     codes = txn.codes_of(rows)
     originals = txn.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)

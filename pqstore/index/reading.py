@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
-from pqstore.index.arguments.ids import IdType, as_id_batch, refuse_unknown
+from pqstore.index.arguments.ids import IdType, as_id_batch, refuse_unknown, refuse_unordered
 from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeChunk
 from pqstore.storage import Snapshot
@@ -64,8 +64,9 @@ class Reading:
         """The rows of ids that are all in the index, int64 (n,).
 
         Raises:
-            UnknownIdError: one is not. InvalidIdError: one cannot be.
+            UnknownIdError: one is not. InvalidIdError: one cannot be, or they have no order.
         """
+        refuse_unordered(ids)
         batch = as_id_batch(ids, self.id_type)
         rows = self.snapshot.rows_of(batch)
         refuse_unknown(batch, rows)

@@ -15,6 +15,7 @@ from pqstore.index.reading import Reading
 from pqstore.index.search.question import as_include
 from pqstore.index.search.results import Record
 from pqstore.index.selection.select import select
+from pqstore.index.unreadable import UnreadablePayloads
 
 __all__ = [
     "ScrollPage",
@@ -50,6 +51,7 @@ def as_missing(missing: Any) -> bool:
 
 def contains_id(reading: Reading, id: object) -> bool:
     """Whether this id is in the index; False for what cannot be an id."""
+    reading.snapshot.check()
     if not is_single_id(id):
         return False
     try:
@@ -87,7 +89,10 @@ def scroll(reading: Reading, where: Any, limit: Any, after: Any, include: Any) -
     rows = reading.snapshot.rows_by_id(start, count + 1, None if selection is None else selection.rows())
     page = rows[:count]
     ids = reading.snapshot.ids_of(page).tolist()
-    return ScrollPage(list(_records(reading, page, ids, wanted)), ids[-1] if len(rows) > count else None)
+    unreadable = UnreadablePayloads(reading.snapshot.ids_of)
+    found = list(_records(reading, page, ids, wanted, unreadable))
+    unreadable.warn()
+    return ScrollPage(found, ids[-1] if len(rows) > count else None)
 
 
 def _as_cursor(after: Any, id_type: IdType) -> Any:
@@ -104,8 +109,10 @@ def _as_cursor(after: Any, id_type: IdType) -> Any:
     raise ValueError(f"after must be None or the `after` of an earlier page, got {after!r}")
 
 
-def _records(reading: Reading, rows: I64, ids: list[Any], include: frozenset[str]) -> Iterable[Record]:
-    payloads = reading.snapshot.payloads_of(rows) if "payload" in include else [None] * len(rows)
+def _records(
+    reading: Reading, rows: I64, ids: list[Any], include: frozenset[str], unreadable: UnreadablePayloads | None = None
+) -> Iterable[Record]:
+    payloads = reading.snapshot.payloads_of(rows, unreadable) if "payload" in include else [None] * len(rows)
     vectors = reading.vectors_of(rows) if "vector" in include else [None] * len(rows)
     original = reading.space.originals is not None and "vector" in include
     for id, payload, vector in zip(ids, payloads, vectors, strict=True):

@@ -61,9 +61,13 @@ def as_fields(fields: Any) -> tuple[str, ...]:
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"fields are names (str), got {type(name).__name__}")
-        if not name or name.startswith("$") or len(name.encode(errors="replace")) > MAX_FIELD_BYTES:
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError as error:
+            raise ValueError(f"the field {name[:80]!r} is not valid Unicode: {error}") from error
+        if not 1 <= size <= MAX_FIELD_BYTES or name.startswith("$"):
             raise ValueError(f"a field has 1 to {MAX_FIELD_BYTES} bytes and does not begin with '$', got {name[:80]!r}")
-    return tuple(dict.fromkeys(names))
+    return tuple(map(str.__str__, dict.fromkeys(names)))
 
 
 def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:

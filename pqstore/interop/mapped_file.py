@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import struct
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError
+from pqstore.paths import as_path
 
 __all__ = ["MappedFile"]
 
@@ -19,7 +19,7 @@ class MappedFile:
     """A cursor over a read-only mapped file; a read beyond its end is an error that says where and what."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = as_path(path)
         self.size = self.path.stat().st_size
         # An empty file cannot be mapped.
         self.data: npt.NDArray[np.uint8] = (

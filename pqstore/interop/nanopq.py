@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import pickle
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import InvalidQuantizerError
+from pqstore.paths import as_path
 from pqstore.quantizer import OPQ, PQ
 
 __all__ = ["from_nanopq", "load_nanopq_pickle"]
@@ -41,7 +41,7 @@ def load_nanopq_pickle(path: str | PathLike[str]) -> PQ | OPQ:
         InvalidQuantizerError: the pickle names anything else, is damaged, or holds no quantizer of nanopq.
         OSError: the file cannot be read.
     """
-    data = Path(path).read_bytes()
+    data = as_path(path).read_bytes()
     try:
         loaded = _Restricted(io.BytesIO(data)).load()
     except InvalidQuantizerError as error:

@@ -1,11 +1,11 @@
 """Scan, encode, assign on plain arrays: a NumPy reference that defines correct, and compiled kernels that equal it."""
 
-from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import BLOCK_ROWS, CodeLayout
 from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.dispatch import active, available, get
-from pqstore.kernels.exact import nearest_vectors
-from pqstore.kernels.originals import OriginalFormat, OriginalKind, as_halves, nearest_originals, unit_length
+from pqstore.kernels.exact import nearest_in_blocks
+from pqstore.kernels.originals import OriginalFormat, as_halves, nearest_originals, unit_length
 from pqstore.kernels.threads import resolve_threads
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "CodeChunk",
     "CodeLayout",
     "Kernels",
+    "OriginalChunk",
     "OriginalFormat",
     "OriginalKind",
     "Searcher",
@@ -20,8 +21,8 @@ __all__ = [
     "as_halves",
     "available",
     "get",
+    "nearest_in_blocks",
     "nearest_originals",
-    "nearest_vectors",
     "resolve_threads",
     "unit_length",
 ]

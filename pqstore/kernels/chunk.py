@@ -1,13 +1,15 @@
-"""A piece of the index as a scan sees it: packed codes, and which of them are dead."""
+"""A piece of the index as a scan sees it: packed codes or stored originals, and which of them are dead."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CodeChunk"]
+__all__ = ["CodeChunk", "OriginalChunk", "OriginalKind"]
+
+OriginalKind = Literal["float32", "float16", "int8"]
 
 
 class CodeChunk(NamedTuple):
@@ -19,3 +21,13 @@ class CodeChunk(NamedTuple):
     first_row: int
     dead: npt.NDArray[np.uint8] | None = None
     """Bitmap uint8 of at least ``ceil(rows / 8)`` bytes, lowest bit first; 1: passed over. None: no row is."""
+
+
+class OriginalChunk(NamedTuple):
+    """Rows ``first_row .. first_row + len(stored) - 1``, as `decode_originals` reads them."""
+
+    stored: npt.NDArray[np.uint8]
+    """uint8 (rows, row_bytes); may be read-only, at any address, and have gaps between its rows."""
+    first_row: int
+    dead: npt.NDArray[np.uint8] | None = None
+    """As of a `CodeChunk`."""

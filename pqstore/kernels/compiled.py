@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, F64, I64
-from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
 from pqstore.kernels.readable import readable
@@ -91,6 +91,20 @@ class CompiledKernels:
         self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
     ) -> Searcher:
         return CompiledSearcher(self._module, self.name, layout, codewords, labels, dot)
+
+    def exact_scan(
+        self,
+        kind: OriginalKind,
+        metric: str,
+        chunks: Sequence[OriginalChunk],
+        queries: F64,
+        k: int,
+        threads: int = 1,
+    ) -> tuple[F32, I64]:
+        distances = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        self._module.exact_scan(self.name, kind, metric, chunks, readable(queries), threads, distances, rows)
+        return distances, rows
 
 
 class CompiledSearcher:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, F64, I64
-from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 
 __all__ = ["Kernels", "Searcher"]
@@ -68,3 +68,14 @@ class Kernels(Protocol):
     ) -> Searcher:
         """For codewords float32 (M, Ks, Ds), of which codeword c of sub-space m is stored as ``labels[m, c]``; as c
         without labels. `dot`: larger inner products are nearer, instead of smaller squared distances."""
+
+    def exact_scan(
+        self,
+        kind: OriginalKind,
+        metric: str,
+        chunks: Sequence[OriginalChunk],
+        queries: F64,
+        k: int,
+        threads: int = 1,
+    ) -> tuple[F32, I64]:
+        """The k nearest originals of each of `queries` (n, D), which have length 1 for "cosine"."""

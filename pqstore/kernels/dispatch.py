@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, F64, I64
 from pqstore.errors import KernelError
 from pqstore.kernels import reference
-from pqstore.kernels.chunk import CodeChunk
+from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.compiled import CompiledKernels
 from pqstore.kernels.contract import Kernels, Searcher
@@ -66,6 +66,17 @@ class NumpyKernels:
         self, layout: CodeLayout, codewords: F32, labels: npt.NDArray[np.uint8] | None, *, dot: bool
     ) -> Searcher:
         return ReferenceSearcher(layout, codewords, labels, dot)
+
+    def exact_scan(
+        self,
+        kind: OriginalKind,
+        metric: str,
+        chunks: Sequence[OriginalChunk],
+        queries: F64,
+        k: int,
+        threads: int = 1,  # noqa: ARG002
+    ) -> tuple[F32, I64]:
+        return reference.exact_scan(kind, metric, chunks, queries, k)
 
 
 def available() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Exact search over vectors in blocks: no codes. Slow, and the truth that recall is measured against."""
+"""Exact search over originals that come in blocks: no codes. The truth that recall is measured against."""
 
 from __future__ import annotations
 
@@ -6,48 +6,37 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from pqstore.arrays import F32, F64, I64
+from pqstore.arrays import F32, I64, U8
+from pqstore.kernels.chunk import OriginalChunk, OriginalKind
+from pqstore.kernels.dispatch import active
+from pqstore.kernels.originals import unit_length
 
-__all__ = ["nearest_vectors"]
+__all__ = ["nearest_in_blocks"]
 
 
-def nearest_vectors(queries: F32, blocks: Iterable[tuple[I64, F32]], k: int, metric: str) -> I64:
-    """The rows of the k nearest vectors of each query, by float64 arithmetic: int64 (q, at most k).
+def nearest_in_blocks(
+    kind: OriginalKind, metric: str, blocks: Iterable[tuple[I64, U8]], queries: F32, k: int, threads: int
+) -> tuple[F32, I64]:
+    """The k nearest originals of each query: distances float32 (q, k) and rows int64 (q, k).
 
-    Nearest first, equal ones in the order in which they came; fewer columns where there are fewer vectors.
+    Nearest first, equal ones by row; padded with infinity and -1. A distance has the bits that re-ranking gives it.
 
     Args:
-        queries: float32 (q, D).
-        blocks: Rows int64 (n,) and their vectors float32 (n, D), n as is good for the memory: float64 (q, n) is held.
+        kind: What the bytes of originals mean.
         metric: "l2", "dot" or "cosine".
+        blocks: Rows int64 (n,), ascending, at least one, and their originals uint8 (n, row_bytes).
+        queries: float32 (q, D).
     """
-    asked = queries.astype(np.float64)
-    far = np.empty((len(queries), 0))
-    rows = np.empty((len(queries), 0), dtype=np.int64)
-    for numbers, vectors in blocks:
-        far = np.concatenate((far, _farness(asked, vectors.astype(np.float64), metric)), axis=1)
-        rows = np.concatenate((rows, np.broadcast_to(numbers, (len(queries), len(numbers)))), axis=1)
-        if far.shape[1] > k:
-            chosen = _least(far, k)
-            far, rows = np.take_along_axis(far, chosen, axis=1), np.take_along_axis(rows, chosen, axis=1)
-    return np.take_along_axis(rows, np.argsort(far, axis=1, kind="stable"), axis=1)
-
-
-def _farness(queries: F64, vectors: F64, metric: str) -> F64:
-    """(q, n): smaller is nearer, of one query. What is the same for all vectors, as the query's length, is left out."""
-    products: F64 = queries @ vectors.T
-    if metric == "dot":
-        return -products
-    squares = np.einsum("nd,nd->n", vectors, vectors)
-    if metric == "l2":
-        return squares - 2 * products
-    return -products / np.sqrt(np.where(squares > 0, squares, 1))
-
-
-def _least(far: F64, k: int) -> I64:
-    """Places of the k least of each row, ascending; of equal ones the first."""
-    chosen = np.argpartition(far, k - 1, axis=1)[:, :k]
-    edge = np.take_along_axis(far, chosen[:, k - 1 :], axis=1)
-    if (np.count_nonzero(far <= edge, axis=1) > k).any():  # a partition takes any of those at the edge
-        chosen = np.argsort(far, axis=1, kind="stable")[:, :k]
-    return np.sort(chosen, axis=1)
+    wide = queries.astype(np.float64)
+    asked = unit_length(wide) if metric == "cosine" else wide
+    farthest = np.float32(np.inf if metric == "l2" else -np.inf)
+    distances = np.full((len(queries), k), farthest, dtype=np.float32)
+    rows = np.full((len(queries), k), -1, dtype=np.int64)
+    for numbers, stored in blocks:
+        some, places = active().exact_scan(kind, metric, (OriginalChunk(stored, 0),), asked, k, threads)
+        distances = np.concatenate((distances, some), axis=1)
+        rows = np.concatenate((rows, np.where(places >= 0, numbers[places], -1)), axis=1)
+        # Places without a row come last, also among what is infinitely far.
+        nearest = np.lexsort((rows, rows < 0, distances if metric == "l2" else -distances))[:, :k]
+        distances, rows = np.take_along_axis(distances, nearest, axis=1), np.take_along_axis(rows, nearest, axis=1)
+    return distances, rows

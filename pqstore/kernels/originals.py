@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from pqstore.arrays import F16, F32, F64, I64, U8
 from pqstore.errors import InvalidVectorError
+from pqstore.kernels.chunk import OriginalKind
 from pqstore.kernels.dispatch import active
 from pqstore.kernels.reference.originals import decode_originals, exact_distances, unit_length
 from pqstore.native import native_module
 
-__all__ = ["OriginalFormat", "OriginalKind", "as_halves", "nearest_originals", "unit_length"]
-
-OriginalKind = Literal["float32", "float16", "int8"]
+__all__ = ["OriginalFormat", "as_halves", "nearest_originals", "unit_length"]
 
 _INT8_EXTRA = 8  # scale and offset, float32
 _LEVELS = 255

@@ -1,5 +1,6 @@
 """Product quantizers: vectors to codes and back, distance tables, k-means. Arrays in, arrays out."""
 
+from pqstore.quantizer.array_like import as_real_array
 from pqstore.quantizer.base import Quantizer
 from pqstore.quantizer.codes import as_codes
 from pqstore.quantizer.distance_table import DistanceTable, Metric
@@ -20,6 +21,7 @@ __all__ = [
     "TrainingStep",
     "as_codes",
     "as_queries",
+    "as_real_array",
     "as_rows",
     "as_vectors",
     "vector_blocks",

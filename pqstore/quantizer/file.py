@@ -7,13 +7,10 @@ member an array. The zip's own CRC-32 guards each member.
 from __future__ import annotations
 
 import json
-import os
 import struct
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +18,9 @@ import numpy.lib.format as npy
 import numpy.typing as npt
 
 from pqstore.errors import FormatVersionError, InvalidQuantizerError
+from pqstore.paths import as_path
 from pqstore.quantizer.state import Settings, array_shapes, check_settings
+from pqstore.whole_file import whole_file
 
 __all__ = ["read", "write"]
 
@@ -32,20 +31,10 @@ _LARGEST_SETTINGS = 4096
 
 def write(path: str | PathLike[str], settings: Settings, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write the file beside its place, make it durable, then put it there."""
-    target = Path(path)
     text = np.frombuffer(json.dumps(settings).encode(), dtype=np.uint8)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            members = {name: array.astype("<f4", copy=False) for name, array in arrays.items()}
-            np.savez(stream, format=np.array(VERSION, dtype="<u4"), settings=text, **members)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files private; a saved file is an ordinary one
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    members = {name: array.astype("<f4", copy=False) for name, array in arrays.items()}
+    with whole_file(path) as stream:
+        np.savez(stream, format=np.array(VERSION, dtype="<u4"), settings=text, **members)  # type: ignore[arg-type]
 
 
 def read(path: str | PathLike[str]) -> tuple[Settings, dict[str, npt.NDArray[np.float32]]]:
@@ -55,7 +44,7 @@ def read(path: str | PathLike[str]) -> tuple[Settings, dict[str, npt.NDArray[np.
         FileNotFoundError, FormatVersionError, InvalidQuantizerError: see `Quantizer.load`.
     """
     # Opened first: that there is no file, or no permission, is no damage.
-    with Path(path).open("rb") as stream:
+    with as_path(path).open("rb") as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return _read_members(archive)
@@ -116,9 +105,3 @@ def _settings(text: npt.NDArray[np.uint8]) -> Settings:
         return check_settings(json.loads(text.tobytes()))
     except (ValueError, RecursionError) as error:  # JSON's and Unicode's errors are ValueErrors; so is ours
         raise InvalidQuantizerError(f"damaged settings: {error}") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

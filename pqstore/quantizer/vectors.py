@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidVectorError
+from pqstore.quantizer.array_like import as_real_array
 
 __all__ = [
     "VectorsLike",
@@ -31,8 +32,9 @@ _BLOCK_VALUES = 1 << 22
 def as_vectors(x: VectorsLike, D: int | None = None, what: str = "vectors") -> F32:
     """`x` as float32, C-contiguous, of shape (n, D).
 
-    Lists and real arrays of any width, byte order, stride or mapping are accepted. Native float32 arrays that are
-    contiguous come back as they are, without a copy. An empty 1-D array or list is a batch of no vectors.
+    Lists, columns of lists, and real arrays of any library, width, byte order, stride or mapping are accepted. Native
+    float32 arrays that are contiguous come back as they are, without a copy. An empty 1-D array or list is a batch of
+    no vectors.
 
     Args:
         x: array-like of shape (n, D).
@@ -146,12 +148,4 @@ def unit_rows(block: F32, what: str = "vectors", first: int = 0) -> F32:
 def _as_array(x: VectorsLike, what: str) -> npt.NDArray[Any]:
     if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
         raise InvalidVectorError(f"{what} has masked values: fill or drop them first")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:  # NumPy's word for rows of different lengths
-        raise DimensionError(f"{what} must have shape (n, D), got rows of different lengths: {error}") from error
-    if array.dtype.kind not in "fiub":
-        raise InvalidVectorError(
-            f"{what} must hold real numbers (float or integer), got dtype {array.dtype} from {type(x).__name__}"
-        )
-    return array
+    return as_real_array(x, what)

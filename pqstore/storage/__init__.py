@@ -3,7 +3,15 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
-from pqstore.storage.attachments.field_column import Bound, FieldColumn, Wanted, kind_of
+from pqstore.storage.attachments.field_column import Bound, FieldColumn, FieldKind, Wanted, kind_of
+from pqstore.storage.attachments.field_paths import (
+    ABSENT,
+    field_name,
+    field_numbers,
+    stored_field,
+    value_at,
+)
+from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
@@ -18,10 +26,12 @@ from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.problem import Problem
 
 __all__ = [
+    "ABSENT",
     "Bound",
     "Catalog",
     "Durability",
     "FieldColumn",
+    "FieldKind",
     "Limits",
     "Problem",
     "RepairReport",
@@ -32,9 +42,16 @@ __all__ = [
     "Store",
     "StoreStats",
     "StoredChunk",
+    "UnfitValueError",
     "Wanted",
     "WriteTransaction",
     "count_set",
+    "field_name",
+    "field_numbers",
     "kind_of",
+    "plain_payload",
+    "plain_value",
     "repair",
+    "stored_field",
+    "value_at",
 ]

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.paths import as_path
 from pqstore.storage.attachments.original_files import originals_bytes
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
@@ -98,7 +100,7 @@ class Store:
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
         have none. `fields` of payloads get an index. Raises `IndexExistsError`.
         """
-        target = Path(path).absolute()
+        target = as_path(path).absolute()
         directory.check_vacant(target)
         if not target.parent.is_dir():
             raise IndexNotFoundError(f"cannot create {target}: the directory {target.parent} does not exist")
@@ -114,6 +116,7 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
+            features=(records.NUMBERED_STATES,),
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
@@ -140,7 +143,7 @@ class Store:
 
         Raises `IndexNotFoundError`, `CorruptIndexError`, `FormatVersionError` or `ReadOnlyError`.
         """
-        absolute = Path(path).absolute()
+        absolute = as_path(path).absolute()
         shared = share(absolute, limits=limits)
         try:
             store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
@@ -288,7 +291,7 @@ class Store:
 
         Raises `IndexExistsError` when there is something at `path`.
         """
-        target = Path(path).absolute()
+        target = as_path(path).absolute()
         directory.check_vacant(target)
         with self.read() as snapshot:
             backup(snapshot, target)
@@ -350,7 +353,7 @@ def _write_first_generation(
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
-            txn.put(records.STATE_KEY, State().pack(), db=meta)
+            put_state(txn, meta, State())
             txn.put(records.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)

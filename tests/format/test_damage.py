@@ -17,9 +17,11 @@ from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage import Store, repair
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
-from pqstore.storage.disk.lmdb_pages import newest_meta, tree_problem
+from pqstore.storage.disk.lmdb_meta import DamagedFileError, Meta, read_metas
+from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format import records
 from tests.forked import in_child
+from tests.format.edited import edited
 from tests.unit.storage.attached import attached
 
 from .damaged import PACKING, build, check_answers, flip, stored_records
@@ -113,10 +115,8 @@ def test_missing_records(original: Original, copy: Callable[[], Path], tmp_path:
     path, rows = original
     database, key, _ = one_of_each_kind(path)[kind]
     damaged = copy()
-    with lmdb.open(str(generation_path(damaged, 1)), max_dbs=20, map_size=1 << 26) as env:
-        handle = env.open_db(database.encode(), create=False)
-        with env.begin(write=True) as txn:
-            assert txn.delete(key, db=handle)
+    with edited(generation_path(damaged, 1), database) as (txn, handle):
+        assert txn.delete(key, db=handle)
     if kind == records.STAGED:
         check_answers(damaged, rows)
         with Store.open(damaged, lambda _: PACKING) as store:
@@ -248,15 +248,22 @@ def test_repair_without_the_trees(original: Original, copy: Callable[[], Path], 
         assert store.verify(deep=True) == []
 
 
+def is_sound(descriptor: int, meta: Meta, size: int) -> bool:
+    try:
+        TreeWalk(meta, size).check_trees(descriptor)
+    except DamagedFileError:
+        return False
+    return True
+
+
 def test_a_healthy_file_may_end_before_its_last_page(original: Original, copy: Callable[[], Path]) -> None:
     """Pages that LMDB takes and gives back in one transaction are never written, so the file need not reach them."""
     damaged = copy()
     file = generation_path(damaged, 1) / DATA_FILE
     size = file.stat().st_size
     with file.open("rb") as stream:
-        meta = newest_meta(stream)
-        assert meta is not None
-        used = [page for page in range(size // 4096) if tree_problem(stream, meta, page * 4096) is None]
+        meta, _ = read_metas(stream.fileno())
+        used = [page for page in range(size // 4096) if is_sound(stream.fileno(), meta, page * 4096)]
     if used:
         os.truncate(file, used[0] * 4096)
         check_answers(damaged, original[1])

@@ -17,6 +17,7 @@ from pqstore.storage.attachments.original_files import originals_directory
 from pqstore.storage.attachments.payload_records import open_payloads
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
+from tests.format.edited import edited
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
@@ -60,11 +61,9 @@ def originals(path: Path, segment: int) -> Path:
 
 
 def change(path: Path, database: str, key: bytes, edit: Callable[[bytes], bytes | None]) -> None:
-    with lmdb.open(str(generation_path(path, 1)), max_dbs=20, map_size=1 << 26) as env:
-        handle = env.open_db(database.encode(), create=False)
-        with env.begin(write=True) as txn:
-            new = edit(bytes(txn.get(key, db=handle)))
-            assert txn.delete(key, db=handle) if new is None else txn.put(key, new, db=handle)
+    with edited(generation_path(path, 1), database) as (txn, handle):
+        new = edit(bytes(txn.get(key, db=handle)))
+        assert txn.delete(key, db=handle) if new is None else txn.put(key, new, db=handle)
 
 
 def flipped(value: bytes, bit: int) -> bytes:
@@ -193,12 +192,10 @@ def test_ends_that_do_not_divide_the_payloads(index: Path) -> None:
 
 @pytest.mark.parametrize(("first_row", "rows"), [(1, 1), (1000, 1100), (5000, 1), (1 << 40, 3)])
 def test_records_of_payloads_in_the_wrong_place(index: Path, first_row: int, rows: int) -> None:
-    with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
-        payloads = env.open_db(b"payloads", create=False)
-        with env.begin(write=True, db=payloads) as txn:
-            ends = np.arange(1, rows + 1, dtype="<u4")
-            content = b"\x80" * rows
-            txn.put(records.key1(first_row), records.pack_record(records.PAYLOADS, first_row, 0, rows, [ends, content]))
+    with edited(generation_path(index, 1), "payloads") as (txn, payloads):
+        ends = np.arange(1, rows + 1, dtype="<u4")
+        record = records.pack_record(records.PAYLOADS, first_row, 0, rows, [ends, b"\x80" * rows])
+        txn.put(records.key1(first_row), record, db=payloads)
     assert 19 in broken(index)
 
 
@@ -262,11 +259,9 @@ def test_a_set_that_is_not_as_the_catalog_says(index: Path, ids: list[int]) -> N
 
 
 def test_a_set_without_an_owner(index: Path) -> None:
-    with lmdb.open(str(generation_path(index, 1)), max_dbs=20, map_size=1 << 26) as env:
-        sets = env.open_db(b"sets", create=False)
-        with env.begin(write=True, db=sets) as txn:
-            one = np.array([4], dtype="<i8")
-            txn.put(records.key2(7, 0), records.pack_record(records.SET_CHUNK, 7, 0, 1, [one], records.IDS_RANGE))
+    with edited(generation_path(index, 1), "sets") as (txn, sets):
+        record = records.pack_record(records.SET_CHUNK, 7, 0, 1, [np.array([4], dtype="<i8")], records.IDS_RANGE)
+        txn.put(records.key2(7, 0), record, db=sets)
     assert broken(index) == {23}
 
 

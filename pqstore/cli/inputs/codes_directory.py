@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pqstore.cli.inputs.ids import read_ids
 from pqstore.errors import CorpusFileError, DimensionError, IndexExistsError, InvalidCodeError, InvalidQuantizerError
 
 if TYPE_CHECKING:
@@ -84,15 +83,13 @@ def open_codes(path: str | Path) -> npt.NDArray[Any]:
     Raises:
         CorpusFileError: the file holds something else.
     """
-    import numpy as np
+    from pqstore.interop.corpus.array_files import map_array
 
-    try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise CorpusFileError(f"{path}: a .npy array of codes expected: {error}") from error
-    if not isinstance(codes, np.ndarray) or codes.ndim != 2 or codes.dtype.kind not in "iu":
-        actual = f"{codes.dtype} of shape {codes.shape}" if isinstance(codes, np.ndarray) else "several arrays"
-        raise CorpusFileError(f"{path}: codes, integers of shape (n, M), expected, got {actual}")
+    codes = map_array(path, "codes")
+    if codes.ndim != 2 or codes.dtype.kind not in "iu":
+        raise CorpusFileError(
+            f"{path}: codes, integers of shape (n, M), expected, got {codes.dtype} of shape {codes.shape}"
+        )
     return codes
 
 
@@ -119,15 +116,13 @@ def ids_file(directory: Path) -> str:
     return str(named if named.exists() else directory / "ids.npy")
 
 
-def import_codes(
-    target: str, quantizer: Any, codes: npt.NDArray[Any], codes_name: str, ids_path: str | None, advance: Any
-) -> int:
-    """Make an index at `target` of codes (n, M) and the ids in a file (None: 0, 1, 2, ...); how many rows.
+def import_codes(target: str, quantizer: Any, codes: npt.NDArray[Any], codes_name: str, ids: Any, advance: Any) -> int:
+    """Make an index at `target` of codes (n, M) and ids as `read_ids` gives them (None: 0, 1, 2, ...); how many rows.
 
     Nothing is at `target` before everything is.
 
     Raises:
-        DimensionError: the codes are not of this quantizer, or not one id a row.
+        DimensionError: the codes are not of this quantizer.
         InvalidCodeError: a code is out of range.
     """
     import numpy as np
@@ -136,9 +131,6 @@ def import_codes(
 
     if len(codes) and codes.shape[1] != quantizer.M:
         raise DimensionError(f"{codes_name}: codes of shape (n, {quantizer.M}) expected, got {codes.shape}")
-    ids = None if ids_path is None else read_ids(ids_path)
-    if ids is not None and len(ids) != len(codes):
-        raise DimensionError(f"{len(codes)} codes need {len(codes)} ids, {ids_path} holds {len(ids)}")
 
     def blocks() -> Iterator[npt.NDArray[Any]]:
         step = 65_536

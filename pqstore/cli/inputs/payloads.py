@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from pqstore.cli.inputs.lines import read_lines
 from pqstore.errors import CorpusFileError, DimensionError, InvalidFilterError
 
 __all__ = ["PAYLOADS_HELP", "WHERE_HELP", "as_where", "check_payloads", "read_payloads"]
@@ -17,15 +18,10 @@ def check_payloads(path: str, rows: int) -> None:
     """Count the lines, before anything is written.
 
     Raises:
+        CorpusFileError: the file is no text.
         DimensionError: there is not one for each of `rows`.
     """
-    from pathlib import Path
-
-    lines, last = 0, b"\n"
-    with Path(path).open("rb") as stream:
-        while part := stream.read(1 << 20):
-            lines, last = lines + part.count(b"\n"), part[-1:]
-    lines += last != b"\n"
+    lines = sum(1 for _ in read_lines(path))
     if lines != rows:
         raise DimensionError(f"{rows} vectors need {rows} payloads, {path} holds {lines} lines")
 
@@ -37,19 +33,17 @@ def read_payloads(path: str, skip: int = 0) -> Iterator[dict[str, Any] | None]:
         CorpusFileError: a line is no JSON object, nor null.
     """
     import json
-    from pathlib import Path
 
-    with Path(path).open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if number <= skip:
-                continue
-            try:
-                value = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise CorpusFileError(f"{path}: line {number}: a JSON object expected: {error}") from error
-            if value is not None and not isinstance(value, dict):
-                raise CorpusFileError(f"{path}: line {number}: a JSON object expected, got {type(value).__name__}")
-            yield value
+    for number, line in enumerate(read_lines(path), 1):
+        if number <= skip:
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise CorpusFileError(f"{path}: line {number}: a JSON object expected: {error}") from error
+        if value is not None and not isinstance(value, dict):
+            raise CorpusFileError(f"{path}: line {number}: a JSON object expected, got {type(value).__name__}")
+        yield value
 
 
 def as_where(text: str | None) -> Any:

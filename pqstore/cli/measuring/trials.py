@@ -85,17 +85,18 @@ def draw(
 
 
 def nearest(base: npt.NDArray[Any], queries: npt.NDArray[Any], k: int, metric: Any) -> npt.NDArray[np.int64]:
-    """Exact search, in float64: rows (n, k) of `base`, nearest first; equal distances in the order of rows."""
+    """Exact search: rows (n, k) of `base`, nearest first; equal distances in the order of rows."""
     import numpy as np
 
-    from pqstore.kernels import nearest_vectors
+    from pqstore.kernels import OriginalFormat, nearest_in_blocks, resolve_threads
 
-    step = max(1, _BLOCK_ENTRIES // (len(queries) + base.shape[1]))
+    step = max(1, _BLOCK_ENTRIES // base.shape[1])
+    floats = OriginalFormat("float32", base.shape[1])
     blocks = (
-        (np.arange(start, min(start + step, len(base))), base[start : start + step])
+        (np.arange(start, min(start + step, len(base))), floats.encode(base[start : start + step]))
         for start in range(0, len(base), step)
     )
-    return nearest_vectors(queries, blocks, k, metric)
+    return nearest_in_blocks(floats.kind, metric, blocks, queries, k, resolve_threads(None))[1]
 
 
 def train(

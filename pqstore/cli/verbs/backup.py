@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("destination", metavar="DESTINATION", help="the directory to make")
+    parser.add_argument("index", metavar="INDEX", type=path)
+    parser.add_argument("destination", metavar="DESTINATION", type=path, help="the directory to make")
 
 
 def run(options: argparse.Namespace, report: Report) -> int:

@@ -21,9 +21,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from pqstore.cli.inputs.ids import IDS_HELP
-from pqstore.cli.inputs.payloads import PAYLOADS_HELP, check_payloads, read_payloads
-from pqstore.cli.inputs.vectors import VECTORS_HELP, Block, Vectors, count_of, open_vectors, sample
+from pqstore.cli.inputs.columns import add_column_options, column_settings, wanted_columns
+from pqstore.cli.inputs.ids import ID_TYPE_HELP, IDS_HELP
+from pqstore.cli.inputs.metrics import METRIC_HELP, metric_of, note_metric
+from pqstore.cli.inputs.paths import path
+from pqstore.cli.inputs.payloads import PAYLOADS_HELP
+from pqstore.cli.inputs.vectors import VECTORS_HELP, Block, Vectors, count_of, open_for, open_vectors, sample
 from pqstore.cli.report import Report
 
 if TYPE_CHECKING:
@@ -38,20 +41,24 @@ _COMMIT_ROWS = 1 << 18
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("vectors", metavar="VECTORS", help=VECTORS_HELP)
-    parser.add_argument("index", metavar="INDEX", help="the directory to make")
+    parser.add_argument("vectors", metavar="VECTORS", type=path, help=VECTORS_HELP)
+    parser.add_argument("index", metavar="INDEX", type=path, help="the directory to make")
     parser.add_argument("--M", type=int, required=True, help="sub-spaces: bytes a vector where Ks is 256")
     parser.add_argument("--Ks", type=int, default=256, help="codewords a sub-space (default 256)")
     parser.add_argument("--opq", action="store_true", help="train a rotation too: slower to train, better recall")
-    parser.add_argument("--metric", choices=("l2", "dot", "cosine"), default="l2")
-    parser.add_argument("--train", metavar="FILE", help="vectors to train on (default: a sample of VECTORS)")
-    parser.add_argument("--ids", metavar="FILE", help=f"{IDS_HELP} (default: those in VECTORS, or 0, 1, 2, ...)")
+    parser.add_argument("--metric", choices=("l2", "dot", "cosine"), help=METRIC_HELP)
+    parser.add_argument("--train", metavar="FILE", type=path, help="vectors to train on (default: a sample of VECTORS)")
+    parser.add_argument(
+        "--ids", metavar="FILE", type=path, help=f"{IDS_HELP} (default: those in VECTORS, or 0, 1, 2, ...)"
+    )
+    parser.add_argument("--id-type", choices=("int64", "str"), help=ID_TYPE_HELP)
+    add_column_options(parser)
     parser.add_argument(
         "--originals",
         choices=("float32", "float16", "int8"),
         help="keep the vectors themselves too, for search --rerank (default: codes only)",
     )
-    parser.add_argument("--payloads", metavar="FILE", help=PAYLOADS_HELP)
+    parser.add_argument("--payloads", metavar="FILE", type=path, help=PAYLOADS_HELP)
     parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
     parser.add_argument("--iter", type=int, default=20, help="iterations of k-means (default 20)")
     parser.add_argument("--seed", type=int, default=123)
@@ -66,11 +73,17 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
     if options.commit_rows is not None and options.commit_rows < 1:
         raise ValueError(f"--commit-rows must be at least 1, got {options.commit_rows}")
-    vectors = open_vectors(options.vectors, options.ids)
+    vectors = open_vectors(
+        options.vectors,
+        report,
+        wanted_columns(options),
+        ids=options.ids,
+        payloads=options.payloads,
+        id_type=options.id_type,
+    )
     if options.vectors == "-" and options.train is None:
         raise ValueError("standard input can be read once: give vectors to train on with --train FILE")
-    if options.payloads is not None:
-        check_payloads(options.payloads, vectors.n)
+    options.metric = metric_of(vectors.corpus.statements, options.metric, report)
     with UnfinishedBuild(options.index, _record(options, vectors), options.restart) as build:
         index = _open_or_train(options, vectors, build, report)
         with index:
@@ -101,8 +114,10 @@ def _record(options: argparse.Namespace, vectors: Vectors) -> dict[str, Any]:
     record: dict[str, Any] = {
         "version": 1,
         "source": identity_of(options.vectors, vectors.n, corpus.D, str(corpus.dtype)),
-        "settings": {name: getattr(options, name) for name in settings},
+        "settings": {name: getattr(options, name) for name in settings} | column_settings(options),
     }
+    if options.id_type is not None:
+        record["settings"]["id_type"] = options.id_type
     if options.ids is not None:
         record["ids"] = identity_of(options.ids, vectors.n, 0, "")
     if options.payloads is not None:
@@ -117,6 +132,7 @@ def _open_or_train(options: argparse.Namespace, vectors: Vectors, build: Unfinis
 
     if build.is_trained:
         return Index.open(build.path)
+    vectors.refuse_repeated_ids()
     started = time.perf_counter()
     quantizer = _train(options, vectors, report)
     report.say(f"trained {quantizer!r} in {time.perf_counter() - started:.1f} s")
@@ -132,12 +148,14 @@ def _open_or_train(options: argparse.Namespace, vectors: Vectors, build: Unfinis
 
 def _train(options: argparse.Namespace, vectors: Vectors, report: Report) -> PQ | OPQ:
     from pqstore import OPQ, PQ
-    from pqstore.interop.corpus import open_corpus
     from pqstore.quantizer import ROWS_PER_CODEWORD
 
     kind = OPQ if options.opq else PQ
     quantizer = kind(M=options.M, Ks=options.Ks, metric=options.metric, verbose=False)
-    corpus = vectors.corpus if options.train is None else open_corpus(options.train)
+    corpus = vectors.corpus
+    if options.train is not None:
+        corpus = open_for(options.train, report)
+        note_metric(corpus.statements, options.metric, "the vectors or --metric", report)
     training = sample(corpus, min(count_of(corpus), ROWS_PER_CODEWORD * options.Ks), options.seed)
     iterations: dict[str, Any] = {"pq_iter" if options.opq else "iter": options.iter}
     with report.training("training") as progress:
@@ -150,7 +168,7 @@ def _fill(index: Index, vectors: Vectors, options: argparse.Namespace, report: R
     done = len(index)
     row_bytes = vectors.corpus.D * vectors.corpus.dtype.itemsize
     commit_rows = options.commit_rows or min(_COMMIT_ROWS, max(1, _COMMIT_BYTES // row_bytes))
-    lines = None if options.payloads is None else read_payloads(options.payloads, skip=done)
+    lines = vectors.payloads(skip=done)
     with report.counter("adding", vectors.n, done) as advance:
         for group in _commits(vectors.blocks(skip=done), commit_rows):
             blocks = (block for block, _ in group)

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import argparse
 
-from pqstore.cli.inputs.vectors import VECTORS_HELP, read_all
+from pqstore.cli.inputs.metrics import note_metric
+from pqstore.cli.inputs.paths import path
+from pqstore.cli.inputs.vectors import VECTORS_HELP, open_for, read_all
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("queries", metavar="QUERIES", help=f"as they will come, a hundred or so; {VECTORS_HELP}")
+    parser.add_argument("index", metavar="INDEX", type=path)
+    parser.add_argument(
+        "queries", metavar="QUERIES", type=path, help=f"as they will come, a hundred or so; {VECTORS_HELP}"
+    )
     parser.add_argument("--recall", type=float, default=0.95, help="share of the true k nearest to find (default 0.95)")
     parser.add_argument("-k", type=int, default=10, help="what searches will ask for (default 10)")
     parser.add_argument("--threads", type=int, help="default: all cores")
@@ -27,9 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
+    from pqstore.interop.corpus import QUERIES
 
     with Index.open(options.index) as index:
-        calibration = index.calibrate(read_all(options.queries), options.recall, options.k, options.threads)
+        queries = open_for(options.queries, report, QUERIES)
+        note_metric(queries.statements, index.metric, "the index", report)
+        calibration = index.calibrate(read_all(queries), options.recall, options.k, options.threads)
     report.say(
         f"rerank {calibration.rerank} finds {calibration.reached:.4f} of the true {calibration.k} nearest "
         f"({calibration.queries:,} queries, {calibration.vectors:,} vectors)"

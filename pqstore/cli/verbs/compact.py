@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
+    parser.add_argument("index", metavar="INDEX", type=path)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="to wait for another writer (default 60)")
 
 

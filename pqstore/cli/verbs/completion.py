@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
             kind = shtab.DIRECTORY if metavar in _DIRECTORIES else shtab.FILE if metavar in _FILES else None
             if kind is not None:
                 action.complete = kind  # type: ignore[attr-defined] # shtab reads it from there
-    report.say(shtab.complete(parser, shell=options.shell))
+    report.script(shtab.complete(parser, shell=options.shell))
     return 0
 
 

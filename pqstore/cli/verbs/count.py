@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.payloads import WHERE_HELP, as_where
 from pqstore.cli.report import Report
 
@@ -17,7 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
+    parser.add_argument("index", metavar="INDEX", type=path)
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
     parser.add_argument("--allow", metavar="NAME", help="only ids of this saved set (see: pqstore sets)")
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")

@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("output", metavar="OUTPUT", help="the file (faiss) or directory (npy) to write")
+    parser.add_argument("index", metavar="INDEX", type=path)
+    parser.add_argument("output", metavar="OUTPUT", type=path, help="the file (faiss) or directory (npy) to write")
     parser.add_argument("--to", choices=("faiss", "npy"), required=True)
 
 

@@ -17,7 +17,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from pqstore.cli.inputs.ids import IDS_HELP
+from pqstore.cli.inputs.ids import ID_TYPE_HELP, IDS_HELP, read_ids, read_ids_of
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 if TYPE_CHECKING:
@@ -27,16 +28,19 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="SOURCE")
-    parser.add_argument("index", metavar="INDEX", help="the directory to make")
+    parser.add_argument("source", metavar="SOURCE", type=path)
+    parser.add_argument("index", metavar="INDEX", type=path, help="the directory to make")
     parser.add_argument(
         "--from",
         dest="origin",
         choices=("faiss", "npy", "nanopq"),
         help="what SOURCE is (default: told from its name and first bytes)",
     )
-    parser.add_argument("--quantizer", metavar="FILE", help="of codes: saved by pqstore, or a nanopq pickle")
-    parser.add_argument("--ids", metavar="FILE", help=f"{IDS_HELP} (default: those of SOURCE, or 0, 1, 2, ...)")
+    parser.add_argument("--quantizer", metavar="FILE", type=path, help="of codes: saved by pqstore, or a nanopq pickle")
+    parser.add_argument(
+        "--ids", metavar="FILE", type=path, help=f"{IDS_HELP} (default: those of SOURCE, or 0, 1, 2, ...)"
+    )
+    parser.add_argument("--id-type", choices=("int64", "str"), help=ID_TYPE_HELP)
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
@@ -48,8 +52,10 @@ def run(options: argparse.Namespace, report: Report) -> int:
     origin = options.origin or _origin_of(source)
     if origin != "npy" and options.quantizer is not None:
         raise ValueError(f"--quantizer goes with codes (.npy); {source} is read as {origin} and brings its own")
+    if options.id_type is not None and options.ids is None and not source.is_dir():
+        raise ValueError("--id-type says how the ids of --ids FILE are read: give that too")
     if origin == "faiss":
-        rows = _import_faiss(options)
+        rows = _import_faiss(options, report)
     elif origin == "npy":
         rows = _import_codes(source, options, report)
     else:
@@ -72,11 +78,10 @@ def _origin_of(source: Path) -> str:
     return "nanopq" if is_pickle else "faiss"
 
 
-def _import_faiss(options: argparse.Namespace) -> int:
+def _import_faiss(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
-    from pqstore.cli.inputs.ids import read_ids
 
-    ids = None if options.ids is None else read_ids(options.ids)
+    ids = None if options.ids is None else read_ids(options.ids, options.id_type, report)
     with Index.from_faiss(options.index, options.source, ids=ids) as index:
         return len(index)
 
@@ -91,5 +96,6 @@ def _import_codes(source: Path, options: argparse.Namespace, report: Report) -> 
     if quantizer is None:
         raise ValueError(f"{source} holds codes: say which quantizer made them with --quantizer FILE")
     codes = open_codes(codes_path)
+    names = read_ids_of(len(codes), ids, options.id_type, report, "codes")
     with report.counter("importing", len(codes)) as advance:
-        return import_codes(options.index, load_quantizer(quantizer), codes, str(codes_path), ids, advance)
+        return import_codes(options.index, load_quantizer(quantizer), codes, str(codes_path), names, advance)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX", nargs="?", help="leave it out to see the program alone")
+    parser.add_argument("index", metavar="INDEX", type=path, nargs="?", help="leave it out to see the program alone")
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.vectors import VECTORS_HELP
 from pqstore.cli.report import Report
 
@@ -25,9 +26,9 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX", nargs="?", help="leave it out to compare quantizers alone")
-    parser.add_argument("vectors", metavar="VECTORS", help=VECTORS_HELP)
-    parser.add_argument("--queries", metavar="FILE", help="queries (default: 200 rows of VECTORS, held out)")
+    parser.add_argument("index", metavar="INDEX", type=path, nargs="?", help="leave it out to compare quantizers alone")
+    parser.add_argument("vectors", metavar="VECTORS", type=path, help=VECTORS_HELP)
+    parser.add_argument("--queries", metavar="FILE", type=path, help="queries (default: 200 rows of VECTORS, held out)")
     parser.add_argument("-k", type=int, default=10, help="neighbours that --target and --plot are about (default 10)")
     parser.add_argument("--sample", type=int, default=50_000, metavar="ROWS", help="rows searched (default 50000)")
     parser.add_argument(
@@ -36,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--Ks", type=_numbers, metavar="KS,...", help="numbers of codewords to try (default 256)")
     parser.add_argument("--kinds", type=_kinds, metavar="pq,opq", help="kinds to try (default both)")
     parser.add_argument("--rerank", type=_numbers, metavar="R,...", help="also re-rank so many by float16 originals")
-    parser.add_argument("--metric", choices=("l2", "dot", "cosine"), help="default: that of INDEX, or l2")
+    parser.add_argument(
+        "--metric", choices=("l2", "dot", "cosine"), help="default: that of INDEX, or what VECTORS say, or l2"
+    )
     parser.add_argument("--target", type=float, metavar="RECALL", help="recommend the smallest that reaches this")
-    parser.add_argument("--plot", metavar="FILE", help="write recall over bytes a vector as .png, .svg or .pdf")
+    parser.add_argument(
+        "--plot", metavar="FILE", type=path, help="write recall over bytes a vector as .png, .svg or .pdf"
+    )
     parser.add_argument("--iter", type=int, default=10, help="iterations of k-means (default 10)")
     parser.add_argument("--seed", type=int, default=123)
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: one line a quantizer")
@@ -47,27 +52,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
-    from pqstore.cli.inputs.vectors import open_vectors, read_all
+    from pqstore.cli.inputs.metrics import metric_of, note_metric
+    from pqstore.cli.inputs.vectors import open_for, read_all
     from pqstore.cli.measuring.recall_plot import check_plot, plot_trials
     from pqstore.cli.measuring.trials import draw, measure, train
+    from pqstore.interop.corpus import QUERIES
     from pqstore.quantizer import ROWS_PER_CODEWORD
 
     _check(options)
     if options.plot is not None:
         check_plot(options.plot)
-    corpus = open_vectors(options.vectors).corpus
+    corpus = open_for(options.vectors, report)
     own: Any = None
-    metric = options.metric or "l2"
-    if options.index is not None:
+    metric: Any
+    if options.index is None:
+        metric = metric_of(corpus.statements, options.metric, report)
+    else:
         with Index.open(options.index, readonly=True) as index:
             own, metric = index.quantizer, options.metric or index.metric
+        note_metric(corpus.statements, metric, "--metric" if options.metric else "the index", report)
     grid = _grid(options, corpus.D)
     ks = sorted({1, 10, 100, options.k})
     sample = draw(
         corpus,
         metric,
         rows=options.sample,
-        queries=200 if options.queries is None else read_all(options.queries),
+        queries=200 if options.queries is None else read_all(open_for(options.queries, report, QUERIES)),
         training=ROWS_PER_CODEWORD * max((Ks for _, _, Ks in grid), default=0),
         depth=ks[-1],
         seed=options.seed,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 
 from pqstore.cli.inputs.ids import IDS_HELP, as_ids, read_ids
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.payloads import WHERE_HELP, as_where
 from pqstore.cli.report import Report
 
@@ -18,9 +19,9 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
+    parser.add_argument("index", metavar="INDEX", type=path)
     parser.add_argument("id", metavar="ID", nargs="*", help="ids to remove")
-    parser.add_argument("--ids", metavar="FILE", help=f"more {IDS_HELP}")
+    parser.add_argument("--ids", metavar="FILE", type=path, help=f"more {IDS_HELP}")
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
     parser.add_argument(
         "--missing",
@@ -40,9 +41,9 @@ def run(options: argparse.Namespace, report: Report) -> int:
                 raise ValueError("give ids or --where, not both")
             report.say(f"removed {index.delete(where=where):,} vectors; {len(index):,} are left")
             return 0
-        ids: list[int | str] = [*as_ids(options.id, index.id_type)]
+        ids = as_ids(options.id, index.id_type)
         if options.ids is not None:
-            ids.extend(as_ids(read_ids(options.ids), index.id_type))
+            ids.extend(read_ids(options.ids, index.id_type, report))
         elif not ids:
             raise ValueError("name the ids to remove, give a file of them with --ids, or a filter with --where")
         count = index.remove(ids, missing=options.missing)

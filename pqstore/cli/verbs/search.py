@@ -1,7 +1,8 @@
 """Search an index for the nearest vectors of each query.
 
-A table for people; for programs --format json (a line a query) or --out. Distances are squared for l2, inner products
-for dot and cosine. With --truth, the true nearest of each query (ids, shape (queries, at least 1), nearest first;
+A table of the first ten queries for people; for programs --format json (a line a query, printed as it is found) or
+--out. Of an HDF5 file its data set test is taken, where there is one. Distances are squared for l2, inner products for
+dot and cosine. With --truth, the true nearest of each query (ids, shape (queries, at least 1), nearest first;
 automatic ids are row numbers), it prints recall@1, 10 and 100: the share of the true k nearest among the first k found.
 
 examples:
@@ -18,11 +19,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pqstore.cli.inputs.metrics import note_metric
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.payloads import WHERE_HELP, as_where
-from pqstore.cli.inputs.vectors import VECTORS_HELP, read_all
+from pqstore.cli.inputs.vectors import VECTORS_HELP, count_of, open_for, read_all
+from pqstore.cli.json_text import json_text
 from pqstore.cli.report import Report
 from pqstore.errors import DimensionError
 
@@ -36,11 +41,14 @@ __all__ = ["add_arguments", "run"]
 
 # Queries shown as a table.
 _SHOWN = 10
+# Queries, and hits, of one search.
+_BATCH = 1024
+_BATCH_HITS = 1 << 22
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
-    parser.add_argument("queries", metavar="QUERIES", help=VECTORS_HELP)
+    parser.add_argument("index", metavar="INDEX", type=path)
+    parser.add_argument("queries", metavar="QUERIES", type=path, help=VECTORS_HELP)
     parser.add_argument("-k", type=int, default=10, help="how many to find (default 10)")
     parser.add_argument(
         "--rerank",
@@ -53,54 +61,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
     parser.add_argument("--payloads", action="store_true", help="show the payload of each hit")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: one line a query")
-    parser.add_argument("--out", metavar="FILE", help="write .npz (ids, distances), .npy (ids) or .jsonl instead")
-    parser.add_argument("--truth", metavar="NEIGHBORS", help="the true nearest ids: prints recall and times")
+    parser.add_argument(
+        "--out", metavar="FILE", type=path, help="write .npz (ids, distances), .npy (ids) or .jsonl instead"
+    )
+    parser.add_argument("--truth", metavar="NEIGHBORS", type=path, help="the true nearest ids: prints recall and times")
     parser.add_argument("--threads", type=int, help="default: all cores")
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore import Index
-    from pqstore.cli.results import write_result
+    from pqstore.cli.results import check_result_name, write_results
+    from pqstore.interop.corpus import QUERIES, TRUTH
 
     where = as_where(options.where)
-    with Index.open(options.index, readonly=True) as index:
-        queries = read_all(options.queries)
+    if options.out is not None:
+        check_result_name(options.out, options.payloads)
+    # One state for all queries, however long they take.
+    with Index.open(options.index, readonly=True) as index, index.snapshot() as state:
+        corpus = open_for(options.queries, report, QUERIES)
+        note_metric(corpus.statements, index.metric, "the index", report)
         ask = partial(
-            index.search,
+            state.search,
             threads=options.threads,
             rerank=options.rerank,
             where=where,
             allow=options.allow,
             deny=options.deny,
         )
-        result = ask(queries, k=options.k, include=("payload",) if options.payloads else ())
+        truth = None if options.truth is None else read_all(open_for(options.truth, report, TRUTH))
+        # Recall needs them twice; of none there is no block.
+        queries = None if truth is None and count_of(corpus) else read_all(corpus)
+        blocks = corpus.blocks(_batch_rows(options.k)) if queries is None else iter([queries])
+        include = ("payload",) if options.payloads else ()
+        answers = (ask(block, k=options.k, include=include) for block in blocks)
         if options.out is not None:
-            write_result(options.out, result)
-            report.note(f"wrote {len(queries):,} x {options.k} results to {options.out}")
-        if options.truth is not None:
-            _report_recall(ask, queries, read_all(options.truth), options, report)
-        elif options.out is None:
-            _show(result, options.format, report)
+            rows = count_of(corpus)
+            with report.counter("searching", rows) as advance:
+                write_results(options.out, _counted(answers, advance))
+            report.note(f"wrote {rows:,} x {options.k} results to {options.out}")
+        elif truth is None and options.format == "json":
+            _print_lines(answers, count_of(corpus), report)
+        elif truth is None:
+            first = next(corpus.blocks(_SHOWN), None)
+            shown = [] if first is None else [ask(first, k=options.k, include=include)]
+            _show(shown, count_of(corpus), options.payloads, report)
+        if truth is not None:
+            assert queries is not None
+            _report_recall(ask, queries, truth, options, report)
     return 0
 
 
-def _show(result: SearchResult, form: str, report: Report) -> None:
+def _batch_rows(k: int) -> int:
+    """Queries a search: many enough for its threads, few enough that their answers are little beside the index."""
+    return max(1, min(_BATCH, _BATCH_HITS // max(k, 1)))
+
+
+def _counted(answers: Iterable[SearchResult], advance: Callable[[int], None]) -> Iterator[SearchResult]:
+    for answer in answers:
+        yield answer
+        advance(len(answer.ids))
+
+
+def _print_lines(answers: Iterable[SearchResult], count: int, report: Report) -> None:
     from pqstore.cli.results import hits_of
 
-    if form == "json":
-        for hits in hits_of(result):
+    with report.streaming("searching", count) as advance:
+        for hits in hits_of(answers):
             report.json(hits)
-        return
-    shown = [hit for hits in hits_of(result, _SHOWN) for hit in _lines(hits)]
-    columns = ("query", "rank", "id", "distance", *(("payload",) if getattr(result, "payloads", None) else ()))
-    report.table(columns, shown)
-    if len(result.ids) > _SHOWN:
-        report.note(f"{len(result.ids) - _SHOWN:,} queries more: see them with --format json or --out")
+            advance(1)
+
+
+def _show(answers: list[SearchResult], count: int, with_payloads: bool, report: Report) -> None:
+    from pqstore.cli.results import hits_of
+
+    lines = [line for hits in hits_of(answers) for line in _lines(hits)]
+    report.table(("query", "rank", "id", "distance", *(("payload",) if with_payloads else ())), lines)
+    if count > _SHOWN:
+        report.note(f"{count - _SHOWN:,} queries more: see them with --format json or --out")
 
 
 def _lines(hits: Hit) -> list[list[str]]:
-    from pqstore.cli.json_text import json_text
-
     pairs = zip(hits["ids"], hits["distances"], strict=True)
     lines = [
         [str(hits["query"]), str(rank), str(id), f"{distance:.6g}"] for rank, (id, distance) in enumerate(pairs, 1)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 
+from pqstore.cli.inputs.paths import path
 from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("index", metavar="INDEX")
+    parser.add_argument("index", metavar="INDEX", type=path)
     parser.add_argument("--deep", action="store_true", help="look up every id, not a sample, and walk all pages")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="json: one problem a line")
 

@@ -25,7 +25,8 @@ def as_count(value: Any, name: str) -> int:
     try:
         count = operator.index(value)
     except TypeError as error:
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from error
+        order = f": the order is search(queries, {name})" if name == "k" else ""
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__}{order}") from error
     if count < 1:
         raise ValueError(f"{name} must be at least 1, got {count}")
     return count

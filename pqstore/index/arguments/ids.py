@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -20,7 +20,9 @@ __all__ = [
     "automatic_names",
     "check_distinct",
     "is_single_id",
+    "refuse_map",
     "refuse_unknown",
+    "refuse_unordered",
 ]
 
 IdType = Literal["int64", "str"]
@@ -41,18 +43,54 @@ def as_id_batch(ids: Any, id_type: IdType) -> IdArray:
 
     Raises:
         InvalidIdError: an id is of the wrong type for this index, out of the range of int64, an empty string, or one
-            longer than `MAX_ID_BYTES`.
+            longer than `MAX_ID_BYTES`; or `ids` is a map, whose keys nobody means.
         DimensionError: `ids` has more than one axis.
     """
     if is_single_id(ids):
         ids = [ids.item() if isinstance(ids, np.ndarray) else ids]
-    elif isinstance(ids, Iterable) and not isinstance(ids, (np.ndarray, list, tuple)):
-        ids = list(ids)
+    elif not isinstance(ids, (np.ndarray, list, tuple)):
+        refuse_map(ids)
+        ids = _as_sequence(ids)
     if isinstance(ids, np.ndarray) and ids.ndim != 1:
-        raise DimensionError(f"ids must have one axis, got an array of shape {ids.shape}")
+        raise DimensionError(f"ids must have one axis, got an array of shape {ids.shape}: vectors come before ids")
     if not isinstance(ids, (np.ndarray, list, tuple)):
         raise InvalidIdError(f"ids must be a sequence of {id_type} ids, got {type(ids).__name__}")
     return _as_int64(ids) if id_type == "int64" else _as_str(ids)
+
+
+def refuse_map(ids: object) -> None:
+    """Raise `InvalidIdError` for a map in place of ids: most likely a filter, or a payload."""
+    if isinstance(ids, Mapping):
+        raise InvalidIdError(
+            f"ids are a sequence of ids, got a {type(ids).__name__}: to remove what a filter finds there is "
+            "delete(where=...), and other calls take filters as where=; for its keys as ids give list(...)"
+        )
+
+
+def refuse_unordered(ids: object) -> None:
+    """Refuse a set where ids line up with vectors, codes or payloads: its order is nobody's.
+
+    Raises:
+        InvalidIdError: `ids` is a set.
+    """
+    if isinstance(ids, (set, frozenset)):
+        raise InvalidIdError(f"a {type(ids).__name__} of ids has no order: give a list, in the order of the vectors")
+
+
+def _as_sequence(ids: Any) -> Any:
+    """What other libraries give, as an array; any other iterable as a list; what is neither, as it came."""
+    if not hasattr(ids, "__array__") and not hasattr(ids, "__dlpack__"):
+        return list(ids) if isinstance(ids, Iterable) else ids
+    kind = type(ids).__name__
+    try:
+        array = np.asarray(ids) if hasattr(ids, "__array__") else np.from_dlpack(ids)
+    except MemoryError:
+        raise
+    except Exception as error:  # another library's refusal comes as any exception
+        raise InvalidIdError(f"the {kind} of ids cannot be read as an array ({error}): give a list") from error
+    if array.ndim == 0:
+        raise InvalidIdError(f"ids are a sequence, got a {kind} without an axis: give .item() of it for a single id")
+    return array
 
 
 def _as_int64(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:
@@ -101,7 +139,7 @@ def _as_str(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:
                     f"the id at position {position} takes {size} bytes of UTF-8, {MAX_ID_BYTES} at most: "
                     f"use a hash of it as the id ({_show(value)})"
                 )
-        batch[position] = str(value)
+        batch[position] = str.__str__(value)  # not str(): an enum would give its own name
     return batch
 
 

@@ -21,14 +21,14 @@ def as_set_name(name: Any) -> str:
         TypeError, ValueError: no str, an empty or a very long one, or one that is not valid Unicode.
     """
     if not isinstance(name, str):
-        raise TypeError(f"the name of a set must be a str, got {type(name).__name__}")
+        raise TypeError(f"the name of a set must be a str, got {type(name).__name__}: the order is save_set(name, ids)")
     try:
         size = len(name.encode())
     except UnicodeEncodeError as error:
         raise ValueError(f"the name of a set is not valid Unicode: {error}") from error
     if not 1 <= size <= _LONGEST_NAME:
         raise ValueError(f"the name of a set has 1 to {_LONGEST_NAME} bytes of UTF-8, got {size}")
-    return str(name)
+    return str.__str__(name)
 
 
 def as_set_ids(ids: Any, id_type: IdType) -> IdArray:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32
-from pqstore.quantizer import as_codes, as_rows, vector_blocks
+from pqstore.errors import DimensionError
+from pqstore.quantizer import as_codes, as_real_array, as_rows, vector_blocks
 
 __all__ = ["blocks_of_codes", "blocks_of_vectors"]
 
@@ -28,7 +29,12 @@ def blocks_of_vectors(vectors: Any, D: int) -> tuple[Iterator[F32], int | None]:
     """
     if isinstance(vectors, Iterator):
         return (block for source in vectors for block in blocks_of_vectors(source, D)[0]), None
-    rows = as_rows(_at_least_2d(vectors, D), D)
+    array = _at_least_2d(as_real_array(vectors, "vectors"), D)
+    if isinstance(array, np.ndarray) and array.ndim == 1 and len(array):
+        raise DimensionError(
+            f"vectors must have shape (n, {D}), or ({D},) for one, got {array.shape}: vectors come first, then ids"
+        )
+    rows = as_rows(array, D)
     return (block for _, block in vector_blocks(rows)), len(rows)
 
 

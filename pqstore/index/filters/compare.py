@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
-from pqstore.storage import kind_of
+from pqstore.storage import ABSENT, kind_of, value_at
 
 __all__ = ["matches"]
 
@@ -28,20 +28,21 @@ def matches(condition: Condition, payload: Mapping[str, Any] | None) -> bool:
         return any(matches(inner, payload) for inner in condition.conditions)
     if isinstance(condition, Not):
         return not matches(condition.condition, payload)
-    return payload is not None and condition.field in payload and _holds(condition, payload[condition.field])
+    if payload is None:
+        return False
+    value = value_at(payload, condition.field)
+    return value is not ABSENT and _holds(condition, value)
 
 
 def _holds(condition: OneOf | Contains | Between | Exists, value: Any) -> bool:
     """Whether a value that is there fulfils a condition on its field."""
     if isinstance(condition, OneOf):
-        return any(_equal(value, wanted) for wanted in condition.values)
+        kind = kind_of(value)
+        return kind is not None and (kind, value) in condition.keys
     if isinstance(condition, Contains):
-        return isinstance(value, list) and any(_equal(member, w) for member in value for w in condition.values)
+        return type(value) is list and any(
+            (kind, member) in condition.keys for member in value if (kind := kind_of(member)) is not None
+        )
     if isinstance(condition, Between):
         return kind_of(value) == kind_of(condition.value) and _COMPARE[condition.operator](value, condition.value)
     return True  # Exists
-
-
-def _equal(value: Any, wanted: Any) -> bool:
-    kind = kind_of(value)
-    return kind is not None and kind == kind_of(wanted) and bool(value == wanted)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pqstore.arrays import U8
-from pqstore.errors import InvalidFilterError
 from pqstore.index.all_rows import all_rows
 from pqstore.index.filters.columns import evaluate
-from pqstore.index.filters.incomparable import comparisons_of, refuse_incomparable_columns, refuse_incomparable_types
+from pqstore.index.filters.kinds import SeenKinds
 from pqstore.index.filters.payload_scan import scan_payloads
 from pqstore.index.filters.plan import plan
 from pqstore.index.filters.tree import Condition, fields_of
 from pqstore.index.reading import Reading
-from pqstore.storage import FieldColumn
+from pqstore.index.unreadable import UnreadablePayloads
+from pqstore.storage import FieldColumn, field_numbers
 
 __all__ = ["FilteredRows", "rows_that_fulfil"]
 
@@ -30,60 +30,81 @@ class FilteredRows:
     scanned: tuple[str, ...]
     """Fields for which payloads were read."""
     payloads_read: int
+    complaints: tuple[str, ...]
+    """Comparisons with kinds of values that their fields never have."""
+    unknown: tuple[str, ...]
+    """Fields that no payload ever had."""
+    unreadable: str | None
+    """What to say of payloads that could not be read."""
 
 
 def rows_that_fulfil(reading: Reading, condition: Condition) -> FilteredRows:
-    """Evaluate a condition.
-
-    Raises:
-        InvalidFilterError: a field that no payload has, or a comparison with a kind of value that the field never has.
-    """
-    _refuse_unknown_fields(reading, condition)
-    numbers = {name: number for number, name in enumerate(reading.snapshot.catalog.fields)}
+    """Evaluate a condition."""
+    numbers = field_numbers(reading.snapshot.catalog.fields)
     halves = plan(condition, frozenset(numbers))
-    rows = all_rows(reading)
-    allowed, payloads_read = rows.live, 0
+    allowed, payloads_read = all_rows(reading).live, 0
+    complaints: tuple[str, ...] = ()
+    unreadable = UnreadablePayloads(reading.snapshot.ids_of)
     if halves.indexed is not None:
-        refuse_incomparable_columns(reading, rows.units, halves.indexed, numbers)
-        allowed = allowed & _by_columns(reading, halves.indexed, numbers)
+        rows, complaints = _by_columns(reading, halves.indexed, numbers)
+        allowed = allowed & rows
     if halves.scanned is not None:
-        allowed, payloads_read = _by_payloads(reading, halves.scanned, allowed)
-    return FilteredRows(allowed, _names(halves.indexed), _names(halves.scanned), payloads_read)
+        allowed, payloads_read, more = _by_payloads(reading, halves.scanned, allowed, unreadable)
+        complaints += more
+    return FilteredRows(
+        allowed,
+        _names(halves.indexed),
+        _names(halves.scanned),
+        payloads_read,
+        complaints,
+        _unknown_fields(reading, condition),
+        unreadable.complaint(),
+    )
 
 
-def _by_columns(reading: Reading, condition: Condition, numbers: Mapping[str, int]) -> U8:
-    """Rows that fulfil a condition on indexed fields; dead ones too."""
+def _by_columns(reading: Reading, condition: Condition, numbers: Mapping[str, int]) -> tuple[U8, tuple[str, ...]]:
+    """Rows that fulfil a condition on indexed fields, dead ones too; and complaints."""
     rows = all_rows(reading)
 
     def columns_of(name: str) -> Iterator[tuple[FieldColumn, slice]]:
         for unit, place in zip(rows.units, rows.places, strict=True):
             yield reading.snapshot.column(unit, numbers[name]), place
 
-    return evaluate(condition, columns_of, len(rows.live))
+    seen = SeenKinds(condition)
+    for name in tuple(seen.missing):
+        seen.look_at_columns(name, (column for column, _ in columns_of(name)))
+    return evaluate(condition, columns_of, len(rows.live)), seen.complaints()
 
 
-def _by_payloads(reading: Reading, condition: Condition, candidates: U8) -> tuple[U8, int]:
-    """Those of the candidates whose payloads fulfil a condition, and how many payloads were read."""
+def _by_payloads(
+    reading: Reading, condition: Condition, candidates: U8, unreadable: UnreadablePayloads
+) -> tuple[U8, int, tuple[str, ...]]:
+    """Those of the candidates whose payloads fulfil a condition; how many payloads were read; and complaints."""
     rows, allowed, payloads_read = all_rows(reading), candidates.copy(), 0
-    types: dict[str, set[type]] = {comparison.field: set() for comparison in comparisons_of(condition)}
+    seen = SeenKinds(condition)
     for unit, place in zip(rows.units, rows.places, strict=True):
         if allowed[place].any():
-            allowed[place], count = scan_payloads(reading, unit, allowed[place], condition, types)
+            allowed[place], count = scan_payloads(reading, unit, allowed[place], condition, seen, unreadable)
             payloads_read += count
-    refuse_incomparable_types(condition, types)
-    return allowed, payloads_read
+    return allowed, payloads_read, seen.complaints()
 
 
 def _names(condition: Condition | None) -> tuple[str, ...]:
     return () if condition is None else tuple(sorted(set(fields_of(condition))))
 
 
-def _refuse_unknown_fields(reading: Reading, condition: Condition) -> None:
+def _unknown_fields(reading: Reading, condition: Condition) -> tuple[str, ...]:
+    """Fields whose first key no payload of this index has ever had."""
     catalog = reading.snapshot.catalog
-    unknown: Sequence[str] = sorted(set(fields_of(condition)) - set(catalog.names) - set(catalog.fields))
-    if unknown and not catalog.names_are_full:
-        known = ", ".join(repr(name) for name in sorted({*catalog.names, *catalog.fields})[:20]) or "none"
-        raise InvalidFilterError(
-            f"no payload of this index has ever had the field {unknown[0]!r} (fields: {known}); declare one that is "
-            "still to come with create_field_index()"
-        )
+    if catalog.names_are_full:
+        return ()
+    known = set(catalog.names)
+    return tuple(name for name in _names(condition) if not known.intersection(_first_keys(name)))
+
+
+def _first_keys(name: str) -> Iterator[str]:
+    """The top-level keys that a name may begin with."""
+    yield name
+    for at, letter in enumerate(name):
+        if letter == ".":
+            yield name[:at]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from pqstore.errors import InvalidFilterError
 from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
-from pqstore.storage import kind_of
+from pqstore.storage import UnfitValueError, kind_of, plain_value
 
 __all__ = ["parse"]
 
@@ -28,7 +28,10 @@ def parse(where: Any) -> Condition:
 
 def _parse_map(where: Any, depth: int) -> Condition:
     if not isinstance(where, Mapping):
-        raise InvalidFilterError(f"a filter is a dict such as {{'lang': 'de'}}, got {type(where).__name__}")
+        raise InvalidFilterError(
+            f"a filter is a dict such as {{'lang': 'de'}}, got {type(where).__name__}; ids have calls and arguments of "
+            "their own: remove(ids), ids=, allow=, deny="
+        )
     if depth > _DEPTH:
         raise InvalidFilterError(f"the filter is nested deeper than {_DEPTH} levels")
     conditions: list[Condition] = []
@@ -100,9 +103,11 @@ def _exists(field: str, operator: str, operand: Any) -> Condition:
 
 
 def _contains(field: str, operator: str, operand: Any) -> Condition:
-    several = isinstance(operand, (list, tuple))
-    values = _scalars(field, operator, operand) if several else (_scalar(field, operator, operand),)
-    return All(tuple(Contains(field, (value,)) for value in values)) if several else Contains(field, values)
+    if isinstance(operand, (str, bytes, bytearray, memoryview)) or not isinstance(operand, Iterable):
+        return Contains(field, (_scalar(field, operator, operand),))
+    values = _scalars(field, operator, operand)
+    # All of no members: as with $in, nothing that was named finds nothing.
+    return All(tuple(Contains(field, (value,)) for value in values)) if values else Contains(field, ())
 
 
 _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
@@ -120,24 +125,32 @@ _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
 
 
 def _scalars(field: str, operator: str, operand: Any) -> tuple[Any, ...]:
-    if isinstance(operand, np.ndarray):
-        operand = operand.tolist()
-    if not isinstance(operand, (list, tuple, set, frozenset)):
+    """The values of any iterable, which is gone through once."""
+    if isinstance(operand, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(operand, Iterable):
         raise InvalidFilterError(f"field {field!r}: {operator} takes a list, got {type(operand).__name__}")
+    if isinstance(operand, np.ndarray) and operand.ndim == 0:
+        raise InvalidFilterError(f"field {field!r}: {operator} takes a list, got an array without an axis")
     return tuple(_scalar(field, operator, value) for value in operand)
 
 
 def _scalar(field: str, operator: str, value: Any) -> Any:
-    """A value that can be compared; datetimes have a time zone."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    """A plain value that can be compared, as `pqstore.storage.plain_value` gives it; whole numbers of any size."""
+    if type(value) is int:
+        return value
     try:
-        kind = kind_of(value)
-    except (TypeError, UnicodeEncodeError) as error:  # a datetime without a time zone, a str that is not Unicode
-        raise InvalidFilterError(f"field {field!r}: {operator} cannot compare with {value!r}: {error}") from error
-    if kind is None:
+        plain = plain_value(value)
+    except UnfitValueError as error:
         raise InvalidFilterError(
-            f"field {field!r}: {operator} compares with str, numbers, bool, None, bytes or datetimes, got {value!r} "
-            f"({type(value).__name__}); for members of a list there is $contains"
+            f"field {field!r}: {operator} cannot compare with {_show(value)}: it {error}"
+        ) from error
+    if kind_of(plain) is None:
+        raise InvalidFilterError(
+            f"field {field!r}: {operator} compares with str, numbers, bool, None, bytes or datetimes, got "
+            f"{_show(value)} ({type(value).__name__}); for members of a list there is $contains"
         )
-    return value
+    return plain
+
+
+def _show(value: object, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 3] + "..."

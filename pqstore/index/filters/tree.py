@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, TypeAlias
 
-__all__ = ["All", "AnyOf", "Between", "Condition", "Contains", "Exists", "Not", "OneOf", "fields_of"]
+from pqstore.storage import FieldKind, kind_of
+
+__all__ = [
+    "All",
+    "AnyOf",
+    "Between",
+    "Comparison",
+    "Condition",
+    "Contains",
+    "Exists",
+    "Not",
+    "OneOf",
+    "comparisons_of",
+    "fields_of",
+]
+
+
+def _keys_of(values: Iterable[Any]) -> frozenset[tuple[FieldKind | None, Any]]:
+    return frozenset((kind_of(value), value) for value in values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +34,11 @@ class OneOf:
 
     field: str
     values: tuple[Any, ...]
+    keys: frozenset[tuple[FieldKind | None, Any]] = dataclass_field(init=False, repr=False, compare=False)
+    """The values with their kinds: 1 and 1.0 are one, True is another."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", _keys_of(self.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +47,11 @@ class Contains:
 
     field: str
     values: tuple[Any, ...]
+    keys: frozenset[tuple[FieldKind | None, Any]] = dataclass_field(init=False, repr=False, compare=False)
+    """As of `OneOf`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", _keys_of(self.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +65,7 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The payload has the field, whatever its value."""
+    """The payload has the field, whatever its value: $exists."""
 
     field: str
 
@@ -62,6 +91,7 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
+Comparison: TypeAlias = OneOf | Contains | Between
 Condition: TypeAlias = OneOf | Contains | Between | Exists | Not | All | AnyOf
 
 
@@ -74,3 +104,14 @@ def fields_of(condition: Condition) -> Iterator[str]:
         yield from fields_of(condition.condition)
     else:
         yield condition.field
+
+
+def comparisons_of(condition: Condition) -> Iterator[Comparison]:
+    """Everything in a condition that compares a field with values."""
+    if isinstance(condition, (All, AnyOf)):
+        for inner in condition.conditions:
+            yield from comparisons_of(inner)
+    elif isinstance(condition, Not):
+        yield from comparisons_of(condition.condition)
+    elif not isinstance(condition, Exists):
+        yield condition

@@ -35,7 +35,7 @@ def measure_calibration(reading: Reading, queries: Any, recall: float, k: int, t
         raise ValueError("a calibration needs at least one query and one vector")
     most = min(vectors, max(_MOST_CANDIDATES, k))
     check_results(len(batch), most, "k")
-    _, truth = exact_rows(reading, batch, k)
+    _, truth = exact_rows(reading, batch, k, resolve_threads(threads))
     _, rows = nearest_rows(reading, batch, most, resolve_threads(threads), None)
     places = _places(rows, truth)
     reached = np.cumsum(np.bincount(places.reshape(-1), minlength=most + 1)[:most]) / places.size

@@ -38,7 +38,7 @@ def recall_report(reading: Reading, queries: Any, rerank: Sequence[int], threads
     counts = sorted({as_count(count, "rerank") for count in rerank})
     check_results(len(batch), min(max([cuts[-1], *counts]), snapshot.live_rows), "rerank")
     started = time.perf_counter()
-    _, truth = exact_rows(reading, batch, cuts[-1])
+    _, truth = exact_rows(reading, batch, cuts[-1], resolve_threads(threads))
     exact_ms = (time.perf_counter() - started) * 1e3 / len(batch)
     return RecallReport(
         vectors=snapshot.live_rows,

@@ -10,6 +10,7 @@ from pqstore.arrays import F32, I64
 from pqstore.index.reading import Reading
 from pqstore.index.search.results import SearchPlan
 from pqstore.index.selection.selection import Selection
+from pqstore.index.unreadable import UnreadablePayloads
 
 __all__ = ["payloads_of_hits", "plan_of", "vectors_of_hits"]
 
@@ -18,7 +19,9 @@ def payloads_of_hits(reading: Reading, rows: I64) -> list[Any]:
     """Payloads in lists shaped as `rows`; None for row -1."""
     if rows.ndim > 1:
         return [payloads_of_hits(reading, part) for part in rows]
-    known = iter(reading.snapshot.payloads_of(rows[rows >= 0]))
+    unreadable = UnreadablePayloads(reading.snapshot.ids_of)
+    known = iter(reading.snapshot.payloads_of(rows[rows >= 0], unreadable))
+    unreadable.warn()
     return [next(known) if row >= 0 else None for row in rows.tolist()]
 
 
@@ -47,4 +50,10 @@ def plan_of(reading: Reading, selection: Selection | None, rerank: int | None) -
         scanned_fields=selection.scanned,
         payloads_read=selection.payloads_read,
         rerank=rerank,
+        remarks=_remarks(selection),
     )
+
+
+def _remarks(selection: Selection) -> tuple[str, ...]:
+    unknown = (f"no payload ever had the field {name!r}" for name in selection.unknown)
+    return (*selection.complaints, *unknown, *filter(None, [selection.unreadable]))

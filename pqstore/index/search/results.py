@@ -23,6 +23,27 @@ class SearchResult(NamedTuple):
     distances: npt.NDArray[np.float32]
     """Squared distances for "l2"; inner products for "dot" and "cosine"."""
 
+    def to_dicts(self) -> list[Any]:
+        """The hits as dicts, nearest first, without padding, for JSON and templates.
+
+        Each has "id" (int or str) and "distance" (float), and "payload" and "vector" where they were included.
+
+        Returns:
+            A list of dicts for one query; a list of such lists for several.
+        """
+        payloads, vectors = getattr(self, "payloads", None), getattr(self, "vectors", None)
+        if self.ids.ndim == 1:
+            return _dicts(self.ids, self.distances, payloads, vectors)
+        return [
+            _dicts(
+                self.ids[row],
+                self.distances[row],
+                None if payloads is None else payloads[row],
+                None if vectors is None else vectors[row],
+            )
+            for row in range(len(self.ids))
+        ]
+
 
 class SearchHits(SearchResult):
     """A `SearchResult` with what was asked for by ``include=`` and ``explain=``; it unpacks in the same way."""
@@ -65,6 +86,9 @@ class SearchPlan:
     payloads_read: int
     rerank: int | None
     """Candidates a query that were scored by their originals."""
+    remarks: tuple[str, ...] = ()
+    """What of the filter cannot find anything: comparisons with values of a kind that the field never has (of which
+    `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +101,22 @@ class Record:
     """float32 (D,): the original where the index stores them, as precisely as it does; else decoded from the code."""
     is_original: bool
     """Whether `vector` is an original."""
+
+
+def _dicts(
+    ids: npt.NDArray[Any], distances: npt.NDArray[np.float32], payloads: list[Any] | None, vectors: Any
+) -> list[dict[str, Any]]:
+    """The hits of one query: arrays (k,), payloads in a list, vectors (k, D)."""
+    # -1 may be an id; padding is also infinitely far.
+    is_padding = [id is None for id in ids.tolist()] if ids.dtype == object else (ids == -1) & np.isinf(distances)
+    hits = []
+    for place in np.flatnonzero(~np.asarray(is_padding, dtype=bool)).tolist():
+        hit: dict[str, Any] = {"id": ids[place], "distance": float(distances[place])}
+        if ids.dtype != object:
+            hit["id"] = int(ids[place])
+        if payloads is not None:
+            hit["payload"] = payloads[place]
+        if vectors is not None:
+            hit["vector"] = vectors[place]
+        hits.append(hit)
+    return hits

@@ -24,6 +24,7 @@ from pqstore.quantizer import as_queries
 __all__ = ["range_search"]
 
 
+_LARGEST = float(np.finfo(np.float32).max)
 _GROUP = 64  # queries whose tables are held at a time, so that codes are unpacked once for all of them
 
 Within = tuple[F32, I64]
@@ -52,12 +53,20 @@ def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, questi
 
 
 def _as_radius(radius: Any) -> float:
-    if isinstance(radius, (bool, str)) or not np.isscalar(radius):
-        raise TypeError(f"radius must be a number, got {type(radius).__name__}")
-    within = float(cast(float, radius))
+    """A radius as it compares with float32 distances: what is beyond their range is infinite."""
+    if isinstance(radius, (bool, np.bool_, str, bytes)) or not np.isscalar(radius):
+        raise TypeError(
+            f"radius must be a number, got {type(radius).__name__}: the order is range_search(queries, radius)"
+        )
+    try:
+        within = float(cast(float, radius))
+    except OverflowError:  # a whole number beyond float64
+        within = math.inf if cast(int, radius) > 0 else -math.inf
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"radius must be a number, got {type(radius).__name__}") from error
     if math.isnan(within):
         raise ValueError("radius is not a number (NaN)")
-    return within
+    return within if abs(within) <= _LARGEST else math.copysign(math.inf, within)
 
 
 def _reranked(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from pqstore.errors import FilterKindWarning, UnreadablePayloadWarning
 from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
 from pqstore.index.selection.kept import keep
 from pqstore.index.selection.selection import Selection
 from pqstore.storage import count_set
+from pqstore.warning import warn_caller
 
 __all__ = ["select_by_filter"]
 
@@ -18,7 +20,11 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
     """The live rows whose payloads fulfil a filter.
 
     Raises:
-        InvalidFilterError: see `pqstore.index.filters.parse` and `rows_that_fulfil`.
+        InvalidFilterError: see `pqstore.index.filters.parse`.
+
+    Warns:
+        FilterKindWarning: a comparison finds nothing, since its field never has values of such a kind.
+        UnreadablePayloadWarning: a payload could not be read, and counts as none.
     """
     try:
         key = ("where", _frozen(where))
@@ -29,6 +35,10 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
         known = _evaluated(reading, where)
         if key is not None:
             keep(reading, key, known, reading.snapshot.total_rows // 8)
+    for complaint in known.complaints:
+        warn_caller(complaint, FilterKindWarning)
+    if known.unreadable is not None:
+        warn_caller(known.unreadable, UnreadablePayloadWarning)
     return known
 
 
@@ -45,6 +55,9 @@ def _evaluated(reading: Reading, where: Any) -> Selection:
         filtered.indexed,
         filtered.scanned,
         filtered.payloads_read,
+        filtered.complaints,
+        filtered.unknown,
+        filtered.unreadable,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pqstore.index.arguments.ids import refuse_map
+
 __all__ = ["IdSet"]
 
 
@@ -20,6 +22,7 @@ class IdSet:
     __slots__ = ("_ids",)
 
     def __init__(self, ids: Any) -> None:
+        refuse_map(ids)
         self._ids = ids.copy() if isinstance(ids, np.ndarray) else list(ids)
 
     def __len__(self) -> int:

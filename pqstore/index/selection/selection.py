@@ -36,6 +36,12 @@ class Selection:
     scanned: tuple[str, ...] = ()
     """Fields for which payloads were read."""
     payloads_read: int = 0
+    complaints: tuple[str, ...] = ()
+    """Comparisons of the filter that find nothing, since their fields never have values of such kinds."""
+    unknown: tuple[str, ...] = ()
+    """Fields of the filter that no payload ever had."""
+    unreadable: str | None = None
+    """What to say of payloads that the filter could not read."""
     _chunks: list[CodeChunk] | None = None
     _codes: npt.NDArray[Any] | None = None
     _prepared: Any = None

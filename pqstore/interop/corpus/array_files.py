@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,20 +15,25 @@ import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError
 from pqstore.interop.corpus.corpus import Corpus, check_sizes
+from pqstore.interop.corpus.statement import STATING, Statement, statements_in
+from pqstore.interop.corpus.wanted import VECTORS, Wanted
+from pqstore.paths import as_path
 
-__all__ = ["NpyCorpus", "NpyStream", "NpzCorpus"]
+__all__ = ["NpyCorpus", "NpyStream", "NpzCorpus", "map_array"]
 
-# What zipfile and NumPy raise over damaged bytes.
-_DAMAGE = (ValueError, EOFError, OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+# No damage: that a file is not there or may not be read, that memory does not suffice, and our own words.
+_NO_DAMAGE = (CorpusFileError, FileNotFoundError, PermissionError, MemoryError)
+# A statement is a word.
+_LONGEST_STATEMENT = 4096
 
 
 class NpyCorpus(Corpus):
     """A .npy file of shape (n, D), C or Fortran order, read without holding its pages."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wanted: Wanted = VECTORS) -> None:
         self.name = str(path)
         with path.open("rb") as stream:
-            shape, fortran, self.dtype = read_header(stream, self.name)
+            shape, fortran, self.dtype = read_header(stream, self.name, wanted.single)
             self._offset = stream.tell()
             self.n, self.D = shape
             expected = self.n * self.D * self.dtype.itemsize
@@ -64,9 +70,9 @@ class NpyCorpus(Corpus):
 class NpyStream(Corpus):
     """A .npy array that comes through a pipe: rows can be read once, in order."""
 
-    def __init__(self, stream: BinaryIO, name: str = "standard input") -> None:
+    def __init__(self, stream: BinaryIO, name: str = "standard input", wanted: Wanted = VECTORS) -> None:
         self.name = name
-        (self.n, self.D), fortran, self.dtype = read_header(stream, name)
+        (self.n, self.D), fortran, self.dtype = read_header(stream, name, wanted.single)
         if fortran:
             raise CorpusFileError(f"{name}: an array in C order expected, got Fortran order, which cannot be streamed")
         self._stream = stream
@@ -88,19 +94,20 @@ class NpyStream(Corpus):
 class NpzCorpus(Corpus):
     """One array (n, D) of a .npz archive, decompressed as it is read."""
 
-    def __init__(self, path: Path, member: str | None = None) -> None:
+    def __init__(self, path: Path, member: str | None = None, wanted: Wanted = VECTORS) -> None:
         self.name = str(path)
-        self._path = path
+        self._path, self._single = path, wanted.single
         try:
             with zipfile.ZipFile(path) as archive:
-                self._member = _one_member(archive, path, member)
+                self._member = _one_member(archive, path, member, wanted.names)
+                self.statements = _stated(archive, path)
                 with archive.open(self._member) as stream:
-                    (self.n, self.D), fortran, self.dtype = read_header(stream, f"{path}:{self._member}")
+                    (self.n, self.D), fortran, self.dtype = read_header(stream, f"{path}:{self._member}", wanted.single)
                     actual = archive.getinfo(self._member).file_size - stream.tell()
-        except (CorpusFileError, FileNotFoundError):
+        except _NO_DAMAGE:
             raise
-        except _DAMAGE as error:
-            raise CorpusFileError(f"{path} is no sound .npz archive: {error}") from error
+        except Exception as error:  # zipfile, its decompressors and NumPy raise nearly anything over damaged bytes
+            raise CorpusFileError(f"{path} is no sound .npz archive: {_reason(error)}") from error
         expected = self.n * self.D * self.dtype.itemsize
         if fortran or actual != expected:
             raise CorpusFileError(
@@ -116,35 +123,81 @@ class NpzCorpus(Corpus):
         step = self.block_rows(rows)
         try:
             with zipfile.ZipFile(self._path) as archive, archive.open(self._member) as stream:
-                read_header(stream, self.name)
+                read_header(stream, self.name, self._single)
                 for start in range(0, self.n, step):
                     yield read_block(stream, self.name, min(step, self.n - start), self.D, self.dtype)
-        except CorpusFileError:
+        except _NO_DAMAGE:
             raise
-        except _DAMAGE as error:
-            raise CorpusFileError(f"{self.name}:{self._member} is damaged: {error}") from error
+        except Exception as error:  # as above
+            raise CorpusFileError(f"{self.name}:{self._member} is damaged: {_reason(error)}") from error
 
 
-def _one_member(archive: zipfile.ZipFile, path: Path, member: str | None) -> str:
+def _one_member(archive: zipfile.ZipFile, path: Path, member: str | None, usual: Sequence[str]) -> str:
     names = [name.removesuffix(".npy") for name in archive.namelist()]
-    if member is None and len(names) != 1:
-        raise CorpusFileError(f"{path} holds {len(names)} arrays ({', '.join(names[:8])}): name one as {path}:NAME")
     if member is not None and member not in names:
         raise CorpusFileError(f"{path} has no array {member!r}, it has {', '.join(names[:8])}")
-    return f"{member or names[0]}.npy"
+    arrays = [name for name in names if name not in STATING] if len(names) > 1 else names
+    if member is None and len(arrays) != 1:
+        member = next((name for name in usual if name in arrays), None)
+        if member is None:
+            raise CorpusFileError(
+                f"{path} holds {len(arrays)} arrays ({', '.join(arrays[:8])}): name one as {path}:NAME"
+            )
+    return f"{arrays[0] if member is None else member}.npy"
 
 
-def read_header(stream: Any, name: str) -> tuple[tuple[int, int], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran order, and dtype of a .npy array of numbers with two axes."""
+def _stated(archive: zipfile.ZipFile, path: Path) -> tuple[Statement, ...]:
+    """The metric, where a member of that name is a word."""
+
+    def word(name: str) -> Any:
+        member = archive.getinfo(f"{name}.npy")
+        if member.file_size > _LONGEST_STATEMENT:
+            return None
+        with archive.open(member) as stream:
+            array = npy.read_array(stream, allow_pickle=False)
+        return array.item() if array.ndim == 0 else None
+
+    return statements_in(str(path), (name.removesuffix(".npy") for name in archive.namelist()), word)
+
+
+def map_array(path: str | PathLike[str], what: str) -> npt.NDArray[Any]:
+    """The array of a .npy file, of any shape and dtype but objects, mapped.
+
+    Raises:
+        CorpusFileError: the file is damaged or holds something else; `what` says what was expected.
+        OSError: the file cannot be opened.
+    """
+    with as_path(path).open("rb"):
+        pass  # that it cannot be opened is no damage
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy's parser raises nearly anything over damaged bytes
+        raise CorpusFileError(f"{path}: a .npy array of {what} expected: {_reason(error)}") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise CorpusFileError(f"{path}: a .npy array of {what} expected, got several arrays")
+    return array
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def read_header(stream: Any, name: str, single: bool = False) -> tuple[tuple[int, int], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and dtype of a .npy array of numbers with two axes, or one if `single`."""
     try:
         version = npy.read_magic(stream)
         reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, fortran, dtype = reader(stream)
     except Exception as error:  # NumPy's parser raises nearly anything over damaged bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CorpusFileError(f"{name}: at byte 0: a .npy header expected: {reason}") from error
+        raise CorpusFileError(f"{name}: at byte 0: a .npy header expected: {_reason(error)}") from error
     if dtype.kind not in "fiu" or dtype.hasobject:
-        raise CorpusFileError(f"{name}: numbers (float or integer) expected, got dtype {dtype}")
+        lost = ": np.save does not keep the type of bfloat16 and float8, save float32" if dtype.kind == "V" else ""
+        raise CorpusFileError(f"{name}: numbers (float or integer) expected, got dtype {dtype}{lost}")
+    if single and len(shape) == 1:
+        shape = (1, *shape)
     if len(shape) != 2:
         raise CorpusFileError(f"{name}: an array of shape (n, D) expected, got {shape}")
     check_sizes(name, *shape, offset=0)

@@ -1,8 +1,7 @@
-"""Parquet and Arrow (IPC, Feather 2) files: a column of lists of equal length, and perhaps a column of ids."""
+"""Parquet and Arrow files and streams: a column of vectors, and perhaps columns of ids and of payloads."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,83 +9,73 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import CorpusFileError, MissingDependencyError
-from pqstore.interop.corpus.corpus import Corpus, Ids, check_sizes
+from pqstore.errors import CorpusFileError
+from pqstore.interop.corpus.arrow_ids import ID_NAMES, ArrowIds
+from pqstore.interop.corpus.arrow_payloads import check_columns, payloads_in
+from pqstore.interop.corpus.arrow_table import ArrowTable
+from pqstore.interop.corpus.corpus import Corpus, Ids, Payloads, check_sizes
+from pqstore.interop.corpus.statement import statements_in
+from pqstore.interop.corpus.wanted import NO_COLUMN, VECTORS, Wanted
 
 __all__ = ["ArrowCorpus"]
 
-_ID_NAMES = ("id", "ids", "_id", "key")
-
 
 class ArrowCorpus(Corpus):
-    """The vectors of the one column of lists of numbers (or the one that is named), ids of the column "id" if any."""
+    """The one column of lists or tensors of numbers, or the one that is named, as vectors; tensors are flattened."""
 
-    def __init__(self, path: Path, member: str | None = None) -> None:
-        self._arrow = _pyarrow("pyarrow")
-        self.name, self._path = str(path), path
-        self._is_parquet = path.suffix.lower() in (".parquet", ".pq")
-        if not path.exists():
-            raise FileNotFoundError(f"there is no file {path}")
-        with self._guard():
-            schema, self.n = self._schema_and_rows()
-        lists = [f.name for f in schema if self._is_list(f.type)]
-        if member is None and len(lists) != 1:
-            raise CorpusFileError(
-                f"{path}: one column of lists of numbers expected, got {lists or 'none'} "
-                f"among {schema.names[:8]}; name one as {path}:COLUMN"
-            )
-        self._column = lists[0] if member is None else member
-        if self._column not in lists:
-            raise CorpusFileError(f"{path}: a column of lists of numbers expected in {self._column!r}, got {schema}")
-        type_ = schema.field(self._column).type
+    def __init__(self, path: Path, member: str | None = None, wanted: Wanted = VECTORS) -> None:
+        self.name = str(path)
+        self._table = ArrowTable(path)
+        self._arrow = self._table.arrow
+        self._column, type_ = self._vector_column(member)
+        self._payload_columns = wanted.payload_columns
+        self._check(self._payload_columns)
+        check_columns(self._arrow, self.name, self._table.schema, self._payload_columns)
+        self._id_column = self._id_column_of(wanted.id_column)
+        # Rows without a vector are left out of everything.
+        self._valid = self._column if wanted.skip_nulls else None
         self.dtype = np.dtype(type_.value_type.to_pandas_dtype())
-        named = [name for name in _ID_NAMES if name in schema.names]
-        self._id_column = named[0] if named else None
-        if self._arrow.types.is_fixed_size_list(type_):
-            self.D = int(type_.list_size)
-        else:  # the first row says; every other one is checked against it
-            first = next(self._batches([self._column], 1), None)
-            if first is None or len(first) == 0:
-                raise CorpusFileError(f"{path}: lists of variable length and no rows: no dimension is known")
-            lengths = self._arrow.compute.list_value_length(first.column(0))[:1].to_pylist()
-            self.D = int(lengths[0] or 0)
+        self.D = int(type_.list_size) if self._arrow.types.is_fixed_size_list(type_) else self._first_length()
+        self.n = self._table.rows if self._valid is None else self._count_valid()
         check_sizes(self.name, self.n, self.D, 0)
+        self.statements = self._stated()
+        skipped = self._table.rows - self.n
+        self.remarks = (f"{path}: {skipped:,} rows without a vector are left out",) if skipped else ()
 
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
         return self.scan(start, rows)
 
     def blocks(self, rows: int | None = None) -> Iterator[npt.NDArray[Any]]:
         seen = 0
-        for batch in self._batches([self._column], self.block_rows(rows)):
+        for batch in self._table.batches([self._column], self.block_rows(rows), self._valid):
             yield self._vectors(batch.column(0), seen)
             seen += len(batch)
         if seen != self.n:
             raise CorpusFileError(f"{self.name}: {self.n} rows expected, got {seen}")
 
     def id_blocks(self, rows: int | None = None) -> Iterator[Ids] | None:
-        return None if self._id_column is None else self._ids(self.block_rows(rows))
+        return None if self._id_column is None else self._ids(self._id_column, self.block_rows(rows))
 
-    def _ids(self, rows: int) -> Iterator[Ids]:
+    def payload_blocks(self, rows: int | None = None) -> Iterator[Payloads] | None:
+        if not self._payload_columns:
+            return None
+        batches = self._table.batches(self._payload_columns, self.block_rows(rows), self._valid)
+        return (payloads_in(self._arrow, batch, self._payload_columns) for batch in batches)
+
+    def _ids(self, column: str, rows: int) -> Iterator[Ids]:
+        ids = ArrowIds(self._arrow, self.name, column, self._table.schema.field(column).type)
         seen = 0
-        for batch in self._batches([self._id_column], rows):
-            column = batch.column(0)
-            types = self._arrow.types
-            if column.null_count:
-                raise CorpusFileError(f"{self.name}: an id in every row of {self._id_column!r} expected, got null")
-            if types.is_integer(column.type):
-                yield column.to_numpy(zero_copy_only=False)
-            elif types.is_string(column.type) or types.is_large_string(column.type):
-                yield column.to_pylist()
-            else:
-                raise CorpusFileError(
-                    f"{self.name}: integers or strings expected in {self._id_column!r}, got {column.type}"
-                )
+        for batch in self._table.batches([column], rows, self._valid):
+            yield ids.ids_of(batch.column(0), seen)
             seen += len(batch)
 
     def _vectors(self, column: Any, first: int) -> npt.NDArray[Any]:
         if column.null_count:
             row = first + int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
-            raise CorpusFileError(f"{self.name}: a list of {self.D} values in row {row} expected, got null")
+            raise CorpusFileError(
+                f"{self.name}: a list of {self.D} values in row {row} expected, got null: "
+                "--skip-nulls leaves such rows out"
+            )
         if not self._arrow.types.is_fixed_size_list(column.type):
             lengths = self._arrow.compute.list_value_length(column).to_numpy(zero_copy_only=False)
             other = np.flatnonzero(lengths != self.D)
@@ -100,73 +89,63 @@ class ArrowCorpus(Corpus):
             raise CorpusFileError(f"{self.name}: numbers expected in {self._column!r}, got null after row {first}")
         return values.to_numpy(zero_copy_only=False).reshape(-1, self.D)
 
-    def _batches(self, columns: list[Any], rows: int) -> Iterator[Any]:
-        """Record batches of at most, and but for the last exactly, `rows` rows."""
-        pending: list[Any] = []
-        count = 0
-        with self._guard():
-            for batch in self._raw_batches(columns, rows):
-                pending.append(batch)
-                count += len(batch)
-                while count >= rows:
-                    table = self._arrow.Table.from_batches(pending)
-                    yield self._joined(table.slice(0, rows))
-                    rest = table.slice(rows)
-                    pending, count = rest.to_batches(), len(rest)
-            if count:
-                yield self._joined(self._arrow.Table.from_batches(pending))
+    def _vector_column(self, member: str | None) -> tuple[str, Any]:
+        """The name of the column of vectors, and the type of list that it is stored as."""
+        schema = self._table.schema
+        lists = {field.name: stored for field in schema if (stored := self._list_type(field.type)) is not None}
+        if member is None and len(lists) != 1:
+            raise CorpusFileError(
+                f"{self.name}: one column of lists of numbers expected, got {list(lists) or 'none'} "
+                f"among {self._table.names[:8]}; name one as {self.name}:COLUMN"
+            )
+        column = next(iter(lists)) if member is None else member
+        self._check([column])
+        if column not in lists:
+            raise CorpusFileError(
+                f"{self.name}: a column of lists of numbers expected in {column!r}, got {schema.field(column).type}"
+            )
+        return column, lists[column]
 
-    def _joined(self, table: Any) -> Any:
-        return table.combine_chunks().to_batches()[0]
-
-    def _raw_batches(self, columns: list[Any], rows: int) -> Iterator[Any]:
-        if self._is_parquet:
-            with _pyarrow("pyarrow.parquet").ParquetFile(self._path, memory_map=True) as file:
-                yield from file.iter_batches(batch_size=rows, columns=columns)
-            return
-        with self._arrow.memory_map(str(self._path)) as source:
-            reader = self._arrow.ipc.open_file(source)
-            for i in range(reader.num_record_batches):
-                yield reader.get_batch(i).select(columns)
-
-    def _schema_and_rows(self) -> tuple[Any, int]:
-        _pyarrow("pyarrow.compute")
-        if self._is_parquet:
-            with _pyarrow("pyarrow.parquet").ParquetFile(self._path, memory_map=True) as file:
-                return file.schema_arrow, int(file.metadata.num_rows)
-        with self._arrow.memory_map(str(self._path)) as source:
-            reader = self._arrow.ipc.open_file(source)
-            return reader.schema, sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
-
-    def _is_list(self, type_: Any) -> bool:
+    def _list_type(self, type_: Any) -> Any:
+        """How a column of vectors is stored; None: it holds something else."""
         types = self._arrow.types
-        if not (types.is_list(type_) or types.is_large_list(type_) or types.is_fixed_size_list(type_)):
-            return False
-        return bool(types.is_integer(type_.value_type) or types.is_floating(type_.value_type))
+        if isinstance(type_, self._arrow.BaseExtensionType):
+            type_ = type_.storage_type
+        kinds = ("is_list", "is_large_list", "is_fixed_size_list", "is_list_view", "is_large_list_view")
+        # Views of lists came with pyarrow 16.
+        if not any(getattr(types, kind)(type_) for kind in kinds if hasattr(types, kind)):
+            return None
+        return type_ if types.is_integer(type_.value_type) or types.is_floating(type_.value_type) else None
 
-    def _guard(self) -> _Guard:
-        return _Guard(self._arrow, self.name)
+    def _id_column_of(self, wanted: str | None) -> str | None:
+        if wanted == NO_COLUMN:
+            return None
+        if wanted is not None:
+            self._check([wanted])
+            return wanted
+        return next((name for name in ID_NAMES if self._table.index_of(name) is not None), None)
 
+    def _check(self, columns: Any) -> None:
+        for name in columns:
+            if self._table.index_of(name) is None:
+                raise CorpusFileError(f"{self.name} has no column {name!r}, it has {self._table.names[:20]}")
 
-class _Guard:
-    """Turns what pyarrow raises over damaged bytes into our error."""
+    def _first_length(self) -> int:
+        """The length of the first list; every other one is checked against it."""
+        first = next(self._table.batches([self._column], 1, valid=self._column), None)
+        if first is None:
+            raise CorpusFileError(f"{self.name}: lists of variable length and no vectors: no dimension is known")
+        return int(self._arrow.compute.list_value_length(first.column(0))[:1].to_pylist()[0] or 0)
 
-    def __init__(self, arrow: Any, name: str) -> None:
-        self._arrow, self._name = arrow, name
+    def _count_valid(self) -> int:
+        return sum(len(batch) for batch in self._table.batches([self._column], self._table.rows or 1, self._valid))
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, (self._arrow.ArrowException, OSError)) and not isinstance(error, FileNotFoundError):
-            message = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise CorpusFileError(f"{self._name} is no sound Parquet or Arrow file: {message}") from error
-
-
-def _pyarrow(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "pyarrow":
-            raise
-        raise MissingDependencyError("Parquet and Arrow files need pyarrow: pip install 'pqstore[parquet]'") from error
+    def _stated(self) -> Any:
+        """What the metadata of the column, or else of the table, say of the metric."""
+        field = self._table.schema.field(self._column)
+        for metadata in (field.metadata, self._table.schema.metadata):
+            found = {key.decode(errors="replace"): value for key, value in (metadata or {}).items()}
+            stated = statements_in(self.name, found, found.__getitem__)
+            if stated:
+                return stated
+        return ()

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError
+from pqstore.interop.corpus.statement import Statement
 
-__all__ = ["Corpus", "Ids"]
+__all__ = ["Corpus", "Ids", "Payloads"]
 
 Ids = npt.NDArray[Any] | list[str]
+Payloads = list[dict[str, Any] | None]
 
 # Bytes of a block, unless rows are asked for: it stays in the cache until it is used.
 _BLOCK_BYTES = 1 << 20
@@ -31,6 +33,10 @@ class Corpus(ABC):
     """How many rows; None for a stream that does not say."""
     D: int
     dtype: np.dtype[Any]
+    statements: tuple[Statement, ...] = ()
+    """What the files say of their metric."""
+    remarks: tuple[str, ...] = ()
+    """What a reader should be told of how the files were understood."""
 
     @abstractmethod
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
@@ -57,6 +63,11 @@ class Corpus(ABC):
 
     def id_blocks(self, rows: int | None = None) -> Iterator[Ids] | None:
         """The ids that the file itself holds, in the steps of `blocks`: integer arrays or lists of str, or None."""
+        del rows
+        return None
+
+    def payload_blocks(self, rows: int | None = None) -> Iterator[Payloads] | None:
+        """The payloads that the file itself holds, in the steps of `blocks`: lists of dicts and None, or None."""
         del rows
         return None
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import CorpusFileError
-from pqstore.interop.corpus.corpus import Corpus, Ids
+from pqstore.interop.corpus.corpus import Corpus, Ids, Payloads
 
 __all__ = ["SeveralCorpora"]
+
+Block = TypeVar("Block")
 
 
 class SeveralCorpora(Corpus):
@@ -26,6 +28,8 @@ class SeveralCorpora(Corpus):
             if part.D != self.D:
                 raise CorpusFileError(f"{part.name}: dimension {self.D}, as in {parts[0].name}, expected, got {part.D}")
         self.dtype = np.result_type(*(part.dtype for part in parts))
+        self.statements = tuple(statement for part in parts for statement in part.statements)
+        self.remarks = tuple(remark for part in parts for remark in part.remarks)
         counts = [part.n for part in parts]
         self.n = sum(count for count in counts if count is not None)
         self._starts = list(itertools.accumulate((count or 0 for count in counts), initial=0))
@@ -46,9 +50,15 @@ class SeveralCorpora(Corpus):
             yield from part.blocks(rows)
 
     def id_blocks(self, rows: int | None = None) -> Iterator[Ids] | None:
-        of_parts = [part.id_blocks(rows) for part in self._parts]
-        with_ids = [blocks for blocks in of_parts if blocks is not None]
-        if with_ids and len(with_ids) < len(of_parts):
+        return self._of_all([part.id_blocks(rows) for part in self._parts], "ids")
+
+    def payload_blocks(self, rows: int | None = None) -> Iterator[Payloads] | None:
+        return self._of_all([part.payload_blocks(rows) for part in self._parts], "payloads")
+
+    def _of_all(self, of_parts: list[Iterator[Block] | None], what: str) -> Iterator[Block] | None:
+        """One after another; all files have them, or none."""
+        there = [blocks for blocks in of_parts if blocks is not None]
+        if there and len(there) < len(of_parts):
             missing = self._parts[of_parts.index(None)].name
-            raise CorpusFileError(f"{missing}: ids expected, as in other files of {self.name}, but it has none")
-        return itertools.chain.from_iterable(with_ids) if with_ids else None
+            raise CorpusFileError(f"{missing}: {what} expected, as in other files of {self.name}, but it has none")
+        return itertools.chain.from_iterable(there) if there else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,9 @@ import numpy.typing as npt
 from pqstore.errors import InvalidIdError
 from pqstore.interop.faiss.file import write_index
 from pqstore.interop.faiss.live import FaissBuilder
+from pqstore.paths import as_path
 from pqstore.quantizer import Quantizer
+from pqstore.whole_file import whole_file
 
 __all__ = ["export_rows"]
 
@@ -44,23 +47,14 @@ def export_rows(
         InvalidIdError: string ids, and neither `path` nor `mapping` to put them.
         UnsupportedIndexError: Ks beyond 65,536.
     """
-    strings: list[str] | _JsonLines | None = mapping
-    lines: _JsonLines | None = None
-    if path is not None and mapping is None:
-        strings = lines = _JsonLines(Path(f"{os.fspath(path)}.ids.jsonl"))
-    numbered = _numbered(blocks, strings)
     if path is None:
         builder = FaissBuilder(quantizer, with_ids=True)
-        for ids, codes in numbered:
+        for ids, codes in _numbered(blocks, mapping):
             builder.add(codes, ids)
         return builder.finish()
-    try:
-        write_index(path, quantizer, numbered)
-        if lines is not None:
-            lines.keep()
-    finally:
-        if lines is not None:
-            lines.close()
+    with ExitStack() as files:
+        strings = _JsonLines(files, as_path(f"{os.fspath(path)}.ids.jsonl")) if mapping is None else mapping
+        write_index(path, quantizer, _numbered(blocks, strings))
     return None
 
 
@@ -85,27 +79,14 @@ def _numbered(
 class _JsonLines:
     """Strings, one a line, in a file that appears only when there are any and all are written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, files: ExitStack, path: Path) -> None:
+        self._files = files
         self._path = path
-        self._stream: Any = None
+        self._stream: BinaryIO | None = None
 
     def extend(self, strings: Iterable[str]) -> None:
         import json  # noqa: PLC0415 # for string ids alone
-        import tempfile  # noqa: PLC0415
 
         if self._stream is None:
-            self._stream = tempfile.NamedTemporaryFile(  # noqa: SIM115 # closed by close()
-                "w", encoding="utf-8", dir=self._path.parent, prefix=f".{self._path.name}.", delete=False
-            )
-        self._stream.writelines(json.dumps(str(text)) + "\n" for text in strings)
-
-    def keep(self) -> None:
-        if self._stream is not None:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            Path(self._stream.name).replace(self._path)
-
-    def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            Path(self._stream.name).unlink(missing_ok=True)
+            self._stream = self._files.enter_context(whole_file(self._path))
+        self._stream.writelines(json.dumps(str(text)).encode() + b"\n" for text in strings)

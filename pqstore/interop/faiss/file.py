@@ -15,11 +15,9 @@ squared L2; another one has a float32 argument), then what its class adds:
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -38,7 +36,9 @@ from pqstore.interop.faiss.contents import (
     padded_codewords,
 )
 from pqstore.interop.mapped_file import MappedFile
+from pqstore.paths import as_path
 from pqstore.quantizer import OPQ, Quantizer
+from pqstore.whole_file import whole_file
 
 __all__ = ["read_contents", "write_index"]
 
@@ -276,19 +276,8 @@ def write_index(
     """
     import tempfile  # noqa: PLC0415 # for writers alone
 
-    target = Path(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(descriptor, "w+b") as stream, tempfile.TemporaryFile(dir=target.parent) as spool:
-            rows = _write(stream, spool, quantizer, blocks)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return rows
+    with whole_file(path) as stream, tempfile.TemporaryFile(dir=as_path(path).parent) as spool:
+        return _write(stream, spool, quantizer, blocks)
 
 
 def _write(

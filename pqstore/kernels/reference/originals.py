@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from pqstore.arrays import F32, F64, U8
+from pqstore.kernels.chunk import OriginalKind
 
 __all__ = ["decode_originals", "exact_distances", "unit_length"]
 
@@ -14,7 +13,7 @@ __all__ = ["decode_originals", "exact_distances", "unit_length"]
 _LANES = 8
 
 
-def decode_originals(kind: Literal["float32", "float16", "int8"], D: int, stored: U8) -> F32:
+def decode_originals(kind: OriginalKind, D: int, stored: U8) -> F32:
     """uint8 (n, row_bytes) -> vectors float32 (n, D). "int8" is D levels, then a scale and an offset in float32:
     ``level * scale``, rounded, ``+ offset``, rounded."""
     if kind == "int8":

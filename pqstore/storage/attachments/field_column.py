@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from types import NoneType
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -72,12 +73,21 @@ def typed(value: Any) -> tuple[int, Any] | None:
     return found
 
 
+_KINDS_OF_TYPES: Final[dict[type, FieldKind]] = {
+    NoneType: "null",
+    bool: "bool",
+    int: "number",
+    float: "number",
+    str: "str",
+    bytes: "bytes",
+    datetime: "datetime",
+}
+
+
 def kind_of(value: Any) -> FieldKind | None:
-    """The kind that a value compares within; None when it compares with nothing."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return None if isinstance(value, float) and math.isnan(value) else "number"
-    key = typed(value)
-    return None if key is None else _KINDS[key[0]]
+    """The kind that a plain value compares within; None when it compares with nothing."""
+    kind = _KINDS_OF_TYPES.get(type(value))
+    return None if kind == "number" and value != value else kind  # noqa: PLR0124 # NaN
 
 
 class FieldEntries:
@@ -87,9 +97,9 @@ class FieldEntries:
         self.groups: dict[int, tuple[list[Any], list[int]]] = {}
 
     def add(self, position: int, value: Any) -> None:
-        """The row at `position` has the field, with this value."""
+        """The row at `position` has the field, with this plain value."""
         self.enter(_PRESENT, 0, position)
-        if isinstance(value, (list, tuple)):
+        if type(value) is list or type(value) is tuple:
             for member in {key for key in map(typed, value) if key is not None}:
                 self.enter(member[0] + _MEMBER, member[1], position)
             return
@@ -379,9 +389,17 @@ class FieldColumn:
             raise ValueError(f"{len(content) - at} bytes are left over")
 
     def kinds(self) -> set[str]:
-        """What values rows have: kinds, and "list" where lists are among them."""
-        found: set[str] = {_KINDS[tag] for tag in self._groups if tag < _PRESENT}
-        return found | {"list"} if any(tag >= _MEMBER for tag in self._groups) else found
+        """What values rows have: kinds, and for members of lists "list of" their kind."""
+        return {
+            _KINDS[tag] if tag < _MEMBER else f"list of {_KINDS[tag - _MEMBER]}"
+            for tag in self._groups
+            if tag != _PRESENT
+        }
+
+    def has_others(self) -> bool:
+        """Whether a row has a value of no kind: a map, an empty list, NaN. For columns of no kind but null."""
+        rest = self.present() & ~self.equal(Wanted([None]))
+        return bool(rest.any())
 
     def _mask(self) -> U8:
         return np.zeros(-(-self.rows // 8), dtype=np.uint8)

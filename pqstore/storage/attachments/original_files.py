@@ -25,6 +25,7 @@ from pqstore.kernels.checksum import crc32
 from pqstore.native import native_loops
 from pqstore.storage.disk.directory import generation_path, newest_generation, sync_directory
 from pqstore.storage.disk.lmdb_errors import file_errors
+from pqstore.storage.disk.regular_file import check_regular, open_regular
 from pqstore.storage.format.records import ORIGINALS_CRC_BYTES, originals_name, originals_segment
 from pqstore.storage.rows.row_numbers import by_segment
 
@@ -96,7 +97,7 @@ class OriginalFiles:
             places = np.arange(len(rows))[where]
             try:
                 stored = _open_map(self._path(segment), row_bytes + ORIGINALS_CRC_BYTES)
-            except FileNotFoundError:
+            except (FileNotFoundError, CorruptIndexError):
                 found.append(places)
                 continue
             there = positions < len(stored)
@@ -143,7 +144,7 @@ class OriginalFiles:
 
 def _open_map(path: Path, stride: int) -> U8:
     """The whole rows of a file as it is now, uint8 (rows, stride), mapped."""
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         count = os.fstat(file.fileno()).st_size // stride
         if count == 0:
             return np.empty((0, stride), dtype=np.uint8)
@@ -210,7 +211,7 @@ class OriginalWriter:
                 sync_directory(self._generation)
             path = self._directory / originals_name(segment)
             self._new |= not path.exists()
-            descriptor = self._open[segment] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = self._open[segment] = open_regular(path, os.O_WRONLY | os.O_CREAT)
         return descriptor
 
     def _finish(self, segment: int) -> None:
@@ -277,6 +278,7 @@ def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: b
 
 
 def _link(old: Path, new: Path) -> bool:
+    check_regular(old)  # a hard link of a link would lead elsewhere as well
     try:
         new.hardlink_to(old)
     except OSError:  # another file system, or one without links: a copy is as good
@@ -286,7 +288,7 @@ def _link(old: Path, new: Path) -> bool:
 
 def _copy_start(old: Path, new: Path, size: int) -> None:
     """Copy the first `size` bytes; a shorter source gives a shorter copy, which verify reports."""
-    with old.open("rb") as source, new.open("wb") as target:
+    with os.fdopen(open_regular(old), "rb") as source, new.open("xb") as target:
         if os.fstat(source.fileno()).st_size <= size:
             shutil.copyfileobj(source, target, 1 << 20)
         else:

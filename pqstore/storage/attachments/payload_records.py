@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgpack
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError, InvalidPayloadError
 from pqstore.native import native_loops
+from pqstore.storage.attachments.plain_values import PLAIN_SCALARS, plain_payload, plain_value
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import MAX_NAMES
 
@@ -20,6 +21,7 @@ __all__ = [
     "PackedPayloads",
     "PayloadPacker",
     "PayloadRecord",
+    "Unreadable",
     "open_payloads",
     "pack_payloads",
     "payloads_of",
@@ -35,11 +37,8 @@ _ROOM: Final = RECORD_BYTES - records.HEADER_BYTES
 _END_BYTES: Final = 4  # of a row in a record, beside its payload
 
 
-def _plain(value: Any) -> Any:
-    """What msgpack does not know, as something it knows."""
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"a value of type {type(value).__name__} cannot be stored")
+Unreadable: TypeAlias = "Callable[[int, CorruptIndexError], None]"
+"""Told of each row whose payload cannot be read; it counts as none then."""
 
 
 class PackedPayloads(NamedTuple):
@@ -79,65 +78,61 @@ class PayloadPacker:
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = list(names)
         self._numbers: dict[str, int | str] = {name: number for number, name in enumerate(names)}
-        self._pack = msgpack.Packer(use_bin_type=True, datetime=True, default=_plain).pack
+        self._pack = msgpack.Packer(use_bin_type=True, datetime=True).pack
 
-    def pack_all(self, payloads: Sequence[Any]) -> PackedPayloads:
+    def pack_all(self, payloads: list[Any]) -> PackedPayloads:
         """Payloads, or None, of one row after another.
+
+        What is packed is what is in the list afterwards: payloads with values that are not plain are replaced there by
+        plain ones.
 
         Raises:
             InvalidPayloadError: as `pack`.
         """
+
+        def pack(payload: Any, position: int) -> bytes:
+            content, payloads[position] = self.pack(payload, position)
+            return content
+
         native = native_loops()
         if native is not None:
             ends = np.empty(len(payloads), dtype=np.int64)
             # What the compiled code does not know goes through `pack`, which also says what is wrong with it.
-            content = native.pack_payloads(list(payloads), self._numbers, self.pack, MAX_PAYLOAD_BYTES, ends)
-            return PackedPayloads(content, ends)
-        return PackedPayloads.of([b"" if p is None else self.pack(p, at) for at, p in enumerate(payloads)])
+            numbers, most = self._numbers, MAX_PAYLOAD_BYTES
+            return PackedPayloads(native.pack_payloads(payloads, numbers, plain_value, pack, most, ends), ends)
+        return PackedPayloads.of([b"" if p is None else pack(p, at) for at, p in enumerate(payloads)])
 
-    def pack(self, payload: Any, position: int) -> bytes:
-        """msgpack bytes. `position` is the caller's number of the payload, for messages.
+    def pack(self, payload: Any, position: int) -> tuple[bytes, dict[str, Any]]:
+        """(msgpack bytes, the plain payload that they hold). `position` is the caller's number, for messages.
 
         Raises:
-            InvalidPayloadError: not a map with str keys, a value that msgpack cannot carry, or more than 64 MiB.
+            InvalidPayloadError: not a map with str keys, a value that could not be read again, or more than 64 MiB.
         """
-        if type(payload) is not dict and not isinstance(payload, Mapping):
-            raise InvalidPayloadError(
-                f"payload {position} must be a dict with str keys, or None, got {type(payload).__name__}"
-            )
+        simple = type(payload) is dict and PLAIN_SCALARS.issuperset(map(type, payload.values()))
+        plain = payload if simple and set(map(type, payload)) <= {str} else plain_payload(payload, position)
         numbers = self._numbers
+        for key in plain:
+            if key not in numbers:
+                self._give_number(key, position)
         try:
-            plain = {numbers[key]: value for key, value in payload.items()}
-        except KeyError:
-            plain = {self._number(key, position): value for key, value in payload.items()}
-        try:
-            content: bytes = self._pack(plain)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise InvalidPayloadError(
-                f"payload {position} cannot be stored: {error}. Payloads hold maps, lists, str, numbers of 64 bits, "
-                "bool, None, bytes and datetimes with a time zone"
-            ) from error
+            content: bytes = self._pack({numbers[key]: value for key, value in plain.items()})
+        except (ValueError, OverflowError, RecursionError) as error:
+            plain_payload(payload, position)  # says which value it was
+            raise InvalidPayloadError(f"payload {position} cannot be stored: it is nested too deeply") from error
         if len(content) > MAX_PAYLOAD_BYTES:
             raise InvalidPayloadError(f"payload {position} takes {len(content)} bytes, {MAX_PAYLOAD_BYTES} at most")
-        return content
+        return content, plain
 
-    def _number(self, key: Any, position: int) -> int | str:
-        if not isinstance(key, str):
-            raise InvalidPayloadError(
-                f"payload {position} has the key {key!r} ({type(key).__name__}): top-level keys are str"
-            )
-        number = self._numbers.get(key)
-        if number is None:
-            try:
-                key.encode()
-            except UnicodeEncodeError as error:
-                raise InvalidPayloadError(f"payload {position} has a key that is not valid Unicode: {error}") from error
-            number = key
-            if len(self.names) < MAX_NAMES:
-                number = len(self.names)
-                self.names.append(key)
-            self._numbers[key] = number
-        return number
+    def _give_number(self, name: str, position: int) -> None:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidPayloadError(f"payload {position} has a key that is not valid Unicode: {error}") from error
+        if len(self.names) < MAX_NAMES:
+            self._numbers[name] = len(self.names)
+            self.names.append(name)
+        else:
+            self._numbers[name] = name
 
 
 class PayloadRecord(NamedTuple):
@@ -215,5 +210,5 @@ def unpack_payload(content: bytes | memoryview, row: int, names: Sequence[str]) 
     try:
         plain = msgpack.unpackb(content, raw=False, timestamp=3, strict_map_key=False)
         return {names[name] if type(name) is int else name: entry for name, entry in plain.items()}
-    except (ValueError, TypeError, AttributeError, IndexError, msgpack.exceptions.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptIndexError(f"payload of row {row}: cannot be read ({error})") from error

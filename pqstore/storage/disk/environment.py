@@ -10,9 +10,17 @@ from typing import Any, TypeVar
 import lmdb
 
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
-from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE, bytes_freed_after, check_data_file, check_trees
+from pqstore.storage.disk.data_file import (
+    DATA_FILE,
+    LOCK_FILE,
+    bytes_freed_after,
+    check_allocation,
+    check_data_file,
+    check_trees,
+)
 from pqstore.storage.disk.directory import generation_number, generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format.records import DATABASES
 
 __all__ = ["Environment"]
@@ -33,15 +41,19 @@ class _Databases(dict[str, Any]):
     change the tree meanwhile have checked it too.
     """
 
-    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[..., None]) -> None:
+    def __init__(self, handles: Mapping[str, Any], later: Collection[str], check: Callable[[], None]) -> None:
         super().__init__({name: handle for name, handle in handles.items() if name not in later})
         self._handles = handles
         self._check = check
 
     def __missing__(self, name: str) -> Any:
-        self._check(only=(name,))
-        self[name] = self._handles[name]
+        self._check()
+        self.all_checked()
         return self[name]
+
+    def all_checked(self) -> None:
+        """No tree needs to be checked any more."""
+        self.update(self._handles)
 
 
 class Environment:
@@ -59,6 +71,7 @@ class Environment:
         self.sync = sync
         self._max_readers = max_readers
         self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
+        self._walk: TreeWalk | None = None
         with storage_errors(generation.parent):
             if not create:
                 check_data_file(generation)
@@ -68,6 +81,7 @@ class Environment:
                     self._check_trees(leave=_CHECKED_LATER)
                 handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
                 self._handles = handles
+                self._allocation_checked = create
                 self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
                 if self.writable:
                     self._lmdb.reader_check()
@@ -86,7 +100,7 @@ class Environment:
                 break
             try:
                 return lmdb.open(
-                    str(self.path),
+                    os.fsencode(self.path),  # str would have to be UTF-8, which a file name need not be
                     map_size=map_size,
                     readonly=not self.writable,
                     metasync=self.metasync,
@@ -105,9 +119,16 @@ class Environment:
             f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
         )
 
-    def _check_trees(self, **which: Collection[str]) -> None:
+    def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
-        self._on_pages(lambda transaction: check_trees(self.path, transaction, **which))
+        self._walk = self._on_pages(lambda transaction: check_trees(self.path, transaction, leave=leave))
+
+    def _check_allocation(self) -> None:
+        """Before this process has LMDB write, or copy: it would give out used pages, and believe their counts."""
+        if not self._allocation_checked:
+            self._on_pages(lambda transaction: check_allocation(self.path, transaction, self._begun_walk()))
+            self._allocation_checked = True
+            self.databases.all_checked()
 
     def _on_pages(self, look: Callable[[int], Result]) -> Result:
         """Look at the pages of the newest transaction, by its number, past LMDB."""
@@ -121,12 +142,19 @@ class Environment:
                         raise
         raise PQStoreError(f"index at {self.path.parent}: too many commits at once to look at its pages; try again")
 
+    def _begun_walk(self) -> TreeWalk | None:
+        """The walk to go on with, once: one that failed is of no use."""
+        walk, self._walk = self._walk, None
+        return walk
+
     def _can_lock(self) -> bool:
         lock_file = self.path / LOCK_FILE
         return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
 
     def begin(self, *, write: bool = False) -> Any:
         """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
+        if write:
+            self._check_allocation()
         try:
             return self._lmdb.begin(write=write, buffers=True)
         except lmdb.ReadersFullError:
@@ -147,9 +175,8 @@ class Environment:
 
     def copy_compacted(self, target: Path, txn: Any = None) -> None:
         """Write a compacted copy of one consistent state into the directory `target`."""
-        for name in DATABASES:
-            _ = self.databases[name]  # the copy reads all of them
-        self._lmdb.copy(str(target), compact=True, txn=txn)
+        self._check_allocation()
+        self._lmdb.copy(os.fsencode(target), compact=True, txn=txn)
 
     def info(self) -> dict[str, int]:
         """LMDB's numbers: last_pgno, last_txnid, map_size, num_readers, ..."""
@@ -157,7 +184,8 @@ class Environment:
 
     def page_counts(self, txn: Any) -> tuple[int, int, int]:
         """(pages that hold records, other pages of the file, bytes of a page)."""
-        stats = [txn.stat(), *(txn.stat(handle) for handle in self._handles.values())]
+        # LMDB reads the root of each tree for it, of those too that are checked when they are first used.
+        stats = [txn.stat(), *(txn.stat(self.databases[name]) for name in self._handles)]
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 

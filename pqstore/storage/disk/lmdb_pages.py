@@ -1,255 +1,206 @@
-"""The pages of a data file of LMDB, read with plain reads: what LMDB would trust must be right before it is used.
+"""Pages of LMDB's trees, many at a time: what LMDB reads of them without looking must be right before it does.
 
-The layout is that of LMDB's data format 1 (`mdb.c`, MDB_page, MDB_node, MDB_db) on a 64-bit machine.
+The layout is that of LMDB's data format 1 (MDB_page, MDB_node). docs/format.md lists what is checked.
 """
 
 from __future__ import annotations
 
-import os
-import struct
 import sys
-from collections.abc import Callable, Collection, Iterator
-from itertools import pairwise
-from typing import BinaryIO, NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Meta", "meta_of", "newest_meta", "pages_freed_after", "tree_problem"]
+from pqstore.arrays import I64, U8, U64
+from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, TREE_BYTES, DamagedFileError, Tree
 
-_MAGIC = 0xBEEFC0DE
-# A meta page: page header, magic, version, address, map size, two trees, last page, transaction
-_META = struct.Struct("=16x I I 16x I 36x Q 40x Q Q Q")
-_HEADER = 16  # of a page: number u64, padding u16, kind u16, end of node pointers u16, start of nodes u16
+__all__ = ["FREE", "MAIN", "NAMED", "PAGE_HEADER", "Keys", "TreePages", "large_value_pages"]
+
+PAGE_HEADER = 16  # number u64, padding u16, kind u16, end of node pointers u16, start of nodes u16
 _NODE_HEADER = 8  # four u16: size or page (low, high), flags or page (highest), key bytes
-_TREE = struct.Struct("=4x H 34x Q")  # MDB_db: flags, root
 _BRANCH, _LEAF = 1, 2
 _BIG, _SUBTREE = 1, 2
-_NO_PAGE = 2**64 - 1
-_BATCH = 1024  # pages looked at together
+_MAX_KEY = 511
+_MAX_NODE = ((PAGE_SIZE - PAGE_HEADER) // 2 & -2) - 2  # a leaf node that is larger has its value in pages of its own
+FREE, MAIN, NAMED = 0, 1, 2  # kinds of trees: the list of free pages, the databases by name, a database
 
-I64: TypeAlias = "npt.NDArray[np.int64]"
-U64: TypeAlias = "npt.NDArray[np.uint64]"
-U8: TypeAlias = "npt.NDArray[np.uint8]"
-
-
-class Meta(NamedTuple):
-    """What a meta page says, in an order in which the newest is the largest."""
-
-    transaction: int
-    page_size: int
-    last_page: int
-    free_root: int
-    main_root: int
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
-def newest_meta(file: BinaryIO) -> Meta | None:
-    """The meta page that counts; None when there is no sound one."""
-    return max(_metas(file), default=None)
+def large_value_pages(sizes: I64) -> I64:
+    """How many pages values of so many bytes take that have pages of their own."""
+    return (PAGE_HEADER - 1 + sizes) // PAGE_SIZE + 1
 
 
-def meta_of(file: BinaryIO, transaction: int) -> Meta | None:
-    """The meta page of a transaction, which must be one of the last two."""
-    return next((meta for meta in _metas(file) if meta.transaction == transaction), None)
+class Keys:
+    """Keys in an order of their own: their first 16 bytes as two numbers, and their lengths; -1 is before any key."""
+
+    __slots__ = ("high", "length", "low")
+
+    def __init__(self, high: U64, low: U64, length: I64) -> None:
+        self.high, self.low, self.length = high, low, length
+
+    @classmethod
+    def before_all(cls, count: int) -> Keys:
+        zeros = np.zeros(count, dtype=np.uint64)
+        return cls(zeros, zeros, np.full(count, -1, dtype=np.int64))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Keys]) -> Keys:
+        return cls(
+            np.concatenate([keys.high for keys in parts]),
+            np.concatenate([keys.low for keys in parts]),
+            np.concatenate([keys.length for keys in parts]),
+        )
+
+    def __getitem__(self, at: I64 | Bools | slice) -> Keys:
+        return Keys(self.high[at], self.low[at], self.length[at])
+
+    def put(self, at: I64, others: Keys) -> None:
+        self.high[at], self.low[at], self.length[at] = others.high, others.low, others.length
+
+    def less(self, others: Keys) -> Bools:
+        """Element by element. Keys that differ only after 16 bytes count as less either way."""
+        undecided = (self.length > 16) & (others.length > 16)
+        return (self.high < others.high) | (self.high == others.high) & (
+            (self.low < others.low) | (self.low == others.low) & ((self.length < others.length) | undecided)
+        )
 
 
-def _metas(file: BinaryIO) -> list[Meta]:
-    first = _read_meta(file, 0)
-    # The second page begins where the first one says that it ends; without a first one, at the usual size.
-    second = _read_meta(file, first.page_size if first else 4096)
-    return [meta for meta in (first, second) if meta]
+class TreePages:
+    """Pages of one level of some trees, in the order of the trees and of their keys, and the nodes on them.
 
-
-def _read_meta(file: BinaryIO, offset: int) -> Meta | None:
-    file.seek(offset)
-    head = file.read(_META.size)
-    if len(head) < _META.size:
-        return None
-    magic, version, page_size, free_root, main_root, last_page, transaction = _META.unpack(head)
-    if magic != _MAGIC or version != 1 or not 512 <= page_size <= 65_536 or page_size % 8:
-        return None
-    return Meta(transaction, page_size, last_page, free_root, main_root)
-
-
-def tree_problem(
-    file: BinaryIO, meta: Meta, size: int, *, only: Collection[str] | None = None, leave: Collection[str] = ()
-) -> str | None:
-    """Follow all trees; what is wrong with them or lies beyond `size` bytes, in words, or None.
-
-    It is what keeps LMDB from reading outside the file or outside a page. The records are checked elsewhere. `only` and
-    `leave` name databases that are followed, or left out.
+    `content` is uint8 (pages, PAGE_SIZE); `kinds` says FREE, MAIN or NAMED of the tree of each page, and `are_leaves`
+    whether it must be a leaf. MAIN stands alone. Raises `DamagedFileError` for the first page that cannot be so.
     """
-    walk = _Walk(file, meta, size)
-    try:
-        if only is None:
-            # Keys of free pages are integers in the machine's order; all others are ordered as bytes.
-            walk.follow([meta.free_root], ordered=False)
-        databases = [(name.decode(errors="replace"), root) for name, root in walk.follow([meta.main_root])]
-        chosen = [root for name, root in databases if (only is None or name in only) and name not in leave]
-        if walk.follow(chosen):
-            return "a database holds another one"
-    except _DamagedError as error:
-        return str(error)
-    return None
 
-
-def pages_freed_after(file: BinaryIO, meta: Meta, size: int, transaction: int) -> int:
-    """How many pages commits after this transaction have freed and nobody has used again. The trees must be sound."""
-    total = 0
-    walk = _Walk(file, meta, size)
-    for nodes in walk.nodes([meta.free_root]):
-        for freed_by, first_bytes in nodes.entries(walk.value_in_own_pages):
-            if int.from_bytes(freed_by, sys.byteorder) > transaction:
-                total += int.from_bytes(first_bytes, sys.byteorder)  # a list of pages begins with their number
-    return total
-
-
-class _DamagedError(Exception):
-    """Says what is wrong with a page."""
-
-
-class _Walk:
-    """Goes through trees from their roots down, many pages at a time, and looks at no page twice."""
-
-    def __init__(self, file: BinaryIO, meta: Meta, size: int) -> None:
-        self._descriptor = file.fileno()
-        self._page_size = meta.page_size
-        self._size = size
-        self._seen = np.zeros(size // meta.page_size, dtype=np.bool_)
-        self._seen[:2] = True  # the meta pages
-
-    def follow(self, roots: list[int], *, ordered: bool = True) -> list[tuple[bytes, int]]:
-        """Check the trees of these roots; (name, root) of the trees that they name."""
-        named: list[tuple[bytes, int]] = []
-        for nodes in self.nodes(roots):
-            if ordered:
-                nodes.check_order()
-            nodes.check_large_values(self._size)
-            named += nodes.trees()
-        return named
-
-    def nodes(self, roots: list[int]) -> Iterator[_Nodes]:
-        """All nodes of the trees of these roots."""
-        waiting = np.array([root for root in roots if root != _NO_PAGE], dtype=np.uint64)
-        while len(waiting):
-            numbers, waiting = np.sort(waiting[-_BATCH:]), waiting[:-_BATCH]
-            self._mark(numbers)
-            nodes = _Nodes(self._read(numbers.astype(np.int64)), numbers, self._page_size)
-            yield nodes
-            waiting = np.concatenate((waiting, nodes.children()))
-
-    def value_in_own_pages(self, first: int) -> bytes:
-        """The first 8 bytes of a large value."""
-        return os.pread(self._descriptor, 8, first * self._page_size + _HEADER)
-
-    def _mark(self, numbers: U64) -> None:
-        beyond = numbers[numbers >= len(self._seen)]
-        if len(beyond):
-            raise _DamagedError(f"page {beyond[0]} is missing")
-        again = numbers[self._seen[numbers]].tolist() + numbers[1:][numbers[1:] == numbers[:-1]].tolist()
-        if again:
-            raise _DamagedError(f"page {again[0]} is used twice")
-        self._seen[numbers] = True
-
-    def _read(self, numbers: I64) -> bytes:
-        """The bytes of pages, one after another; numbers ascend."""
-        bounds = np.concatenate(([0], np.flatnonzero(np.diff(numbers) != 1) + 1, [len(numbers)]))
-        size, parts = self._page_size, []
-        for start, stop in pairwise(bounds.tolist()):
-            parts.append(os.pread(self._descriptor, (stop - start) * size, int(numbers[start]) * size))
-            if len(parts[-1]) != (stop - start) * size:
-                raise _DamagedError(f"page {numbers[stop - 1]} is missing")
-        return b"".join(parts)
-
-
-class _Nodes:
-    """The nodes of some pages, which lie inside their pages."""
-
-    def __init__(self, content: bytes, numbers: U64, page_size: int) -> None:
-        self._bytes = np.frombuffer(content, dtype=np.uint8)
+    def __init__(self, content: U8, numbers: I64, kinds: I64, are_leaves: Bools) -> None:
+        self._bytes = content.reshape(-1)
         self._numbers = numbers
-        self._page_size = page_size
-        pages = self._bytes.reshape(len(numbers), page_size)
-        words = pages.view(np.uint16)
-        kind, lower, upper = words[:, 5:8].astype(np.int64).T
-        sound = (pages[:, :8].copy().view(np.uint64)[:, 0] == numbers) & ((kind == _BRANCH) | (kind == _LEAF))
-        sound &= (lower > _HEADER) & (lower <= upper) & (upper <= page_size) & (lower % 2 == 0)
-        self._require(sound, np.arange(len(numbers)), "is not a page of a tree")
-        counts = (lower - _HEADER) // 2
-        self._first = np.cumsum(counts) - counts  # of the nodes of a page
-        self._page = page = np.repeat(np.arange(len(numbers)), counts)
-        pointers = words[page, _HEADER // 2 + np.arange(len(page)) - self._first[page]].astype(np.int64)
-        inside = (pointers >= upper[page]) & (pointers + _NODE_HEADER <= page_size) & (pointers % 2 == 0)
+        self._is_main = bool(kinds[0] == MAIN)
+        words = content.view(np.uint16)
+        flags, lower, upper = words[:, 5:8].astype(np.int64).T
+        counts = (lower - PAGE_HEADER) // 2
+        sound = content[:, :8].copy().view(np.int64)[:, 0] == numbers
+        sound &= flags == np.where(are_leaves, _LEAF, _BRANCH)
+        sound &= (lower <= upper) & (upper <= PAGE_SIZE) & (lower % 2 == 0) & (counts >= np.where(are_leaves, 1, 2))
+        self._require(sound, np.arange(len(numbers)), "is not a page of a tree, or not at its depth")
+        self.first = np.cumsum(counts) - counts
+        """Of the nodes of each page, the place in all nodes."""
+        self.page = page = np.repeat(np.arange(len(numbers)), counts)
+        """Of each node, the place of its page."""
+        self.of_free_list = np.flatnonzero(kinds[page] == FREE)
+        """The nodes of the list of free pages, whose keys are numbers in the machine's order."""
+        pointers = words[page, PAGE_HEADER // 2 + np.arange(len(page)) - self.first[page]].astype(np.int64)
+        inside = (pointers >= upper[page]) & (pointers + _NODE_HEADER <= PAGE_SIZE) & (pointers % 2 == 0)
         self._require(inside, page, "has nodes outside of it")
-        low, high, self._flags, self._key_size = words[page, pointers // 2 + np.arange(4)[:, None]].astype(np.int64)
-        self._sizes = low | high << 16
-        self._in_branch = kind[page] == _BRANCH
-        self._keys = page * page_size + pointers + _NODE_HEADER  # where keys begin in all bytes, and values
-        self._values = self._keys + self._key_size
-        self._big = ~self._in_branch & (self._flags == _BIG)
-        ends = self._values + np.where(self._in_branch, 0, np.where(self._big, 8, self._sizes))
-        allowed = self._in_branch | ((self._flags & ~(_BIG | _SUBTREE)) == 0)
-        self._require(allowed & (ends <= (page + 1) * page_size), page, "has keys or values that run out of it")
+        low, high, flags, self._key_size = words[page, pointers // 2 + np.arange(4)[:, None]].astype(np.int64)
+        self.sizes = low | high << 16
+        """Of a node of a leaf, the bytes of its value."""
+        self.in_leaf = are_leaves[page]
+        self.children = self.sizes | flags << 32
+        """Of a node of a branch, the page that it refers to."""
+        self._starts = page * PAGE_SIZE + pointers
+        self._values = self._starts + _NODE_HEADER + self._key_size
+        self.is_large = self.in_leaf & (flags == _BIG)
+        """Whether the value of a node has pages of its own."""
+        self._check_nodes(flags)
 
-    def _require(self, sound: npt.NDArray[np.bool_], page: I64, problem: str) -> None:
+    def _check_nodes(self, flags: I64) -> None:
+        """Flags, key sizes and lengths of nodes, each inside its page and no two on the same bytes."""
+        in_leaf, size = self.in_leaf, self._key_size
+        sound = (size > 0) & (size <= _MAX_KEY)
+        sound[self.of_free_list] = size[self.of_free_list] == 8
+        # The first key of a branch stands for all that is less, and may be empty.
+        sound[self.first[~in_leaf[self.first] & (size[self.first] == 0)]] = True
+        sound &= ~in_leaf | ((flags == _SUBTREE) & (self.sizes == TREE_BYTES) if self._is_main else flags <= _BIG)
+        self._require(sound, self.page, "has nodes of a kind that cannot be in it")
+        lengths = _NODE_HEADER + size + np.where(in_leaf, np.where(self.is_large, 8, self.sizes), 0)
+        ends = self._starts + lengths
+        fits = (lengths <= np.where(in_leaf, _MAX_NODE, PAGE_SIZE)) & (ends <= (self.page + 1) * PAGE_SIZE)
+        self._require(fits, self.page, "has keys or values that run out of it")
+        order = np.argsort(self._starts)
+        self._require(ends[order[:-1]] <= self._starts[order[1:]], self.page[order[1:]], "has nodes over one another")
+
+    def _require(self, sound: Bools, page: I64, problem: str) -> None:
         if not sound.all():
-            raise _DamagedError(f"page {self._numbers[page[np.argmin(sound)]]} {problem}")
+            raise DamagedFileError(f"page {self._numbers[page[np.argmin(sound)]]} {problem}")
 
-    def children(self) -> U64:
-        """The pages that branches refer to."""
-        return (self._sizes | self._flags << 32)[self._in_branch].astype(np.uint64)
+    def check_order(self, separators: Keys, new_tree: Bools, last: Keys | None) -> Keys:
+        """Check that the keys of each tree ascend; gives the key that each node stands for from there on.
 
-    def check_large_values(self, size: int) -> None:
-        """Values that have pages of their own must lie inside the file, of `size` bytes."""
-        firsts = self._bytes[self._values[self._big][:, None] + np.arange(8)].view(np.uint64)[:, 0]
-        last = np.maximum(size - _HEADER - self._sizes[self._big], 0) // self._page_size
+        `separators` are the keys that led to each page, `new_tree` says which page is the first of its tree, and `last`
+        is the last key before these pages.
+        """
+        self._check_long_keys()
+        keys, first = self._keys(), self.first
+        in_leaf = self.in_leaf[first]
         self._require(
-            (firsts >= 2) & (firsts <= last.astype(np.uint64)), self._page[self._big], "refers to missing pages"
+            separators[in_leaf].less(keys[first[in_leaf]]) | _same(separators[in_leaf], keys[first[in_leaf]]),
+            np.flatnonzero(in_leaf),
+            "has keys that belong on another",
         )
+        effective = Keys(keys.high.copy(), keys.low.copy(), keys.length.copy())
+        effective.put(first[~in_leaf], separators[~in_leaf])
+        ascends = np.ones(len(self.page), dtype=np.bool_)
+        ascends[1:] = effective[:-1].less(effective[1:])
+        ascends[first[new_tree]] = True
+        before = first[1:][~new_tree[1:]]
+        below = np.ones(len(self.page), dtype=np.bool_)
+        below[before] = keys[before - 1].less(separators[1:][~new_tree[1:]])
+        if last is not None and not new_tree[0]:
+            below[0] = bool(last.less(separators[:1])[0])
+        self._require(ascends & below, self.page, "has keys out of order")
+        return effective
 
-    def trees(self) -> list[tuple[bytes, int]]:
-        """(name, root) of the trees that leaves name."""
-        found = []
-        for at in np.flatnonzero(~self._in_branch & (self._flags == _SUBTREE)).tolist():
-            name, value = self._key(at), self._bytes[self._values[at] :][: self._sizes[at]].tobytes()
-            flags, root = _TREE.unpack(value) if len(value) == _TREE.size else (-1, 0)
-            if flags:
-                number = self._numbers[self._page[at]]
-                raise _DamagedError(f"page {number} describes a tree of a kind that is not used here")
-            found.append((name, root))
-        return found
+    def _check_long_keys(self) -> None:
+        """Order within a page of keys that are longer than `Keys` compares."""
+        long = np.flatnonzero(self._key_size > 16)
+        if len(long) == 0:
+            return
+        for at in long[np.isin(long - 1, long) & (self.page[long] == self.page[np.maximum(long - 1, 0)])].tolist():
+            is_second_of_branch = at - 1 == self.first[self.page[at]] and not self.in_leaf[at]
+            if not is_second_of_branch and self.key(at - 1) >= self.key(at):
+                raise DamagedFileError(f"page {self._numbers[self.page[at]]} has keys out of order")
 
-    def entries(self, elsewhere: Callable[[int], bytes]) -> Iterator[tuple[bytes, bytes]]:
-        """(key, first 8 bytes of the value) of every record; `elsewhere` reads those of a large one by its page."""
-        for at in np.flatnonzero(~self._in_branch).tolist():
-            head = self._bytes[self._values[at] :][:8].tobytes()
-            yield self._key(at), elsewhere(int.from_bytes(head, sys.byteorder)) if self._big[at] else head
-
-    def check_order(self) -> None:
-        """The keys of a page must ascend: a search for a key passes over one that stands in the wrong place."""
-        # The first key of a branch stands for all that is less.
-        first = self._first[self._page]
-        at = np.flatnonzero(np.arange(len(first)) > first + self._in_branch)
-        long = (np.maximum(self._key_size[at], self._key_size[at - 1]) > 16).tolist()
-        (high, low), (high_before, low_before) = self._short_keys(at), self._short_keys(at - 1)
-        ascends = (high_before < high) | (high_before == high) & (
-            (low_before < low) | (low_before == low) & (self._key_size[at - 1] < self._key_size[at])
-        )
-        for place in np.flatnonzero(long).tolist():
-            ascends[place] = self._key(at[place] - 1) < self._key(at[place])
-        self._require(ascends, self._page[at], "has keys out of order")
-
-    def _key(self, at: int) -> bytes:
-        return self._bytes[self._keys[at] : self._values[at]].tobytes()
-
-    def _short_keys(self, at: I64) -> list[U64]:
-        """The first 16 bytes of keys, zeros after their ends, as two numbers that are ordered as the bytes are."""
+    def _keys(self) -> Keys:
+        """Of all nodes. Keys of free pages are numbers in the machine's order; all others are ordered as bytes."""
         padded = np.concatenate((self._bytes, np.zeros(16, dtype=np.uint8)))
         # Eight bytes from any place on, read as one number
         numbers = np.ndarray(len(self._bytes) + 9, dtype=">u8", buffer=padded, strides=(1,))
-        found = []
+        at, size, parts = self._starts + _NODE_HEADER, self._key_size, []
         for start in (0, 8):
-            beyond = np.clip(start + 8 - self._key_size[at], 0, 8).astype(np.uint64) * np.uint64(8)  # bits to clear
-            number = numbers[self._keys[at] + start].astype(np.uint64)
-            found.append(np.where(beyond < 64, number >> beyond << beyond, 0))
+            beyond = (np.minimum(np.maximum(start + 8 - size, 0), 8) * 8).view(np.uint64)  # bits to clear
+            number = numbers[at + start].astype(np.uint64)
+            parts.append(np.where(beyond < 64, number >> beyond << beyond, np.uint64(0)))
+        if sys.byteorder == "little":
+            parts[0][self.of_free_list] = parts[0][self.of_free_list].byteswap()
+        return Keys(parts[0], parts[1], size)
+
+    def key(self, at: int) -> bytes:
+        """The key of one node."""
+        return self._bytes[self._starts[at] + _NODE_HEADER : self._values[at]].tobytes()
+
+    def value(self, at: int) -> bytes:
+        """The value of one node that lies in its page."""
+        return self._bytes[self._values[at] :][: self.sizes[at]].tobytes()
+
+    def large_values(self) -> I64:
+        """The first pages of the values that have pages of their own, in the order of their nodes."""
+        return self._bytes[self._values[self.is_large][:, None] + np.arange(8)].view(np.int64)[:, 0]
+
+    def trees(self) -> list[tuple[bytes, Tree]]:
+        """(name, tree) of the databases that leaves name."""
+        found = []
+        for at in np.flatnonzero(self.in_leaf).tolist():
+            tree = Tree.unpack(self.value(at))
+            problem = tree.problem()
+            if problem:
+                raise DamagedFileError(f"page {self._numbers[self.page[at]]} describes {problem}")
+            found.append((self.key(at), tree))
         return found
+
+
+def _same(some: Keys, others: Keys) -> Bools:
+    return (some.high == others.high) & (some.low == others.low) & (some.length == others.length)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
+from pqstore.storage.disk.regular_file import open_regular
 
 try:
     import fcntl
@@ -111,7 +112,7 @@ class WriterLock:
             return
         if self._descriptor is None:
             try:
-                self._descriptor = os.open(index / _NAME, os.O_RDWR | os.O_CREAT, 0o644)
+                self._descriptor = open_regular(index / _NAME, os.O_RDWR | os.O_CREAT)
             except PermissionError as error:
                 raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
             self._unlock = partial(fcntl.lockf, self._descriptor, fcntl.LOCK_UN, 1, _WRITER)

@@ -38,6 +38,7 @@ __all__ = [
     "IDS_STRINGS",
     "KIND_NAMES",
     "MAGIC",
+    "NUMBERED_STATES",
     "ORIGINALS_CRC_BYTES",
     "OWN_PAGES",
     "PAYLOADS",
@@ -88,7 +89,8 @@ Delete: TypeAlias = Callable[[str, bytes], None]
 
 MAGIC: Final = b"PQS1"
 FORMAT_VERSION: Final = 1
-FEATURES: Final = frozenset[str]()  # required features that this version understands; format 1 as released has none
+NUMBERED_STATES: Final = "numbered-states"  # each state names the transaction of LMDB that wrote it
+FEATURES: Final = frozenset({NUMBERED_STATES})  # that this version understands; format 1 as released has none
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")

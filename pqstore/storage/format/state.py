@@ -117,9 +117,13 @@ class State(NamedTuple):
     ranges: tuple[Range, ...] = ()
     runs: tuple[RunInfo, ...] = ()
     merge: MergeJob | None = None
+    transaction: int | None = None
+    """The number of the transaction of LMDB that wrote this; None: an earlier pqstore did, which kept none."""
 
     def pack(self) -> bytes:
         plain = {name: getattr(self, name) for name in _PLAIN}
+        if self.transaction is None:
+            del plain["transaction"]
         plain["ranges"] = [(r.first_id, r.first_row, r.count) for r in self.ranges]
         plain["runs"] = [(r.run, r.entries) for r in self.runs]
         job = self.merge
@@ -133,7 +137,7 @@ class State(NamedTuple):
     @classmethod
     def from_record(cls, record: records.Record) -> State:
         """The state of a record that has been opened; raises `CorruptIndexError` when its fields cannot be."""
-        fields_ = _unpack_map(record, "state", _STATE_FIELDS)
+        fields_ = _unpack_map(record, "state", _STATE_FIELDS, optional=("transaction",))
         try:
             fields_["ranges"] = tuple(Range(*entry) for entry in fields_["ranges"])
             fields_["runs"] = tuple(RunInfo(*entry) for entry in fields_["runs"])
@@ -143,7 +147,7 @@ class State(NamedTuple):
         except (TypeError, ValueError) as error:
             raise CorruptIndexError(f"state: its lists cannot be read ({error})") from error
         state = cls(**fields_)
-        for name in _COUNTERS:
+        for name in _COUNTERS if state.transaction is not None else _COUNTERS[:-1]:
             number = getattr(state, name)
             if type(number) is not int or not 0 <= number <= _COUNTER_LIMIT:
                 raise CorruptIndexError(f"state: {name} is {number!r}")
@@ -160,12 +164,14 @@ _STATE_FIELDS = frozenset(State._fields)
 _IDENTITY_FIELDS = frozenset(f.name for f in fields(Identity))
 
 
-def _unpack_map(record: records.Record, name: str, wanted: frozenset[str]) -> dict[str, Any]:
-    """The msgpack map of a record with exactly these fields."""
+def _unpack_map(
+    record: records.Record, name: str, wanted: frozenset[str], optional: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The msgpack map of a record with exactly these fields, of which the optional ones may be missing."""
     try:
         content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
     except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise CorruptIndexError(f"{name}: not a msgpack map ({error})") from error
-    if not isinstance(content, dict) or content.keys() != wanted:
+    if not isinstance(content, dict) or content.keys() | set(optional) != wanted:
         raise CorruptIndexError(f"{name}: its fields are not those of format {records.FORMAT_VERSION}")
     return cast("dict[str, Any]", content)

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, InvalidPayloadError
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.attachments.payload_records import PayloadRecord, payloads_of, unpack_payload
+from pqstore.storage.attachments.plain_values import plain_payload
 from pqstore.storage.attachments.saved_sets import join_set
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
@@ -87,8 +88,9 @@ class AttachmentSalvage:
                     missing += 1
                     continue
                 content = record.of(row)
-                found[at] = unpack_payload(content, row, self.catalog.names) if len(content) else None
-            except CorruptIndexError as error:
+                if len(content):
+                    found[at] = plain_payload(unpack_payload(content, row, self.catalog.names), row)
+            except (CorruptIndexError, InvalidPayloadError) as error:
                 self._report.losses.append(f"{error}: the payload is lost")
         if missing:
             self._report.losses.append(f"records are damaged or missing: the payloads of {missing} rows are lost")

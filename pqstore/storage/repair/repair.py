@@ -14,8 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64
+from pqstore.errors import CorruptIndexError
+from pqstore.paths import as_path
+from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import DATA_FILE, structure_problems
+from pqstore.storage.disk.data_file import open_data_file, structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
@@ -41,7 +44,7 @@ def repair(
     Raises `IndexNotFoundError`, `IndexExistsError`, and `CorruptIndexError` when the identity of the index or its
     arrays are damaged: codes mean nothing without them.
     """
-    source, target = Path(path).absolute(), Path(destination).absolute()
+    source, target = as_path(path).absolute(), as_path(destination).absolute()
     directory.check_vacant(target)
     generation = directory.generation_path(source, directory.newest_generation(source))
     report = RepairReport(source, target)
@@ -63,10 +66,13 @@ def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
     if structure_problems(generation):
         report.scanned = True
         report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        with (generation / DATA_FILE).open("rb") as file:
+        with os.fdopen(open_data_file(generation), "rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
             yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
         return
-    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
+    where = os.fsencode(generation)
+    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
         databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
         with env.begin(buffers=True) as txn:
             yield by_trees(txn, databases, report)
@@ -87,7 +93,7 @@ def _bulk_store(
         bulk=True,
         segment_rows=identity.segment_rows,
         row_bytes=identity.row_bytes,
-        fields=fields,
+        fields=tuple(dict.fromkeys(stored_field(field_name(field)) for field in fields)),
         limits=limits,
     )
 

@@ -10,7 +10,13 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.attachments.payload_records import PackedPayloads, PayloadRecord, open_payloads, unpack_payload
+from pqstore.storage.attachments.payload_records import (
+    PackedPayloads,
+    PayloadRecord,
+    Unreadable,
+    open_payloads,
+    unpack_payload,
+)
 from pqstore.storage.attachments.saved_sets import read_set
 from pqstore.storage.format import records
 from pqstore.storage.rows.column_records import RowUnit
@@ -45,14 +51,18 @@ class AttachmentReads:
             counts = {segment: rows for segment, rows in stored if rows}
             self._records.generation.originals.pin(counts, row_bytes)
 
-    def payloads_of(self, rows: npt.ArrayLike) -> list[dict[str, Any] | None]:
-        """The payloads of rows that exist; None for a row without one."""
+    def payloads_of(self, rows: npt.ArrayLike, unreadable: Unreadable | None = None) -> list[dict[str, Any] | None]:
+        """The payloads of rows that exist; None for a row without one.
+
+        Raises:
+            CorruptIndexError: one cannot be read; names the row. With `unreadable` that is told instead.
+        """
         self._records.check()
         names = self._records.catalog.names
         wanted = np.asarray(rows, dtype=np.int64).tolist()
         found: list[dict[str, Any] | None] = [None] * len(wanted)
         for place, row, content in self._payload_contents(wanted):
-            found[place] = unpack_payload(content, row, names)
+            found[place] = _unpacked(content, row, names, unreadable)
         return found
 
     def packed_payloads_of(self, rows: I64) -> PackedPayloads:
@@ -63,10 +73,14 @@ class AttachmentReads:
         return PackedPayloads.of(parts)
 
     def payload_items(
-        self, start: int, stop: int, names: Sequence[str] | None = None
+        self, start: int, wanted: npt.NDArray[np.bool_], unreadable: Unreadable | None = None
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
-        names = tuple(self._records.catalog.names if names is None else names)
+        """(row, payload) of those that have one of the rows from `start` on that are wanted; others are not unpacked.
+
+        Raises:
+            CorruptIndexError: as `payloads_of`, or a record is missing.
+        """
+        names, stop = self._records.catalog.names, start + len(wanted)
         first = self._records.catalog.payloads_from
         if first is None:
             return
@@ -76,7 +90,10 @@ class AttachmentReads:
             if first_row > expected:
                 break
             for row, content in record.contents(start, stop):
-                yield row, unpack_payload(content, row, names)
+                if wanted[row - start]:
+                    payload = _unpacked(content, row, names, unreadable)
+                    if payload is not None:
+                        yield row, payload
             expected = record.stop
         if expected < stop:
             raise CorruptIndexError(f"payloads of row {expected}: the record is missing")
@@ -144,3 +161,15 @@ class AttachmentReads:
             place, _ = geometry.locate(chunk.first_row) if sealed else geometry.locate_chunk(chunk.first_row)
             found.append(RowUnit(chunk.first_row, chunk.rows, chunk.dead, (place, sealed)))
         return found
+
+
+def _unpacked(
+    content: memoryview, row: int, names: Sequence[str], unreadable: Unreadable | None
+) -> dict[str, Any] | None:
+    try:
+        return unpack_payload(content, row, names)
+    except CorruptIndexError as error:
+        if unreadable is None:
+            raise
+        unreadable(row, error)
+        return None

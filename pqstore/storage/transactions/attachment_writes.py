@@ -7,7 +7,7 @@ transaction does not hold them; everything else waits in memory for the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,9 +16,16 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.attachments.field_column import FieldEntries
+from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.original_files import OriginalWriter, remove_originals, stored_segments
-from pqstore.storage.attachments.payload_records import RECORD_BYTES, PackedPayloads, PayloadPacker, pack_payloads
+from pqstore.storage.attachments.payload_records import (
+    RECORD_BYTES,
+    PackedPayloads,
+    PayloadPacker,
+    Unreadable,
+    pack_payloads,
+)
 from pqstore.storage.attachments.saved_sets import pack_set
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
@@ -85,9 +92,11 @@ class AttachmentWrites:
             self._writer().write(first_row, originals)
         if payloads is not None:
             assert len(payloads) == count, "one payload a row"
+            payloads = list(payloads)
+        self._put_payloads(first_row, count, payloads)
+        if payloads is not None:
             for number, name in enumerate(self._catalog.fields):
                 self._enter(first_row, number, name, payloads)
-        self._put_payloads(first_row, count, payloads)
         self._flush_sealed()
 
     def _writer(self) -> OriginalWriter:
@@ -96,7 +105,8 @@ class AttachmentWrites:
             self._originals = OriginalWriter(self._records.generation.path, row_bytes, rows)
         return self._originals
 
-    def _put_payloads(self, first_row: int, count: int, payloads: Sequence[Any] | None) -> None:
+    def _put_payloads(self, first_row: int, count: int, payloads: list[Any] | None) -> None:
+        """Write payloads; afterwards the list holds what was written."""
         if self._catalog.payloads_from is None:
             if payloads is None or all(payload is None for payload in payloads):
                 return
@@ -142,8 +152,7 @@ class AttachmentWrites:
                 entries.add_many(values, positions)
             else:
                 for position, payload in zip(positions, part, strict=True):
-                    if payload is not None and name in payload:
-                        entries.add(position, payload[name])
+                    _add_value(entries, position, payload, name)
             at += len(part)
 
     def _entries_at(self, chunk: int, number: int) -> tuple[FieldEntries, int]:
@@ -237,18 +246,22 @@ class AttachmentWrites:
         """A segment is gone."""
         self._gone_segments.append(segment)
 
-    def declare(self, name: str) -> None:
-        """Give a field an index, over all rows that are stored; first of all changes of a transaction."""
+    def declare(self, name: str, unreadable: Unreadable | None) -> None:
+        """Give a field an index, over all live rows; first of all changes of a transaction."""
         if name in self._catalog.fields:
             return
         number = len(self._catalog.fields)
         rows, state = self._geometry.segment_rows, self._records.state
         for segment in self._records.table.entries:
-            entries = _entries_of(self._reads, self._geometry.first_row(segment), rows, name)
+            live = _live(self._records.bitmap(segment), 0, rows)
+            entries = _entries_of(self._reads, self._geometry.first_row(segment), live, name, unreadable)
             self.put_column(segment, number, entries.pack(rows))
+        dead = self._records.bitmap(state.open_segment)
         for chunk in self._geometry.tail_chunks(state):
-            first_row, count = self._geometry.first_row_of_chunk(chunk), self._geometry.rows_in_chunk(chunk, state)
-            self._columns[chunk, number] = _entries_of(self._reads, first_row, count, name)
+            _, position = self._geometry.place_of_chunk(chunk)
+            live = _live(dead, position, self._geometry.rows_in_chunk(chunk, state))
+            first_row = self._geometry.first_row_of_chunk(chunk)
+            self._columns[chunk, number] = _entries_of(self._reads, first_row, live, name, unreadable)
         self._change_catalog(fields=(*self._catalog.fields, name))
 
     def sync(self) -> None:
@@ -326,13 +339,27 @@ def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEn
     return entries
 
 
-def _entries_of(reads: AttachmentReads, first_row: int, count: int, name: str) -> FieldEntries:
-    """What the payloads of rows that are stored say of a field."""
+def _entries_of(
+    reads: AttachmentReads, first_row: int, live: npt.NDArray[np.bool_], name: str, unreadable: Unreadable | None
+) -> FieldEntries:
+    """What the payloads of live rows that are stored say of a field."""
     entries = FieldEntries()
-    for row, payload in reads.payload_items(first_row, first_row + count):
-        if name in payload:
-            entries.add(row - first_row, payload[name])
+    for row, payload in reads.payload_items(first_row, live, unreadable):
+        _add_value(entries, row - first_row, payload, name)
     return entries
+
+
+def _live(dead: U8 | None, start: int, count: int) -> npt.NDArray[np.bool_]:
+    """Which of `count` rows of a segment, from position `start` on, are not dead."""
+    if dead is None:
+        return np.ones(count, dtype=np.bool_)
+    return np.unpackbits(dead[start // 8 :], count=count, bitorder="little") == 0
+
+
+def _add_value(entries: FieldEntries, position: int, payload: Mapping[str, Any] | None, field: str) -> None:
+    value = ABSENT if payload is None else field_value(payload, field)
+    if value is not ABSENT:
+        entries.add(position, value)
 
 
 def _values(payloads: Sequence[Any], name: str) -> list[Any] | None:

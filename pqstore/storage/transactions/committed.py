@@ -15,6 +15,7 @@ from pqstore.errors import CorruptIndexError, ForkedIndexError, IndexClosedError
 from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.numbered_state import check_number
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.segment_table import SegmentTable
@@ -57,6 +58,7 @@ class CommittedRecords:
         cache, geometry = self.generation.cache, self.schema.geometry
         with cache.lock:
             state = State.unpack(self.get("meta", records.STATE_KEY))
+            check_number(state, number, self.generation.environment.path)
             known = cache.committed
             if known is not None and known.table.stamp == state.table_stamp:
                 table = known.table

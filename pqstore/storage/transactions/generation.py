@@ -8,6 +8,7 @@ from pathlib import Path
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.directory import generation_number
 from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.state import State
 from pqstore.storage.limits import Limits
@@ -50,4 +51,4 @@ def mark_superseded(environment: Environment) -> None:
         meta = environment.databases["meta"]
         state = State.unpack(txn.get(records.STATE_KEY, db=meta))
         if not state.superseded:
-            txn.put(records.STATE_KEY, state._replace(superseded=True).pack(), db=meta)
+            put_state(txn, meta, state._replace(superseded=True))

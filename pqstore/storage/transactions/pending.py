@@ -9,6 +9,7 @@ from typing import cast
 
 from pqstore.arrays import U8
 from pqstore.errors import IndexClosedError
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.segment_table import SegmentEntry, SegmentTable
@@ -212,7 +213,7 @@ class PendingRecords:
             self.base.txn.delete(key, db=self.generation.environment.databases[database])
         table_stamp = self.commit_number if self._entries else self.base.state.table_stamp
         self.state = self.state._replace(commit=self.commit_number, table_stamp=table_stamp)
-        self.put("meta", records.STATE_KEY, self.state.pack())
+        self.state = put_state(self.base.txn, self.generation.environment.databases["meta"], self.state)
 
 
 def _tail_chunk(chunk: int, packed: U8, ids: IdColumn) -> Iterator[tuple[bytes, bytes]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.attachments.field_column import FieldColumn
+from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import IdType
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
@@ -50,6 +52,10 @@ class Snapshot:
             self.records.close()
             lease.end()
 
+    def check(self) -> None:
+        """Raise `IndexClosedError` when it is closed, `ForkedIndexError` in a forked child."""
+        self.records.check()
+
     @property
     def closed(self) -> bool:
         return self.records.closed
@@ -62,6 +68,7 @@ class Snapshot:
     @property
     def live_rows(self) -> int:
         """Rows that are stored and not dead."""
+        self.records.check()
         return self.records.state.live_rows
 
     @property
@@ -77,6 +84,7 @@ class Snapshot:
     @property
     def catalog(self) -> Catalog:
         """Names, fields, notes and sets."""
+        self.records.check()
         return self.records.catalog
 
     @property
@@ -100,10 +108,6 @@ class Snapshot:
     def iter_ids(self, block: int = 65_536) -> Iterator[npt.NDArray[Any]]:
         """Ids of all live rows in row order, at most `block` at a time."""
         return self._rows.iter_ids(block)
-
-    def check(self) -> None:
-        """Raise `IndexClosedError` when it is closed, `ForkedIndexError` in a forked child."""
-        self.records.check()
 
     def rows_by_id(self, after: Any, count: int, among: I64 | None = None) -> I64:
         """The first `count` live rows whose ids come after this id (None: from the start), in the order of ids, which
@@ -132,15 +136,16 @@ class Snapshot:
         """Take hold of all files of originals, so that they can be read after others remove them."""
         self.attachments.pin_originals()
 
-    def payloads_of(self, rows: npt.ArrayLike) -> list[dict[str, Any] | None]:
-        """The payloads of rows that exist; None for a row without one."""
-        return self.attachments.payloads_of(rows)
+    def payloads_of(self, rows: npt.ArrayLike, unreadable: Unreadable | None = None) -> list[dict[str, Any] | None]:
+        """The payloads of rows that exist; None for a row without one. `unreadable` is told of those that cannot be
+        read; without it they raise `CorruptIndexError`."""
+        return self.attachments.payloads_of(rows, unreadable)
 
     def payload_items(
-        self, start: int, stop: int, names: Sequence[str] | None = None
+        self, start: int, wanted: npt.NDArray[np.bool_], unreadable: Unreadable | None = None
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(row, payload) of all rows from `start` up to `stop` that have one, dead or alive."""
-        return self.attachments.payload_items(start, stop, names)
+        """(row, payload) of those that have one of the rows from `start` on that are wanted."""
+        return self.attachments.payload_items(start, wanted, unreadable)
 
     def saved_set(self, name: str) -> npt.NDArray[Any] | None:
         """The ids of a saved set, ascending; None when there is no set of this name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import unpack_staged
 from pqstore.storage.format.state import Identity, State
@@ -38,3 +39,4 @@ def clear_staged(environment: Environment) -> None:
             while cursor.set_range(records.key1(next_row)):
                 cursor.delete()
         txn.delete(records.STAGED_KEY, db=databases["meta"])
+        put_state(txn, databases["meta"], state)

@@ -11,8 +11,10 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.errors import InvalidIdError
+from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import pack_staged
@@ -245,12 +247,12 @@ class WriteTransaction:
             self.kill(live_positions(self.records.bitmap(segment), count) + geometry.first_row(segment))
         return before
 
-    def declare_field(self, name: str) -> None:
-        """Give a payload field an index; the first change of a transaction."""
+    def declare_field(self, name: str, unreadable: Unreadable | None = None) -> None:
+        """Give a payload field an index; the first change of a transaction. `unreadable` as of `payloads_of`."""
         self.records.check()
         assert not self.records.changed, "fields are declared before anything else"
         with storage_errors(self.records.generation.index):
-            self.attachment_writes.declare(name)
+            self.attachment_writes.declare(name, unreadable)
 
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small thing beside the index (None: forget it)."""
@@ -272,6 +274,7 @@ class WriteTransaction:
         new_segments = [base.state.open_segment, pending.state.open_segment]
         new_runs = [info.run for info in pending.state.runs if info not in base.state.runs]
         pending.put("meta", records.STAGED_KEY, pack_staged(new_segments, new_runs))
+        put_state(base.txn, environment.databases["meta"], base.state)
         base.txn.commit()
         self._staged = True
         base.txn = self._writer.begin(environment)

@@ -9,8 +9,9 @@ import lmdb
 
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.data_file import open_data_file
 from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.numbered_state import number_copy
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.rows.geometry import Geometry
@@ -22,9 +23,10 @@ def copy_generation(environment: Environment, generation: Path, *, link: bool = 
     """Copy the newest commit into the directory `generation`, on the disk when this returns. With `link` files that no
     longer change may be shared with the original."""
     environment.copy_compacted(generation)
+    number_copy(generation)
     sizes = _originals_that_count(generation)
     copy_originals(environment.path, generation, sizes, link=link)
-    descriptor = os.open(generation / DATA_FILE, os.O_RDONLY)
+    descriptor = open_data_file(generation)
     try:
         os.fsync(descriptor)
     finally:
@@ -34,7 +36,8 @@ def copy_generation(environment: Environment, generation: Path, *, link: bool = 
 
 def _originals_that_count(generation: Path) -> dict[int, int]:
     """Bytes of each file of originals that a copied data file speaks of."""
-    with lmdb.open(str(generation), max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+    where = os.fsencode(generation)
+    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
         meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
         with copied.begin(buffers=True) as txn:
             identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))

@@ -40,6 +40,7 @@ INVARIANTS: Final = {
     15: "A merge names runs that exist, positions within them, and an output of full chunks.",
     16: "No stamp is later than the last commit.",
     **ATTACHMENT_INVARIANTS,
+    24: "The state names the transaction of LMDB that wrote it, unless only pqstore 0.1 has written to the index.",
 }
 
 _SAMPLE = 64
@@ -96,6 +97,8 @@ class _Verification:
         live = self._snapshot.total_rows - table.total_dead - state.tail_dead
         if state.live_rows != live:
             yield Problem(5, "state", f"{state.live_rows} live rows, but {live} are stored and not dead")
+        if state.transaction is None and records.NUMBERED_STATES in self._schema.identity.features:
+            yield Problem(24, "state", "names no transaction")
         for name, stamp in (("tail", state.tail_stamp), ("segments", state.table_stamp)):
             if stamp > state.commit:
                 yield Problem(16, "state", f"{name} changed in commit {stamp}, after the last one, {state.commit}")
@@ -227,7 +230,8 @@ class _Verification:
         for database, has_owner in owned.items():
             for raw in self._records.keys(database):
                 key = tuple(int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8))
-                if not has_owner(key):
+                parts = 2 if database in ("tail", "runchunks") else 1
+                if len(raw) != 8 * parts or not has_owner(key):
                     yield Problem(13, f"{database} {key}", "belongs to nothing")
 
     def _lookups(self) -> Iterator[Problem]:

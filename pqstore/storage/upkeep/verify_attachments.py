@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.attachments.field_column import FieldColumn, FieldEntries
+from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.payload_records import open_payloads, unpack_payload
 from pqstore.storage.attachments.saved_sets import read_set
@@ -24,7 +27,7 @@ __all__ = ["ATTACHMENT_INVARIANTS", "attachment_problems"]
 
 ATTACHMENT_INVARIANTS: Final = {
     17: "The catalog names every number that payloads use, and no name or field twice.",
-    18: "The ends in a payloads record ascend to the end of its bytes, and every payload is a msgpack map.",
+    18: "The ends in a payloads record ascend to the end of its bytes, and the payload of a live row is a msgpack map.",
     19: "From the first row with payloads on every stored row lies in one record of payloads, within its segment.",
     20: "Every field has a column of as many rows for each sealed segment and tail chunk; there are no others.",
     21: "A column says of every live row what its payload says.",
@@ -71,12 +74,25 @@ def _units(snapshot: Snapshot) -> list[RowUnit]:
         return []
 
 
+def _is_live(units: Sequence[RowUnit], row: int) -> bool:
+    """Whether a row is not known to be dead."""
+    at = bisect_right(units, row, key=_first_row) - 1
+    if at < 0 or row >= units[at].first_row + units[at].rows:
+        return True
+    dead, position = units[at].dead, row - units[at].first_row
+    return dead is None or not dead[position >> 3] >> (position & 7) & 1
+
+
+_first_row = attrgetter("first_row")
+
+
 def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
     geometry, state, first = snapshot.records.schema.geometry, snapshot.records.state, catalog.payloads_from
     next_row = geometry.next_row(state)
     stored = geometry.stored(snapshot.records.table.entries, state)
     ends = {segment: geometry.first_row(segment) + rows for segment, rows in stored}
     staged = snapshot.records.get("meta", records.STAGED_KEY) is not None
+    units = _units(snapshot)
     # By segment: the row that its next record must begin with
     expected = {} if first is None else {segment: max(geometry.first_row(segment), first) for segment in ends}
     keys = snapshot.records.keys("payloads")
@@ -97,6 +113,8 @@ def _payloads(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
         if record.stop > geometry.first_row(segment + 1):
             yield Problem(19, name, f"reaches up to row {record.stop - 1}, beyond its segment")
         for row, content in record.contents(0, next_row):
+            if not _is_live(units, row):
+                continue
             try:
                 unpack_payload(content, row, catalog.names)
             except CorruptIndexError as error:
@@ -141,12 +159,15 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
     new_position = np.full(unit.rows, -1, dtype=np.int64)
     new_position[live - unit.first_row] = live - unit.first_row
     column.entries(told, new_position)
-    for row, payload in zip(live.tolist(), snapshot.payloads_of(live), strict=True):
-        if payload is not None and name in payload:
-            found.add(row - unit.first_row, payload[name])
-    told_set, found_set = told.as_set(), found.as_set()
-    if told_set != found_set:
-        _, _, position = min(told_set ^ found_set, key=lambda entry: entry[2])
+    unreadable: set[int] = set()  # that they are is said of (18)
+    payloads = snapshot.payloads_of(live, lambda row, _: unreadable.add(row - unit.first_row))
+    for row, payload in zip(live.tolist(), payloads, strict=True):
+        value = ABSENT if payload is None else field_value(payload, name)
+        if value is not ABSENT:
+            found.add(row - unit.first_row, value)
+    different = {entry for entry in told.as_set() ^ found.as_set() if entry[2] not in unreadable}
+    if different:
+        _, _, position = min(different, key=lambda entry: entry[2])
         yield Problem(21, record, f"does not say of row {unit.first_row + position} what its payload says")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,17 @@ def test_parts_of_the_wrong_kind_are_refused(native: Any) -> None:
         native.take_ids(parts, 8, parts, 4, 2, np.zeros(2, np.int64), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match="parts have rows"):
         native.take_ids(parts, 0, parts, 4, 2, np.zeros(2, np.int64), np.zeros(2, np.int64))
+
+
+def test_heads_of_pages(native: Any, tmp_path: Path) -> None:
+    path = tmp_path / "pages"
+    content = np.arange(3 * 512, dtype=np.int64).astype(np.uint8)
+    path.write_bytes(content[:-490].tobytes())  # of the last page 22 bytes are there
+    with path.open("rb") as file:
+        heads = np.zeros((3, 16), dtype=np.uint8)
+        assert native.page_heads(file.fileno(), np.array([2, 0, 1]), 512, heads)
+        assert heads.tolist() == [content[at * 512 :][:16].tolist() for at in (2, 0, 1)]
+        for beyond in (3, -1, 2**62, -(2**63)):
+            assert not native.page_heads(file.fileno(), np.array([0, beyond]), 512, heads[:2])
+        with pytest.raises(ValueError, match="16 bytes"):
+            native.page_heads(file.fileno(), np.array([0]), 512, heads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 from pqstore.cli import main
@@ -20,3 +21,12 @@ def test_count(files: Path, capsys) -> None:
     ):
         assert main(["count", "my-index", *words]) == 0
         assert capsys.readouterr().out == f"{expected}\n"
+
+
+def test_a_warning_is_one_line(files: Path, capsys) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["count", "my-index", "--where", '{"lang": 5}']) == 0
+    out, err = capsys.readouterr()
+    assert out == "0\n"
+    assert err == ("pqstore count: field 'lang' has values of kind str: comparing it with 5 (number) finds nothing\n")

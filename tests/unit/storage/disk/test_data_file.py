@@ -19,6 +19,7 @@ from pqstore.storage import Store
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
+from tests.format.edited import edited
 
 Create = Callable[..., Store]
 
@@ -54,10 +55,8 @@ def test_a_truncated_data_file(reopen: Create, data_file: Path, share: float) ->
 
 
 def _overwrite(data_file: Path, key: bytes, record: bytes) -> None:
-    with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env:
-        meta = env.open_db(b"meta", create=False)
-        with env.begin(write=True) as txn:
-            txn.put(key, record, db=meta)
+    with edited(data_file.parent, "meta") as (txn, meta):
+        txn.put(key, record, db=meta)
 
 
 def test_an_index_of_a_newer_format(reopen: Create, data_file: Path) -> None:
@@ -80,10 +79,8 @@ def test_an_index_that_needs_an_unknown_feature(reopen: Create, data_file: Path)
 
 def test_a_damaged_identity_or_state(reopen: Create, data_file: Path) -> None:
     for key in (records.STATE_KEY, records.IDENTITY_KEY):
-        with lmdb.open(str(data_file.parent), max_dbs=20, map_size=1 << 24) as env:
-            meta = env.open_db(b"meta", create=False)
-            with env.begin(write=True) as txn:
-                good = txn.get(key, db=meta)
-                txn.put(key, good[:-3] + bytes([good[-3] ^ 4]) + good[-2:], db=meta)
+        with edited(data_file.parent, "meta") as (txn, meta):
+            good = txn.get(key, db=meta)
+            txn.put(key, good[:-3] + bytes([good[-3] ^ 4]) + good[-2:], db=meta)
         with pytest.raises(CorruptIndexError, match=key.decode()):
             reopen()

@@ -1,0 +1,47 @@
+"""Pages of LMDB damaged at random and on purpose: a named error or the right answer, and no end of the process."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.directory import generation_path
+
+from .damage import DAMAGES, Pages
+from .indexes import Sound, build, use
+from .runner import Steps, run_case, seeds
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> list[Sound]:
+    """Indexes of different sizes: trees of one page and of several, lists of free pages short and long."""
+    path = tmp_path_factory.mktemp("sound")
+    shapes = [("int64", 3), ("str", 9), ("int64", 40)]
+    return [build(path / f"index-{commits}.pqs", id_type, commits) for id_type, commits in shapes]
+
+
+def test_damaged_pages(sound: list[Sound], memory_path: Path) -> None:
+    def case(rng: np.random.Generator, steps: Steps) -> None:
+        chosen = sound[int(rng.integers(len(sound)))]
+        path = memory_path / "damaged.pqs"
+        shutil.copytree(chosen.path, path)
+        file = generation_path(path, 1) / DATA_FILE
+        pages = Pages(bytearray(file.read_bytes()))
+        for _ in range(int(rng.choice([1, 1, 1, 2, 4]))):
+            damage = DAMAGES[int(rng.integers(len(DAMAGES)))]
+            steps(damage.__name__, lambda: damage(rng, pages))  # noqa: B023 - done at once
+            if len(pages.content) < 3 * 4096:
+                break
+            pages = Pages(pages.content)
+        file.write_bytes(pages.content)
+        use(path, chosen, steps)
+
+    for seed in seeds():
+        outcome = run_case(case, seed)
+        for left in memory_path.iterdir():
+            shutil.rmtree(left)
+        assert outcome.problem is None, f"PQSTORE_FUZZ_SEED={seed}: {outcome}"

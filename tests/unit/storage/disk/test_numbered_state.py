@@ -1,0 +1,74 @@
+"""The state names the transaction that wrote it, through every kind of commit and copy."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+
+from pqstore.errors import CorruptIndexError
+from pqstore.storage import Store
+from pqstore.storage.disk.directory import generation_path, newest_generation
+from pqstore.storage.format import records
+from pqstore.storage.format.state import Identity, State
+from tests.format import golden
+
+Create = Callable[..., Store]
+
+
+def numbers(path: Path) -> tuple[int, int | None]:
+    """(newest transaction, the one that the state names)."""
+    generation = generation_path(path, newest_generation(path))
+    with lmdb.open(str(generation), max_dbs=20, readonly=True, lock=False) as env, env.begin(buffers=True) as txn:
+        value = txn.get(records.STATE_KEY, db=env.open_db(b"meta", txn=txn, create=False))
+        return int(txn.id()), State.unpack(value).transaction
+
+
+def test_every_commit_and_copy(create: Create, path: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    with create() as store:
+        with store.write() as txn:
+            txn.append(rng.integers(0, 256, (20_000, 8), dtype=np.uint8), rng.permutation(20_000))
+        store.backup(tmp_path / "backup.pqs")
+        store.compact()
+        with store.write() as txn:
+            txn.kill(np.arange(500))
+    for where in (path, tmp_path / "backup.pqs"):
+        newest, named = numbers(where)
+        assert newest == named
+
+
+def test_an_older_state_in_the_newest_transaction(create: Create, path: Path, rng: np.random.Generator) -> None:
+    """As a page does that was written once and not again: nothing but the number tells."""
+    with create() as store, store.write() as txn:
+        txn.append(rng.integers(0, 256, (200, 8), dtype=np.uint8))
+    generation = generation_path(path, 1)
+    with lmdb.open(str(generation), max_dbs=20, map_size=1 << 26, lib_version=0) as env:
+        meta = env.open_db(b"meta", create=False)
+        with env.begin(write=True) as txn:
+            txn.put(records.STATE_KEY, bytes(txn.get(records.STATE_KEY, db=meta)), db=meta)
+            txn.put(b"something", b"else", db=meta)
+    with pytest.raises(CorruptIndexError, match="holds the state of"):
+        Store.open(path, lambda _: golden.PACKING)
+
+
+def test_an_index_of_an_earlier_version(tmp_path: Path) -> None:
+    """It opens as before, and names its transactions from the next commit on, which that version is told."""
+    archive = sorted(golden.DIRECTORY.glob("*int64*"))[0]
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path, filter="data")
+    path = next(file.parent.parent for file in tmp_path.rglob("data.mdb"))
+    assert numbers(path)[1] is None
+    with Store.open(path, lambda _: golden.PACKING) as store:
+        assert store.verify(deep=True) == []
+        with store.write() as txn:
+            txn.kill(txn.rows_of([5000]))
+        assert store.verify(deep=True) == []
+    newest, named = numbers(path)
+    assert newest == named
+    with lmdb.open(str(generation_path(path, 1)), max_dbs=20, readonly=True, lock=False) as env, env.begin() as txn:
+        value = txn.get(records.IDENTITY_KEY, db=env.open_db(b"meta", txn=txn, create=False))
+        assert Identity.unpack(memoryview(value)).features == (records.NUMBERED_STATES,)
