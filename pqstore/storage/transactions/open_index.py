@@ -187,7 +187,9 @@ class SharedIndex:
             if is_current(self.path, generation.number):
                 generation = self._reopen("its lock file was removed")
             else:
-                mark_superseded(generation.environment)  # who compacted it may have died before
+                if generation.path.exists():  # who compacted it has died before it was removed, and perhaps marked
+                    with suppress(PQStoreError):  # damaged: no reader of it goes on for long
+                        mark_superseded(generation.environment)
                 self.retire(generation)
                 generation = self._open()
         try:
