@@ -54,6 +54,8 @@ class IndexStats:
     durability: str
     format_version: int
     uuid: str
+    faults: tuple[str, ...] = ()
+    """What failed after commits of this process, newest last; the changes themselves are stored."""
 
     @property
     def disk_bytes(self) -> int:
@@ -93,4 +95,5 @@ class IndexStats:
             durability=stored.durability,
             format_version=stored.format_version,
             uuid=stored.uuid,
+            faults=stored.faults,
         )

@@ -39,3 +39,5 @@ class StoreStats:
     uuid: str
     generation: int
     commits: int
+    faults: tuple[str, ...]
+    """What failed after commits of this process, newest last; the changes themselves are stored."""

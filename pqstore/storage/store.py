@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import lmdb
 import numpy as np
@@ -24,6 +24,7 @@ from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.numbered_state import put_state
+from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, IdType, State
@@ -34,7 +35,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import SharedIndex, share
 from pqstore.storage.transactions.snapshot import Snapshot
-from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
 from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
@@ -44,6 +45,7 @@ from pqstore.storage.upkeep.verify import verify
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
+Result = TypeVar("Result")
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -237,10 +239,26 @@ class Store:
     def write(self, timeout: float | None = None) -> WriteTransaction:
         """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.
 
-        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
+        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`. An interrupt at the
+        very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
         return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+
+    def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
+        """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
+        interrupts come, and whenever, other writers can go on."""
+        shared = self._writable_share()
+        return change(shared, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+
+    @property
+    def is_building(self) -> bool:
+        """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
+        return self._publish_at is not None
+
+    def spool(self) -> Spool[Any]:
+        """A place for things that wait until there are all of them."""
+        return Spool(self.path)
 
     @property
     def _flushes(self) -> bool:
@@ -306,6 +324,7 @@ class Store:
                 originals_bytes=originals_bytes(environment.path),
                 generation=generation.number,
                 commits=state.commit,
+                faults=self._open_share().faults.texts,
             )
 
 

@@ -385,7 +385,7 @@ class AttachmentsMachine(RuleBasedStateMachine):
                 np.testing.assert_array_equal(record.vector, model[id][0])
                 same_payload(record.payload, model[id][1])
         page = self.index.scroll(limit=7)
-        assert [record.id for record in page.records] == list(self.model)[:7]
+        assert [record.id for record in page.records] == sorted(self.model)[:7]
         assert (page.after is None) == (len(self.model) <= 7)
 
     def drop_snapshots(self) -> None:

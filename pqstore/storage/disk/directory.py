@@ -16,6 +16,7 @@ __all__ = [
     "generation_path",
     "is_current",
     "newest_generation",
+    "older_generations",
     "remove_leftovers",
     "sync_directory",
     "temporary_beside",
@@ -47,6 +48,12 @@ def newest_generation(index: Path) -> int:
     if not numbers:
         raise IndexNotFoundError(f"{index} is a directory, but not an index of pqstore")
     return max(numbers)
+
+
+def older_generations(index: Path, generation: int) -> list[Path]:
+    """Generations before this one that are still there."""
+    matches = [(entry, _NAME.match(entry.name)) for entry in index.iterdir()]
+    return [entry for entry, match in matches if match and int(match.group(1)) < generation and entry.is_dir()]
 
 
 def is_current(index: Path, generation: int) -> bool:

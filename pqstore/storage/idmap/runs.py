@@ -97,6 +97,13 @@ class RunReader:
                 self._chunks[ordinal] = chunk
         return chunk
 
+    def position_of(self, key: int, get: Get) -> int:
+        """How many entries have keys below this one."""
+        ordinal = bisect_left(self._last_keys.data, key)
+        if ordinal == len(self._last_keys):
+            return self.entries
+        return ordinal * self.chunk_entries + bisect_left(self.chunk(ordinal, get)[0].data, key)
+
     def find_one(self, key: int, get: Get) -> list[int]:
         """Candidate rows of one key."""
         found: list[int] = []

@@ -8,10 +8,13 @@ from pathlib import Path
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.directory import generation_number
 from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.numbered_state import put_state
+from pqstore.storage.format import records
+from pqstore.storage.format.state import State
 from pqstore.storage.limits import Limits
 from pqstore.storage.transactions.cache import ViewCache
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "mark_superseded"]
 
 
 class Generation:
@@ -39,3 +42,13 @@ class Generation:
         self.cache.clear()
         self.originals.clear()
         self.environment.close()
+
+
+def mark_superseded(environment: Environment) -> None:
+    """Tell readers that a newer generation stands beside this one: they look at the state of each commit, and this is
+    one. Needs the writer lock."""
+    with environment.begin(write=True) as txn:
+        meta = environment.databases["meta"]
+        state = State.unpack(txn.get(records.STATE_KEY, db=meta))
+        if not state.superseded:
+            put_state(txn, meta, state._replace(superseded=True))

@@ -10,8 +10,8 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,17 @@ from pqstore.storage.disk.directory import (
     generation_path,
     is_current,
     newest_generation,
+    older_generations,
     remove_leftovers,
     sync_directory,
 )
+from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.faults import Faults
+from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.staging import clear_staged
 
 __all__ = ["Lease", "SharedIndex", "share"]
@@ -87,13 +90,14 @@ class SharedIndex:
     def __init__(self, key: tuple[int, int], path: Path, *, sync: bool, limits: Limits) -> None:
         self.key = key
         self.path = path
+        self.faults = Faults(path)
         self.references = 0
         self._metasync = True
         self._sync = sync
         self._limits = limits
         self._generation: Generation | None = None
         self._inherited: Generation | None = None
-        self._cleaned = False
+        self._cleaned = 0  # the generation beside which what dead writers and compactions have left was removed
         self._readers_checked = 0.0
         self._reset_locks()
 
@@ -101,7 +105,7 @@ class SharedIndex:
         self._lock = threading.RLock()
         self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
-        self._writer = WriterLock()
+        self.writer = WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
     def _open(self) -> Generation:
@@ -159,15 +163,15 @@ class SharedIndex:
             self._active[id(lease)] = (threading.get_ident(), generation)
         return generation, txn, lease
 
-    def begin_write(self, timeout: float | None) -> tuple[Generation, Any, Lease]:
-        """The same for writing; waits for other writers."""
-        self.check_writable()
-        writer = self._writer
-        if writer.is_mine():
-            raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
-        lease = Lease(self, writer)
+    def begin_write(self, timeout: float | None = None, *, locked: bool = False) -> tuple[Generation, Any, Lease]:
+        """The same for writing; waits for other writers, unless this is called within `writer.run`."""
+        if not locked:
+            self.check_writable()
+            self.writer.refuse_mine(self.path)  # before there is a lease, whose end would end the other one
+        lease = Lease(self, None if locked else self.writer)
         try:
-            writer.acquire(self.path, timeout)
+            if not locked:
+                self.writer.acquire(self.path, timeout)
             with self._gate, storage_errors(self.path):
                 generation, txn = self._begin_write()
                 self._active[id(lease)] = (threading.get_ident(), generation)
@@ -183,35 +187,53 @@ class SharedIndex:
             if is_current(self.path, generation.number):
                 generation = self._reopen("its lock file was removed")
             else:
+                if generation.path.exists():  # who compacted it has died before it was removed, and perhaps marked
+                    with suppress(PQStoreError):  # damaged: no reader of it goes on for long
+                        mark_superseded(generation.environment)
                 self.retire(generation)
                 generation = self._open()
         try:
-            txn = generation.environment.begin(write=True)
+            txn = self.writer.begin(generation.environment)
         except lmdb.PanicError:
             generation = self._reopen("an earlier commit failed half-way")
-            txn = generation.environment.begin(write=True)
+            txn = self.writer.begin(generation.environment)
         environment = generation.environment
         if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
             environment.reader_check()
             self._readers_checked = time.monotonic()
-        if not self._cleaned:
-            remove_leftovers(self.path, generation.number)
-            self._cleaned = True
+        if self._cleaned != generation.number:
+            self._clean(generation.number)
+            self._cleaned = generation.number
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
             txn.abort()
             clear_staged(environment)
-            txn = environment.begin(write=True)
+            txn = self.writer.begin(environment)
         return generation, txn
 
-    @contextmanager
-    def exclusive(self, timeout: float | None) -> Iterator[Generation]:
-        """The newest generation while no other writer may begin; for a block that opens its transactions itself."""
-        generation, txn, lease = self.begin_write(timeout)
-        txn.abort()
-        try:
-            yield generation
-        finally:
-            lease.end()
+    def _clean(self, number: int) -> None:
+        """Remove generations before this one. Readers that still have one are told, where its compaction has not."""
+        for path in older_generations(self.path, number):
+            with suppress(PQStoreError, OSError):  # damaged, or open in this process, which has marked it then
+                environment = Environment(path, metasync=False, max_readers=self._limits.max_readers)
+                try:
+                    mark_superseded(environment)
+                finally:
+                    environment.close()
+        remove_leftovers(self.path, number)
+
+    def alone(self, timeout: float | None, work: Callable[[Generation], None]) -> None:
+        """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""
+        self.check_writable()
+
+        def locked() -> None:
+            generation, txn, lease = self.begin_write(locked=True)
+            try:
+                txn.abort()
+                work(generation)
+            finally:
+                lease.end()
+
+        self.writer.run(self.path, timeout, locked)
 
     def _reopen(self, reason: str) -> Generation:
         if self._active:
@@ -272,7 +294,7 @@ class SharedIndex:
                 self._close_if_idle(self._generation)
             if not self._active:
                 _registry.pop(self.key, None)
-                self._writer.close()
+                self.writer.close()
 
     def before_fork(self) -> None:
         """Keep new transactions out, wait a little for those of other threads, and close the environment.
@@ -300,7 +322,7 @@ class SharedIndex:
     def after_fork_in_child(self) -> None:
         if self._generation is not None:
             self._inherited, self._generation = self._generation, None
-        writer = self._writer
+        writer = self.writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
 

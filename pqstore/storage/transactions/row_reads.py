@@ -130,17 +130,6 @@ class RowReads:
             for start in range(0, len(live), block):
                 yield self.ids_of(live[start : start + block])
 
-    def live_rows_from(self, start: int, count: int) -> I64:
-        """Up to `count` live rows from row `start` on, ascending."""
-        found = [np.empty(0, dtype=np.int64)]
-        for chunk in self.chunks():
-            if chunk.first_row + chunk.rows <= start or count <= 0:
-                continue
-            rows = live_positions(chunk.dead, chunk.rows) + chunk.first_row
-            found.append(rows[rows >= start][:count])
-            count -= len(found[-1])
-        return np.concatenate(found)
-
 
 def id_columns(records: StateRecords, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:
     """(where in `rows`, a column of ids, positions in it), together covering all rows."""

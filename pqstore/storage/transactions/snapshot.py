@@ -18,6 +18,7 @@ from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.id_lookup import IdLookup
+from pqstore.storage.transactions.id_order import rows_by_id
 from pqstore.storage.transactions.open_index import Lease
 from pqstore.storage.transactions.row_reads import RowReads
 
@@ -108,9 +109,11 @@ class Snapshot:
         """Ids of all live rows in row order, at most `block` at a time."""
         return self.rows.iter_ids(block)
 
-    def live_rows_from(self, start: int, count: int) -> I64:
-        """Up to `count` live rows from row `start` on, ascending."""
-        return self.rows.live_rows_from(start, count)
+    def rows_by_id(self, after: Any, count: int, among: I64 | None = None) -> I64:
+        """The first `count` live rows whose ids come after this id (None: from the start), in the order of ids, which
+        nothing changes: int64 ids ascend, str ids come in the order of their keys. `among`: only these rows, which are
+        live and ascend."""
+        return rows_by_id(self.records, after, count, among)
 
     def rows_of(self, ids: Any) -> I64:
         """Row of every id, int64 (n,); -1 where no live row has it."""

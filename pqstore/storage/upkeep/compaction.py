@@ -7,13 +7,10 @@ from collections.abc import Callable
 
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
-from pqstore.storage.disk.numbered_state import put_state
-from pqstore.storage.format import records
-from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.open_index import SharedIndex
-from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.merging import merge_all
 from pqstore.storage.upkeep.rewriting import rewrite_dead
@@ -31,18 +28,26 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
         """In transactions of its own, until it says that all is done."""
         done = False
         while not done:
-            with begin_write(shared, schema, timeout, flush=flush) as txn, storage_errors(shared.path):
-                done = piece(txn)
+            with storage_errors(shared.path):
+                done = change(shared, schema, piece, timeout, flush=flush)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
-    with shared.exclusive(timeout) as generation, storage_errors(shared.path):
-        _make_next(generation)
-        shared.retire(generation)
+
+    def switch(old: Generation) -> None:
+        with storage_errors(shared.path):
+            _make_next(old)
+        try:
+            with shared.faults.kept("removing the generation before"):
+                _finish(old)
+        finally:
+            shared.retire(old)
+
+    shared.alone(timeout, switch)
 
 
 def _make_next(old: Generation) -> None:
-    """Copy, switch, and remove the old. Whoever dies on the way leaves either the old generation or the new one."""
+    """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
     target = directory.generation_path(old.index, old.number + 1)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
@@ -53,12 +58,12 @@ def _make_next(old: Generation) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _finish(old: Generation) -> None:
+    """What follows the switch; the next writer does what is left of it."""
     directory.sync_directory(old.index)
     crash_points.reach("generation switched")
-    # Readers look at the state at each commit: this one tells them to open the new generation.
-    with old.environment.begin(write=True) as txn:
-        meta = old.environment.databases["meta"]
-        state = State.unpack(txn.get(records.STATE_KEY, db=meta))
-        put_state(txn, meta, state._replace(superseded=True))
+    mark_superseded(old.environment)
     crash_points.reach("old generation marked")
     directory.remove_leftovers(old.index, old.number + 1)
