@@ -40,14 +40,17 @@ class Times:
 
 
 def interleave(subjects: Mapping[str, Callable[[int], object]], rounds: Sequence[int], clock: Clock) -> Times:
-    """Calls every subject with each of `rounds`, in turns, and the order turns too. A first round is not counted."""
+    """Calls every subject with each of `rounds`, in turns. A first round is not counted.
+
+    The order is drawn anew for each round: else one subject would always find what the same other left in the caches.
+    """
+    rng = np.random.default_rng(0)
     names = tuple(subjects)
     seconds = np.empty((len(rounds), len(names)))
     for name in names:
         subjects[name](rounds[0])
     for row, argument in enumerate(rounds):
-        for i in range(len(names)):
-            column = (i + row) % len(names)
+        for column in rng.permutation(len(names)):
             start = clock()
             subjects[names[column]](argument)
             seconds[row, column] = clock() - start

@@ -33,7 +33,7 @@ from benchmarks.cases import (
 )
 from benchmarks.data import machine, recall
 from benchmarks.timing import CLOCKS, Clock, Times, interleave
-from pqstore.kernels import active
+from pqstore.kernels import active, available
 
 OpenSearch = Callable[[Case], AbstractContextManager[Searcher]]
 
@@ -312,7 +312,8 @@ def parts() -> Iterator[tuple[str, Callable[[Run], None]]]:
 def main() -> None:
     options = arguments()
     run = Run(options.quick, CLOCKS[options.clock], index_search if options.over == "index" else kernel_search)
-    print(f"{options.over}, kernel {active().name}, faiss {faiss.__version__}, {machine()}, {options.clock} clock\n")
+    kernels = f"kernel {active().name} of {', '.join(available())}"
+    print(f"{options.over}, {kernels}, faiss {faiss.__version__}, {machine()}, {options.clock} clock\n")
     print("| what | pqstore | peer | times as fast | slowest tenth | |\n|---|---|---|---|---|---|")
     wanted = options.only.split(",") if options.only else None
     for name, compare in parts():

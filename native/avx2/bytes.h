@@ -5,20 +5,13 @@
 
 #include <cstdint>
 
+#include "avx2/prefetch.h"
+
 namespace pqstore {
 namespace {
 
 inline __m256i load(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
 inline __m256i load_unaligned(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-
-constexpr int64_t kPrefetchBytes = 4096;  // how far ahead: what the hardware does not do beyond a page
-
-// Asks for `size` bytes that lie `ahead` bytes beyond `codes`. They may lie beyond the codes: a prefetch never faults.
-inline void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) {
-    const uintptr_t first = reinterpret_cast<uintptr_t>(codes) + static_cast<uintptr_t>(ahead);
-    for (uintptr_t line = 0; line < static_cast<uintptr_t>(size); line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(first + line), _MM_HINT_T0);
-}
 
 inline float least_of(__m256 v) {
     v = _mm256_min_ps(v, _mm256_permute2f128_ps(v, v, 1));

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "avx2/bytes.h"
+#include "avx2/prefetch.h"
 #include "common/top_k.h"
 #include "contract.h"
 

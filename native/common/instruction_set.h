@@ -5,43 +5,19 @@
 #include <cstdint>
 
 #include "common/bound_scale.h"
+#include "common/nibble_instructions.h"
 
 namespace pqstore {
 namespace {
 
-struct InstructionSet {
+struct InstructionSet : NibbleInstructions {
     using PrefixTables = pqstore::PrefixTables;
-    static constexpr int64_t kPrefetchBytes = pqstore::kPrefetchBytes;
-
-    static void prefetch(const uint8_t* codes, int64_t ahead, int64_t size) { pqstore::prefetch(codes, ahead, size); }
-    static void quantize_down(const float* values, int64_t count, float scale, uint8_t* bytes) {
-        pqstore::quantize_down(values, count, scale, bytes);
-    }
-
-    static int sum_position(int lane) { return pqstore::sum_position(lane); }
-    static uint32_t lanes_within(const uint16_t* sums, int limit) { return pqstore::lanes_within(sums, limit); }
-    static int64_t count_within(const uint16_t* sums, int64_t blocks, int64_t stride, int limit) {
-        return pqstore::count_within(sums, blocks, stride, limit);
-    }
 
     // A call costs as much as some pairs of sub-spaces: the loops over blocks contain the bounds.
     template <int kBits>
     [[gnu::always_inline]] static uint32_t bound_block(const uint8_t* block, const uint8_t* tables,
                                                        const Sections& sections, int limit, uint16_t* sums) {
         return pqstore::bound_block<kBits>(block, tables, sections, limit, sums);
-    }
-
-    static float above_least(const float* table, float* entries, double* total) {
-        return pqstore::above_least(table, entries, total);
-    }
-    [[gnu::always_inline]] static void nibble_sums(const uint8_t* block, const uint8_t* tables, int64_t pairs,
-                                                   const Sections& sections, uint16_t* sums) {
-        pqstore::nibble_sums(block, tables, pairs, sections, sums);
-    }
-    template <int kQueries>
-    [[gnu::always_inline]] static bool bound_nibbles(const uint8_t* block, const uint8_t* tables, int64_t pairs,
-                                                     const Sections& sections, int limit, uint32_t within[kQueries]) {
-        return pqstore::bound_nibbles<kQueries>(block, tables, pairs, sections, limit, within);
     }
 };
 

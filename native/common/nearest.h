@@ -292,7 +292,7 @@ class RowSearch {
         for (int64_t t = 0; t < search.tiles(); ++t) {
             const CodewordTile<Backend> tile = search.tile(t);
             const int64_t first = search.tile_first(t);
-            alignas(32) typename Backend::Score scores[kTileCodewords];
+            alignas(64) typename Backend::Score scores[kTileCodewords];
             Backend::scores(tile, values_.data() + i * search.row_stride(), scores);
             for (int64_t k = 0; k < std::min(tile.count, search.Ks() - first); ++k)
                 if (scores[k] <= limit) search.decide(x, first + k, &least, &nearest);

@@ -69,6 +69,7 @@ void visit_span(const ScanRequest& request, int64_t first, int64_t end, const Vi
 //   scan(first_query, query_count, first_block, end_block, SharedTopK* results of these queries).
 template <typename Scanner>
 void run_scan(const ScanRequest& request) {
+    if (request.queries == 0) return;
     const int64_t blocks = count_blocks(request);
     const int64_t capacity = std::min(request.k, blocks * kBlockRows);
     const int64_t groups = (request.queries + Scanner::kGroup - 1) / Scanner::kGroup;

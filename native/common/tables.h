@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "common/buffer.h"
-#include "common/code_terms.h"
+#include "common/ordered_sum.h"
+#include "common/row_sum.h"
+#include "common/top_k.h"
 #include "contract.h"
 #include "services/parallel.h"
 
@@ -58,30 +60,11 @@ inline void dtables(const float* queries, int64_t n, const Codewords& codewords,
     }
 }
 
-// The first code in the lowest byte, whatever the byte order of the machine.
-inline uint64_t eight_codes(const uint8_t* codes) {
-    uint64_t word = 0;
-    for (int i = 0; i < 8; ++i) word |= static_cast<uint64_t>(codes[i]) << (8 * i);
-    return word;
-}
-
 // kM is M, so that the sum unrolls, or 0 for any M.
 template <int64_t kM>
 void adist_bytes(const float* table, const uint8_t* codes, int64_t n, int64_t any_M, float* distances) {
     const int64_t M = kM ? kM : any_M;
-    for (int64_t i = 0; i < n; ++i, codes += M) {
-        if constexpr (kM % 8 == 0 && kM != 0) {
-            // Eight codes a load, because loads are what this loop has most of.
-            uint64_t words[kM / 8];
-            for (int64_t w = 0; w < kM / 8; ++w) words[w] = eight_codes(codes + 8 * w);
-            distances[i] = ordered_sum(kM, [&](int64_t base, int64_t j) {
-                return table[(base + j) * 256 + static_cast<int64_t>(words[base / 8] >> (8 * j) & 255)];
-            });
-        } else {
-            distances[i] =
-                ordered_sum(M, [&](int64_t base, int64_t j) { return table[(base + j) * 256 + codes[base + j]]; });
-        }
-    }
+    for (int64_t i = 0; i < n; ++i) distances[i] = row_sum<256>(table, codes + i * M, M);
 }
 
 template <typename Code>

@@ -7,6 +7,10 @@ namespace {
 
 // Best first, the fallback last.
 const KernelSet* const kBuilt[] = {
+#ifdef PQSTORE_HAVE_AVX512
+    &kAvx512Kernels,
+    &kAvx512WideKernels,
+#endif
 #ifdef PQSTORE_HAVE_AVX2
     &kAvx2Kernels,
 #endif

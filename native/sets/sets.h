@@ -6,6 +6,11 @@
 namespace pqstore {
 
 extern const KernelSet kPortableKernels;
+#ifdef PQSTORE_HAVE_AVX512
+extern const KernelSet kAvx512Kernels;
+// The same without what AVX2 does in its place on some processors: only where there is a difference.
+extern const KernelSet kAvx512WideKernels;
+#endif
 #ifdef PQSTORE_HAVE_AVX2
 extern const KernelSet kAvx2Kernels;
 #endif

@@ -434,7 +434,7 @@ class Contract {
                 for (int64_t n : {1, 3, 33}) scan("one chunk", one, four, query_tables(random, four, n), 5);
             }
             scan("no chunks", {}, four, query_tables(random, four, 2), 3);
-            scan("no queries", rows, three, query_tables(random, three, 0), 3);
+            for (int threads : {1, 2, 8}) scan("no queries", rows, three, query_tables(random, three, 0), 3, threads);
             for (float dead : {0.5f, 0.999f, 1.0f}) {
                 const std::vector<Rows> sparse = chunks(random, four, {1, 4001, 1, 95, 1, 33}, dead);
                 for (int64_t n : {1, 12}) scan("dead rows", sparse, four, query_tables(random, four, n), 10);

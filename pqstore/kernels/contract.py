@@ -38,7 +38,8 @@ class Kernels(Protocol):
 
     @property
     def name(self) -> str:
-        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2", "neon"."""
+        """ "numpy", or the instruction set of the compiled kernels: "portable", "avx2", "avx512",
+        "neon"; "avx512-wide": without what AVX2 does in place of "avx512" where registers of 64 bytes are halved."""
 
     def dtables(self, queries: F32, codewords: F32, metric: str) -> F32: ...
 

@@ -58,6 +58,52 @@ def test_more_codes_than_caches_hold(kernels: Kernels, rng: np.random.Generator,
         assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k)
 
 
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+@pytest.mark.parametrize("order", ["nearest first", "nearest last", "nearest dead"])
+def test_first_rows_that_tell_nothing_of_the_rest(
+    kernels: Kernels, rng: np.random.Generator, kind: str, order: str
+) -> None:
+    # Limits are guessed from the rows that come first: here they are far nearer than the rest, or farther, or dead.
+    layout = CodeLayout(16, KINDS[kind])
+    many, k = 12_000, 40
+    all_codes = codes(rng, layout, many)
+    scanned = tables(rng, layout, 15)
+    distances = reference.adist(scanned[0], all_codes)
+    ranks = np.argsort(distances)
+    dead = np.zeros(many, dtype=bool)
+    if order == "nearest last":
+        ranks = ranks[::-1]
+    if order == "nearest dead":
+        dead[: many // 2] = True
+    packed, bitmap = exact(layout.pack(all_codes[ranks])), exact(np.packbits(dead, bitorder="little"))
+    pieces = (CodeChunk(packed, many, 7, bitmap),)
+    for n in (1, 2, 3, 15):
+        # Queries that are much alike, so that the order suits all of them.
+        alike = scanned[:1] * (1 + rng.random((n, 1, 1)) / 100).astype(np.float32)
+        assert_same_scan(kernels, pieces, layout, exact(alike), k)
+    assert_same_scan(kernels, pieces, layout, scanned, k)
+
+
+@pytest.mark.parametrize("M", [8, 20, 21, 40, 41, 96])
+@pytest.mark.parametrize("kind", ["block8", "block4"])
+def test_many_queries_over_several_tiles(kernels: Kernels, rng: np.random.Generator, kind: str, M: int) -> None:
+    layout = CodeLayout(M, KINDS[kind])
+    pieces = chunks(rng, layout, (2001, 33, 1200, 3000))
+    for n, k, threads in ((4, 10, 1), (13, 200, 1), (40, 10, 1), (130, 1, 1), (13, 30, 8)):
+        assert_same_scan(kernels, pieces, layout, tables(rng, layout, n), k, threads)
+
+
+@pytest.mark.parametrize("Ks", [2, 17, 64, 200])
+@pytest.mark.parametrize("n", [1, 5, 20])
+def test_labels_without_a_codeword_are_infinitely_far(
+    kernels: Kernels, rng: np.random.Generator, Ks: int, n: int
+) -> None:
+    layout = CodeLayout(12, Ks)
+    scanned = tables(rng, layout, n)
+    scanned[:, :, Ks:] = np.inf
+    assert_same_scan(kernels, chunks(rng, layout, (7000, 100)), layout, scanned, 30)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_k(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(1 if kind == "rows32" else 3, KINDS[kind])
@@ -81,7 +127,10 @@ def test_one_chunk_of_few_rows(kernels: Kernels, rng: np.random.Generator, kind:
 def test_no_chunks_and_no_queries(kernels: Kernels, rng: np.random.Generator, kind: str) -> None:
     layout = CodeLayout(4, KINDS[kind])
     assert_same_scan(kernels, (), layout, tables(rng, layout, 2), 3)
-    assert_same_scan(kernels, chunks(rng, layout, (40,)), layout, tables(rng, layout, 0), 3)
+    # Several threads divided their work by the number of queries.
+    for rows in (40, 4000):
+        for threads in (1, 2, 8):
+            assert_same_scan(kernels, chunks(rng, layout, (rows,)), layout, tables(rng, layout, 0), 3, threads)
 
 
 @pytest.mark.parametrize("kind", KINDS)

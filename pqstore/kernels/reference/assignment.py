@@ -1,9 +1,9 @@
 """Nearest codewords: encoding, and one step of Lloyd's algorithm.
 
 The nearest codeword is defined by the float64 squared distance, summed dimension after dimension, the lowest index
-winning a tie. A float32 matrix product finds it, with a proven margin; only rows with more than one codeword inside
-the margin are decided in float64. So the answer does not depend on how a BLAS orders its sums, and every kernel gives
-the same codes.
+winning a tie: codewords so much smaller than a vector that float64 cannot tell their distances apart tie. A float32
+matrix product finds it, with a proven margin; only rows with more than one codeword inside the margin are decided in
+float64. So the answer does not depend on how a BLAS orders its sums, and every kernel gives the same codes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ __all__ = ["encode", "lloyd_step"]
 # Scores held at a time: 4 Mi float32, 16 MiB.
 _BLOCK_SCORES = 1 << 22
 
+# Magnitudes below this overflow in no score.
+_SURE = 1e38
+
 
 def encode(vectors: F32, codewords: F32) -> I64:
     """The nearest codeword in each sub-space: int64 (n, M), from `vectors` (n, M * Ds) and `codewords` (M, Ks, Ds)."""
@@ -25,8 +28,7 @@ def encode(vectors: F32, codewords: F32) -> I64:
     codes = np.empty((len(vectors), M), dtype=np.int64)
     step = max(1, _BLOCK_SCORES // Ks)
     for m in range(M):
-        with np.errstate(over="ignore"):  # an infinite norm makes every codeword a candidate
-            half_norms = (np.einsum("kd,kd->k", codewords[m], codewords[m], dtype=np.float64) / 2).astype(np.float32)
+        half_norms = np.einsum("kd,kd->k", codewords[m], codewords[m], dtype=np.float64) / 2
         for start in range(0, len(vectors), step):
             block = np.ascontiguousarray(vectors[start : start + step, m * Ds : (m + 1) * Ds])
             codes[start : start + step, m] = _nearest(block, codewords[m], half_norms)
@@ -51,19 +53,15 @@ def lloyd_step(groups: F32, codewords: F32) -> tuple[I64, F64, I64]:
     return labels, sums, counts
 
 
-def _nearest(vectors: F32, codewords: F32, half_norms: F32) -> I64:
+def _nearest(vectors: F32, codewords: F32, half_norms: F64) -> I64:
     """Index of the nearest of `codewords` (Ks, Ds) for each of `vectors` (n, Ds)."""
     Ds = codewords.shape[1]
     with np.errstate(over="ignore", invalid="ignore"):
         # ||x - c||^2 / 2 = ||x||^2 / 2 + score: the first term is the same for all codewords.
-        scores = half_norms - vectors @ codewords.T
-        # Rounding of a score: at most Ds + 2 operations, each within 2^-24 of magnitudes bounded by Cauchy-Schwarz.
-        # Twice for the two scores compared, and twice again for safety.
-        largest = float(half_norms.max())
-        magnitudes = largest + np.sqrt(2 * largest) * np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
-        slack = (4 * (Ds + 2) * 2.0**-24) * magnitudes
+        scores = half_norms.astype(np.float32) - vectors @ codewords.T
+        limits = (scores.min(axis=1) + _slack(vectors, float(half_norms.max()))).astype(np.float32)
         # "Not greater" keeps NaN, which an overflow leaves, among the candidates.
-        candidates = ~(scores > (scores.min(axis=1) + slack)[:, None])
+        candidates = ~(scores > limits[:, None])
     nearest: I64 = candidates.argmax(axis=1)
     undecided = np.flatnonzero(candidates.sum(axis=1, dtype=np.int64) > 1)
     if len(undecided):
@@ -77,3 +75,21 @@ def _nearest(vectors: F32, codewords: F32, half_norms: F32) -> I64:
         first = order[np.concatenate(([True], np.diff(rows[order]) > 0))]
         nearest[rows[first]] = choices[first]
     return nearest
+
+
+def _slack(vectors: F32, largest: float) -> F64:
+    """By how much the score of the nearest codeword may exceed the least score: float64 (n,).
+
+    `largest`: half the squared length of the longest codeword.
+    """
+    Ds = vectors.shape[1]
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    # Rounding of a score: at most Ds + 2 operations, each within 2^-24 of magnitudes bounded by Cauchy-Schwarz; within
+    # 2^-149 if it underflows. Twice for the two scores compared, and twice again for safety.
+    magnitudes = largest + np.sqrt(2 * largest * squares)
+    of_scores = 4 * (Ds + 2) * (2.0**-24 * magnitudes + 2.0**-149)
+    # Rounding of the distance that defines: Ds + 2 operations on float64 numbers of at most 2 (||x||^2 + ||c||^2).
+    of_distances = 4 * (Ds + 2) * 2.0**-53 * (squares + 2 * largest)
+    # An overflow makes every codeword a candidate.
+    slack: F64 = np.where(magnitudes < _SURE, of_scores + of_distances, np.inf)
+    return slack
