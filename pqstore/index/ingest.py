@@ -57,7 +57,7 @@ def add_rows(
             count += len(block)
         shares.finish()
     batch = np.concatenate(added)
-    return np.arange(batch[0], batch[0] + count) if automatic and count else batch
+    return batch[0] + np.arange(count) if automatic and count else batch
 
 
 def _as_on_conflict(value: str) -> OnConflict:

@@ -47,7 +47,7 @@ FLOORS = {
         ["store"],
         ["repair"],
     ],
-    "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
+    "storage.format": [["records", "fields"], ["state", "catalog"], ["segment_table", "staged"]],
     "storage.disk": [
         ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "numbered_state", "regular_file"],
         ["lmdb_lookup", "lmdb_pages", "writer_lock"],

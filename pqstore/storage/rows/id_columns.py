@@ -52,6 +52,7 @@ class IdColumn(Protocol):
     def part(self, start: int, stop: int) -> IdColumn: ...
     def take(self, positions: I64) -> IdColumn: ...
     def at(self, position: int) -> int | str: ...
+    def highest(self) -> int: ...
     def plain(self) -> I64 | int | None: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
@@ -79,6 +80,10 @@ class IntColumn:
 
     def at(self, position: int) -> int:
         return self.values.item(position)
+
+    def highest(self) -> int:
+        """The largest id; -1 of strings, which no counter gives, and where there is none."""
+        return int(self.values.max(initial=-1))
 
     def plain(self) -> I64 | int | None:
         """What compiled code reads: the ids, or the first of consecutive ones; None: strings."""
@@ -116,6 +121,9 @@ class RangeColumn:
 
     def at(self, position: int) -> int:
         return self.first + position
+
+    def highest(self) -> int:
+        return self.first + self.count - 1
 
     def plain(self) -> I64 | int | None:
         return self.first
@@ -163,6 +171,9 @@ class StringColumn:
 
     def at(self, position: int) -> str:
         return _decoded(self.raw(position))
+
+    def highest(self) -> int:
+        return -1
 
     def plain(self) -> I64 | int | None:
         return None

@@ -35,7 +35,8 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
                 done = piece(txn)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
-    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
+    merged: set[int] = set()
+    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
     with shared.exclusive(timeout) as generation, storage_errors(shared.path):
         _make_next(generation)
         shared.retire(generation)
