@@ -67,6 +67,7 @@ __all__ = [
     "Put",
     "Record",
     "array_name",
+    "claimed_bytes",
     "key1",
     "key2",
     "open_record",
@@ -274,6 +275,15 @@ def open_record(
             f"{name}: the header says {length} payload bytes, there are {len(value) - HEADER_BYTES}"
         )
     return Record(encoding, count, value[HEADER_BYTES:])
+
+
+def claimed_bytes(header: memoryview) -> int:
+    """How long the record is, as its header says; 0 when none of a kind that is known begins here."""
+    if len(header) < HEADER_BYTES:
+        return 0
+    magic, version, kind, _, _, _, _, length, _, _ = _HEADER.unpack_from(header)
+    known = magic == MAGIC and version == FORMAT_VERSION and kind in KIND_NAMES
+    return HEADER_BYTES + length if known else 0
 
 
 def peek(value: memoryview) -> tuple[int, int, int, int] | None:

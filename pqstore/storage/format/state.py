@@ -27,13 +27,13 @@ from pqstore.storage.format.fields import (
     whole,
 )
 
-__all__ = ["IdType", "Identity", "MergeJob", "Range", "RunInfo", "State"]
+__all__ = ["LAST_SEGMENT", "IdType", "Identity", "MergeJob", "Range", "RunInfo", "State"]
 
 IdType: TypeAlias = Literal["int64", "str"]
 
 # No counter gets so far by counting, and what is worked out of it fits int64.
 _LAST_COUNT: Final = 2**62
-_LAST_SEGMENT: Final = 2**46
+LAST_SEGMENT: Final = 2**46
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class State(NamedTuple):
 
     def pack(self) -> bytes:
         counts = self.commit, self.next_run, self.merge_allowance, self.rewrite_allowance
-        if max(counts) > _LAST_COUNT or self.open_segment > _LAST_SEGMENT:
+        if max(counts) > _LAST_COUNT or self.open_segment > LAST_SEGMENT:
             raise CorruptIndexError("state: a counter has come to the end of its numbers")
         plain = {name: getattr(self, name) for name in _PLAIN}
         if self.transaction is None:
@@ -196,7 +196,7 @@ class State(NamedTuple):
 _PLAIN = tuple(name for name in State._fields if name not in ("ranges", "runs", "merge"))
 
 _COUNTER: Final = whole(0, _LAST_COUNT)
-_SEGMENT: Final = whole(0, _LAST_SEGMENT)
+_SEGMENT: Final = whole(0, LAST_SEGMENT)
 _INT64: Final = (-(2**63), 2**63 - 1)
 _NAME: Final = text(511)  # a key of LMDB
 _NAMES: Final = list_of(_NAME, 1024)
