@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,7 @@ def _build(path: Path, name: str, make: Make) -> None:
 
 def use_all(path: Path, name: str, steps: Steps) -> None:
     """Everything, in the order in which callers do it; what raises a `PQStoreError` is no matter."""
+    warnings.simplefilter("ignore", pqstore.UnreadablePayloadWarning)  # what was done to it, it says
     make = MAKES[name]
     vectors, ids = vectors_of(make), ids_of(make, name)
     some: Any = list(range(0, 600, 60)) if ids is None else [ids[at] for at in range(0, 600, 60)]

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from pqstore.storage import Store
+from pqstore.storage.format.state import Range
+from pqstore.storage.idmap.ranges import trimmed
+from pqstore.storage.rows.geometry import Geometry
 
 
 def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.random.Generator) -> None:
@@ -28,3 +31,11 @@ def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.rando
         txn.append(codes[:1], np.array([2**40]))
         assert txn.next_id == 2**40 + 1
     store.close()
+
+
+def test_ranges_are_trimmed_to_the_segments_that_exist() -> None:
+    """It was counted through every segment that is gone, however many there were."""
+    geometry = Geometry(64, 32)
+    ranges = (Range(1000, 0, 2**50), Range(7, 130, 60), Range(9, 64, 64))
+    assert trimmed(ranges, geometry, [2, 5, 9]) == (Range(1128, 128, 512), Range(7, 130, 60))
+    assert trimmed(ranges, geometry, []) == ()
