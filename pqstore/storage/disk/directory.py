@@ -76,7 +76,10 @@ def remove_leftovers(index: Path, generation: int) -> None:
     for entry in index.iterdir():
         match = _NAME.match(entry.name)
         if (match and int(match.group(1)) < generation) or _TEMPORARY in entry.name:
-            shutil.rmtree(entry)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:
