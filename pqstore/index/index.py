@@ -91,7 +91,11 @@ class Index(AsyncCalls):
     def _of(cls, store: Store) -> Self:
         index = cls.__new__(cls)
         index._store = store
-        index._space = read_space(store)
+        try:
+            index._space = read_space(store)
+        except BaseException:
+            store.close()  # nobody has the handle, to close it
+            raise
         index._id_type = store.id_type
         return index
 

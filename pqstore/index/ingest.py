@@ -87,7 +87,7 @@ class Batch:
                 added.append(given)
             count += len(part.block)
         batch = np.concatenate(added)
-        return np.arange(batch[0], batch[0] + count) if self._automatic and count else batch
+        return batch[0] + np.arange(count) if self._automatic and count else batch
 
 
 def batch_of_vectors(

@@ -27,6 +27,7 @@ from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
@@ -62,11 +63,12 @@ class Store:
         generation, txn, lease = shared.begin_read()
         databases = generation.environment.databases
         try:
-            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-            quantizer = databases["quantizer"]
-            self._arrays = {
-                name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
-            }
+            with storage_errors(path), decoding(f"index at {path}"):
+                identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
+                quantizer = databases["quantizer"]
+                self._arrays = {
+                    name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
+                }
         finally:
             txn.abort()
             lease.end()
@@ -275,7 +277,7 @@ class Store:
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot:
+        with self.read() as snapshot, decoding(f"index at {self.path}"):
             return verify(snapshot, deep=deep)
 
     def compact(self, timeout: float | None = None) -> None:

@@ -47,10 +47,10 @@ FLOORS = {
         ["store"],
         ["repair"],
     ],
-    "storage.format": [["records"], ["state", "catalog", "segment_table", "staged"]],
+    "storage.format": [["records", "fields", "decoding"], ["state", "catalog"], ["segment_table", "staged"]],
     "storage.disk": [
         ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "numbered_state", "regular_file"],
-        ["lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
+        ["lmdb_contents", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
         ["lmdb_trees"],
         ["data_file"],
         ["environment"],

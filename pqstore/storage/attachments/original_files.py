@@ -248,8 +248,11 @@ def stored_segments(generation: Path) -> list[int]:
 
 def originals_bytes(generation: Path) -> int:
     """Bytes of all files of originals."""
-    directory = originals_directory(generation)
-    return sum((directory / originals_name(segment)).stat().st_size for segment in stored_segments(generation))
+    directory, total = originals_directory(generation), 0
+    for segment in stored_segments(generation):
+        with suppress(FileNotFoundError):  # a writer has removed it meanwhile
+            total += (directory / originals_name(segment)).lstat().st_size
+    return total
 
 
 def remove_originals(generation: Path, segments: Iterable[int]) -> None:

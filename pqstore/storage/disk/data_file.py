@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
+from pqstore.storage.disk.lmdb_errors import file_errors
 from pqstore.storage.disk.lmdb_lookup import stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
@@ -55,10 +56,11 @@ def check_data_file(generation: Path) -> None:
 def open_data_file(generation: Path) -> int:
     """A descriptor of the data file for reading; the caller closes it. Raises `CorruptIndexError`."""
     path = generation / DATA_FILE
-    try:
-        return open_regular(path)
-    except FileNotFoundError:
-        raise CorruptIndexError(f"{path} is missing") from None
+    with file_errors(path):
+        try:
+            return open_regular(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise CorruptIndexError(f"{path} is missing") from None
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def newest_generation(index: Path) -> int:
         raise IndexNotFoundError(f"there is no index at {index}: the path does not exist") from None
     except NotADirectoryError:
         raise IndexNotFoundError(f"{index} is a file; an index of pqstore is a directory") from None
+    except OSError as error:  # links that lead nowhere, a directory that may not be read
+        raise IndexNotFoundError(f"there is no index at {index} that can be opened: {error.strerror}") from error
     numbers = [int(match.group(1)) for name in names if (match := _NAME.match(name))]
     if not numbers:
         raise IndexNotFoundError(f"{index} is a directory, but not an index of pqstore")
@@ -81,7 +83,10 @@ def remove_leftovers(index: Path, generation: int) -> None:
     for entry in index.iterdir():
         match = _NAME.match(entry.name)
         if (match and int(match.group(1)) < generation) or _TEMPORARY in entry.name:
-            shutil.rmtree(entry)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -69,15 +70,16 @@ def ascend(ranges: Sequence[Range], spans: Sequence[tuple[int, int]]) -> bool:
     return True
 
 
-def trimmed(ranges: tuple[Range, ...], geometry: Geometry, exists: Callable[[int], bool]) -> tuple[Range, ...]:
-    """The ranges without the segments at their ends that are gone."""
+def trimmed(ranges: tuple[Range, ...], geometry: Geometry, segments: Sequence[int]) -> tuple[Range, ...]:
+    """The ranges without the segments at their ends that are gone; `segments`, ascending, are those that exist."""
     kept = []
     for entry in ranges:
         first, last = entry.first_row, entry.first_row + entry.count - 1
-        while first <= last and not exists(segment := geometry.locate(first)[0]):
-            first = geometry.first_row(segment + 1)
-        while first <= last and not exists(segment := geometry.locate(last)[0]):
-            last = geometry.first_row(segment) - 1
-        if first <= last:
-            kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
+        at = bisect_left(segments, geometry.locate(first)[0])
+        stop = bisect_right(segments, geometry.locate(last)[0])
+        if at == stop:
+            continue
+        first = max(first, geometry.first_row(segments[at]))
+        last = min(last, geometry.first_row(segments[stop - 1] + 1) - 1)
+        kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
     return tuple(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pqstore.storage.format.records import Record
 from pqstore.storage.format.state import IdType
 
 __all__ = [
+    "LONGEST_ID",
     "IdCodec",
     "IdColumn",
     "IntColumn",
@@ -28,6 +29,7 @@ __all__ = [
     "new_id_parts",
 ]
 
+LONGEST_ID: Final = 4096  # bytes of a string id
 _SIGN = np.uint64(1 << 63)
 
 
@@ -53,6 +55,7 @@ class IdColumn(Protocol):
     def take(self, positions: I64) -> IdColumn: ...
     def at(self, position: int) -> int | str: ...
     def ascends(self) -> bool: ...
+    def highest(self) -> int: ...
     def plain(self) -> I64 | int | None: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
@@ -87,6 +90,10 @@ class IntColumn:
         if self._ascends is None:
             self._ascends = bool(np.all(self.values[1:] > self.values[:-1]))
         return self._ascends
+
+    def highest(self) -> int:
+        """The largest id; -1 of strings, which no counter gives, and where there is none."""
+        return int(self.values.max(initial=-1))
 
     def plain(self) -> I64 | int | None:
         """What compiled code reads: the ids, or the first of consecutive ones; None: strings."""
@@ -127,6 +134,9 @@ class RangeColumn:
 
     def ascends(self) -> bool:
         return True
+
+    def highest(self) -> int:
+        return self.first + self.count - 1
 
     def plain(self) -> I64 | int | None:
         return self.first
@@ -178,6 +188,9 @@ class StringColumn:
     def ascends(self) -> bool:
         """Not known of strings."""
         return False
+
+    def highest(self) -> int:
+        return -1
 
     def plain(self) -> I64 | int | None:
         return None
@@ -255,7 +268,7 @@ class IdCodec:
             assert values.dtype.kind in "iu" or len(values) == 0, "int64 ids expected"
             return IntColumn(np.array(values, dtype=np.int64))
         raws = [text.encode() for text in ids]
-        assert all(1 <= len(raw) <= 4096 for raw in raws), "string ids have 1 to 4,096 bytes"
+        assert all(1 <= len(raw) <= LONGEST_ID for raw in raws), "string ids have 1 to 4,096 bytes"
         return string_column(raws, self.salt)
 
     def empty(self) -> IdColumn:
@@ -307,9 +320,11 @@ class IdCodec:
         if len(payload) >= 4 * (count + 1):
             offsets = np.frombuffer(payload[: 4 * (count + 1)], dtype="<u4")
             blob = np.frombuffer(payload[4 * (count + 1) :], dtype=np.uint8)
-            if offsets[0] == 0 and offsets[-1] == len(blob) and not np.any(offsets[1:] < offsets[:-1]):
+            lengths = offsets[1:] - offsets[:-1]  # what falls is a very long one, in uint32
+            short = count == 0 or (int(lengths.min()) > 0 and int(lengths.max()) <= LONGEST_ID)
+            if offsets[0] == 0 and offsets[-1] == len(blob) and short:
                 return StringColumn(offsets, blob, self.salt, hashes)
-        raise CorruptIndexError(f"{name}: its offsets do not fit {count} string ids")
+        raise CorruptIndexError(f"{name}: its offsets do not fit {count} string ids of 1 to {LONGEST_ID} bytes")
 
 
 def new_id_parts() -> Any:

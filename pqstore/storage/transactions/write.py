@@ -211,6 +211,7 @@ class WriteTransaction:
         next_id = self.records.state.next_id
         if ids is None:
             assert self.schema.codec.keys_are_ids, "string ids are given by the caller"
+            self._lookup.check_next_id()
             if next_id + count - 1 > _MAX_ID:
                 raise InvalidIdError(f"automatic ids would pass {_MAX_ID}, the largest int64: give ids yourself")
             return RangeColumn(next_id, count), next_id + count

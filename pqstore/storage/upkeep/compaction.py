@@ -32,7 +32,8 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
                 done = change(shared, schema, piece, timeout, flush=flush)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
-    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
+    merged: set[int] = set()
+    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
 
     def switch(old: Generation) -> None:
         with storage_errors(shared.path):

@@ -9,7 +9,8 @@ import pytest
 
 from pqstore.storage import Store
 from pqstore.storage.format.state import Range
-from pqstore.storage.idmap.ranges import ascend
+from pqstore.storage.idmap.ranges import ascend, trimmed
+from pqstore.storage.rows.geometry import Geometry
 
 
 def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.random.Generator) -> None:
@@ -50,3 +51,11 @@ def test_automatic_ids_are_one_range(create: Callable[..., Store], rng: np.rando
 )
 def test_ids_ascend_with_rows(ranges: list[Range], spans: list[tuple[int, int]], do: bool) -> None:
     assert ascend(ranges, spans) is do
+
+
+def test_ranges_are_trimmed_to_the_segments_that_exist() -> None:
+    """It was counted through every segment that is gone, however many there were."""
+    geometry = Geometry(64, 32)
+    ranges = (Range(1000, 0, 2**50), Range(7, 130, 60), Range(9, 64, 64))
+    assert trimmed(ranges, geometry, [2, 5, 9]) == (Range(1128, 128, 512), Range(7, 130, 60))
+    assert trimmed(ranges, geometry, []) == ()
