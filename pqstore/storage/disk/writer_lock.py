@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
-from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.disk.regular_file import create_like, open_regular
+from pqstore.storage.disk.system_errors import REFUSED, opening
 
 try:
     import fcntl
@@ -46,7 +47,8 @@ class WriterLock:
                 raise IndexLockedError(  # noqa: TRY301 - what is held is given back in one place
                     f"index at {index}: another thread has been writing for {timeout:g} s; try again later"
                 )
-            self._lock_file(index, deadline, timeout)
+            with opening(index):
+                self._lock_file(index, deadline, timeout)
         except BaseException:
             self.release()
             raise
@@ -58,11 +60,16 @@ class WriterLock:
     def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
         if fcntl is None:
             return
-        if self._descriptor is None:
-            try:
-                self._descriptor = open_regular(index / _NAME, os.O_RDWR | os.O_CREAT)
-            except PermissionError as error:
-                raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
+        path = index / _NAME
+        while True:
+            if self._descriptor is None:
+                self._descriptor = _opened(path)
+            self._wait(index, deadline, timeout)
+            if _identity(os.fstat(self._descriptor)) == _identity_at(path):
+                return
+            self.close()  # removed or replaced meanwhile: other processes lock what is there now
+
+    def _wait(self, index: Path, deadline: float, timeout: float) -> None:
         # Whoever waits for the writer has the turn. A writer that comes back needs it too, so it cannot overtake.
         try:
             for byte in (_TURN, _WRITER):
@@ -73,6 +80,7 @@ class WriterLock:
                         )
                     time.sleep(_PAUSE)
         finally:
+            assert self._descriptor is not None
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _TURN)
 
     def _try(self, byte: int) -> bool:
@@ -99,3 +107,27 @@ class WriterLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of the file, which is made when it is missing."""
+    try:
+        try:
+            return open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            return create_like(path, path.parent)
+    except OSError as error:
+        if error.errno in REFUSED:
+            raise ReadOnlyError(f"index at {path.parent}: nothing can be written there ({error})") from error
+        raise
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _identity_at(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(os.stat(path))  # noqa: PTH116 - at each commit: a Path costs as much again
+    except FileNotFoundError:
+        return None

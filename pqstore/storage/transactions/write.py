@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -285,16 +286,20 @@ class WriteTransaction:
 
 def begin_write(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
     timeout: float | None,
     *,
     flush: bool,
     after_commit: Callable[[WriteTransaction], None] | None = None,
 ) -> WriteTransaction:
-    """A write transaction in the newest generation; waits up to `timeout` seconds (None: 60) for other writers."""
-    generation, txn, lease = shared.begin_write(timeout)
+    """A write transaction in the newest generation of the index at `path`.
+
+    Waits up to `timeout` seconds (None: 60) for other writers.
+    """
+    generation, txn, lease = shared.begin_write(path, timeout)
     try:
-        with storage_errors(shared.path):
+        with storage_errors(path):
             return WriteTransaction(schema, generation, txn, lease, flush=flush, after_commit=after_commit)
     except BaseException:
         txn.abort()

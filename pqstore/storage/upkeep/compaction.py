@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
@@ -24,30 +25,31 @@ _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
 
 
-def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush: bool) -> None:
+def compact(shared: SharedIndex, path: Path, schema: Schema, timeout: float | None, *, flush: bool) -> None:
     """See `Store.compact`."""
 
     def repeat(piece: Callable[[WriteTransaction], bool]) -> None:
         """In transactions of its own, until it says that all is done."""
         done = False
         while not done:
-            with begin_write(shared, schema, timeout, flush=flush) as txn, storage_errors(shared.path):
+            with begin_write(shared, path, schema, timeout, flush=flush) as txn, storage_errors(path):
                 done = piece(txn)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT))
-    with shared.exclusive(timeout) as generation, storage_errors(shared.path):
+    with shared.exclusive(path, timeout) as generation, storage_errors(path):
         _make_next(generation)
         shared.retire(generation)
 
 
 def _make_next(old: Generation) -> None:
     """Copy, switch, and remove the old. Whoever dies on the way leaves either the old generation or the new one."""
-    target = directory.generation_path(old.index, old.number + 1)
+    target = directory.next_generation(old.index, old.number)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
     try:
-        copy_generation(old.environment, temporary, link=True)
+        copy_generation(old, temporary, link=True)
+        directory.give_to_owner_of(temporary, old.path)
         crash_points.reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
@@ -61,4 +63,4 @@ def _make_next(old: Generation) -> None:
         state = State.unpack(txn.get(records.STATE_KEY, db=meta))
         put_state(txn, meta, state._replace(superseded=True))
     crash_points.reach("old generation marked")
-    directory.remove_leftovers(old.index, old.number + 1)
+    directory.remove_leftovers(old.index, directory.generation_number(target))
