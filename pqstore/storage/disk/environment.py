@@ -221,16 +221,13 @@ class Environment:
         """Whether this generation still has its files, and no newer one stands beside it."""
         return self.keeps_its_lock_file() and self.keeps_its_data_file() and not os.access(self._next_path, os.F_OK)
 
-    def was_overwritten(self, transaction: int | None = None) -> bool:
+    def was_overwritten(self, committed: int, *, writing: bool) -> bool:
         """Whether somebody wrote into the data file past LMDB, a copy of another file say.
 
-        `transaction` is the number of a write transaction that has begun; without one others may commit meanwhile.
+        `committed` is the newest transaction that LMDB knew; unless we are `writing`, others may have committed since.
         """
         in_file = self._file.newest_transaction()
-        if transaction is not None:
-            return in_file != transaction - 1
-        last = self.info()["last_txnid"]
-        return not last <= in_file <= max(self.info()["last_txnid"] + 1, last)
+        return in_file != committed if writing else in_file < committed
 
     @property
     def file_bytes(self) -> int:

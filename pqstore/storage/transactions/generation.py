@@ -50,9 +50,9 @@ class Generation:
             self.uuid = Identity.unpack(value).uuid
             self._identity = bytes(value)
 
-    def is_still(self, txn: Any) -> bool:
-        """Whether the data file is the one that was opened, under a write transaction; not if others wrote over it."""
-        if self.environment.was_overwritten(txn.id()):
+    def is_still(self, txn: Any, *, writing: bool) -> bool:
+        """Whether the data file, under a transaction, is the one that was opened, and nobody has written over it."""
+        if self.environment.was_overwritten(txn.id() - writing, writing=writing):
             return False
         value = txn.get(IDENTITY_KEY, db=self.environment.databases["meta"])
         # The identity is rewritten when an index made by an earlier pqstore is first written to.

@@ -138,16 +138,18 @@ class SharedIndex:
     def is_still_at(self, path: Path) -> bool:
         """Whether the directory, to which `path` leads, still holds this index: another may have been put into it."""
         with self._gate:
+            if self._inherited is not None:
+                return True  # not to be looked at in this process
             try:
+                self._go_by(path)
                 generation = self._open(path)
                 if not generation.environment.keeps_its_data_file():
                     self.retire(generation)
                     generation = self._open(path)
             except IndexReplacedError:
                 return False
-            except ForkedIndexError:
-                return True
-            return not generation.environment.was_overwritten()
+            with storage_errors(path), generation.environment.begin() as txn:
+                return generation.is_still(txn, writing=False)
 
     def give_way(self) -> WriterLock:
         """Another index lies in the directory now: every call to this one raises from here on.
@@ -295,7 +297,7 @@ class SharedIndex:
         except lmdb.PanicError:
             generation = self._reopen(path, "an earlier commit failed half-way")
             txn = generation.environment.begin(write=True)
-        if not generation.is_still(txn):
+        if not generation.is_still(txn, writing=True):
             txn.abort()
             self.retire(generation)
             raise self._replaced(path)

@@ -1,8 +1,7 @@
-"""An open index whose directory is swapped, moved, removed or written over: no handle takes another index for its own."""
+"""An open index whose directory is swapped, moved, removed or written over: no handle takes another for its own."""
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pqstore.storage import Store
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from tests.forked import in_child
-from tests.unit.storage.row_packing import RowPacking
+from tests.unit.storage.processes import start_python
 
 Create = Callable[..., Store]
 
@@ -66,7 +65,7 @@ def fill_anew(path: Path, following: Path) -> None:
 
 
 def replace_data_file(path: Path, following: Path) -> None:
-    os.replace(generation_path(following, 1) / DATA_FILE, generation_path(path, 1) / DATA_FILE)
+    (generation_path(following, 1) / DATA_FILE).replace(generation_path(path, 1) / DATA_FILE)
 
 
 def write_over_data_file(path: Path, following: Path) -> None:
@@ -122,7 +121,12 @@ def test_both_are_open_at_the_same_time(
 def test_a_read_after_a_fork(live: Store, path: Path, following: Path, replace: Callable[[Path, Path], None]) -> None:
     """A fork closes the environment; the next read opened whatever was there by then."""
     replace(path, following)
-    assert in_child(lambda: pytest.raises(IndexReplacedError, live.read)) == 0
+
+    def work() -> None:
+        with pytest.raises(IndexReplacedError):
+            live.read()
+
+    assert in_child(work) == 0
     with pytest.raises(IndexReplacedError):
         live.read()
 
@@ -240,11 +244,19 @@ def test_a_writer_lock_that_is_removed(live: Store, path: Path) -> None:
     """A lock on a removed file keeps nobody out."""
     add(live)
     (path / "writer.lock").unlink()
+    child = start_python(
+        """
+        print("open", flush=True)
+        sys.stdin.readline()
+        try:
+            store.write(timeout=0.05)
+        except TimeoutError as error:
+            print(type(error).__name__)
+        """,
+        str(path),
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "open\n"
     with live.write():
         assert (path / "writer.lock").exists()
-        assert in_child(lambda: _try_to_write(path)) == 0
-
-
-def _try_to_write(path: Path) -> None:
-    with Store.open(path, lambda _: RowPacking(8)) as store, pytest.raises(TimeoutError):
-        store.write(timeout=0.05)
+        assert child.communicate("go\n")[0] == "IndexLockedError\n"
