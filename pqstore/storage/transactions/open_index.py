@@ -27,6 +27,7 @@ from pqstore.storage.disk.directory import (
 )
 from pqstore.storage.disk.held_directory import HeldDirectory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
@@ -178,7 +179,8 @@ class SharedIndex:
                 "close them before the fork, or start the process with 'spawn' or 'forkserver'"
             )
         if self._generation is None:
-            self._generation = self._newest(path)
+            with opening(path):
+                self._generation = self._newest(path)
         return self._generation
 
     def _newest(self, path: Path) -> Generation:
@@ -203,18 +205,21 @@ class SharedIndex:
                 if is_current(path, number):
                     raise
                 continue  # a compaction in another process removed it meanwhile
-            if is_current(path, number) and generation.environment.keeps_its_data_file():
-                return self._same(generation, path)
+            try:
+                if is_current(path, number) and generation.environment.keeps_its_data_file():
+                    self._check_same(generation, path)
+                    return generation
+            except BaseException:
+                generation.close()
+                raise
             generation.close()
         raise PQStoreError(f"index at {path}: its generations change faster than they can be opened")
 
-    def _same(self, generation: Generation, path: Path) -> Generation:
-        """A generation of this index, and of no other that was put in its place."""
-        if self._uuid in (None, generation.uuid) and self._directory.is_at(path):
-            self._uuid = generation.uuid
-            return generation
-        generation.close()
-        raise self._replaced(path)
+    def _check_same(self, generation: Generation, path: Path) -> None:
+        """Raise `IndexReplacedError` unless it is one of this index, and of no other that was put in its place."""
+        if self._uuid not in (None, generation.uuid) or not self._directory.is_at(path):
+            raise self._replaced(path)
+        self._uuid = generation.uuid
 
     def _go_by(self, path: Path) -> None:
         """Find the index at this path from now on. Raises `IndexReplacedError` when it does not lead to it."""
@@ -275,7 +280,7 @@ class SharedIndex:
         lease = Lease(self, writer)
         try:
             writer.acquire(path, timeout)
-            with self._gate, storage_errors(path):
+            with self._gate, storage_errors(path), opening(path):
                 generation, txn = self._begin_write(path)
                 self._active[id(lease)] = (threading.get_ident(), generation)
         except IndexNotFoundError:
