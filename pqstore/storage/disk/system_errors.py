@@ -58,15 +58,20 @@ def file_errors(path: Path) -> Iterator[None]:
         raise PQStoreError(f"{path}: {error}") from error
 
 
-@contextmanager
-def opening(path: Path) -> Iterator[None]:
+class opening:  # noqa: N801 - reads as the statement that it is
     """The same for a block that looks for the index at `path`, or opens it."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, PQStoreError):
-            raise
-        raise _not_opened(path, error) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, PQStoreError):
+            raise _not_opened(self._path, error) from error
 
 
 def _not_opened(path: Path, error: OSError) -> PQStoreError:

@@ -60,10 +60,10 @@ class WriterLock:
     def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
         if fcntl is None:
             return
-        path = index / _NAME
+        path = f"{index}/{_NAME}"  # at each commit: a Path costs as much as the look at it
         while True:
             if self._descriptor is None:
-                self._descriptor = _opened(path)
+                self._descriptor = _opened(Path(path))
             self._wait(index, deadline, timeout)
             if _identity(os.fstat(self._descriptor)) == _identity_at(path):
                 return
@@ -126,8 +126,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _identity_at(path: Path) -> tuple[int, int] | None:
+def _identity_at(path: str) -> tuple[int, int] | None:
     try:
-        return _identity(os.stat(path))  # noqa: PTH116 - at each commit: a Path costs as much again
+        return _identity(os.stat(path))  # noqa: PTH116
     except FileNotFoundError:
         return None
