@@ -18,7 +18,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.paths import as_path
 from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import open_data_file, structure_problems
+from pqstore.storage.disk.data_file import DataFile, open_data_file, structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
@@ -29,6 +29,7 @@ from pqstore.storage.rows.id_columns import IdColumn
 from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.store import Store
+from pqstore.storage.transactions.open_index import opened_here
 
 __all__ = ["RepairReport", "repair"]
 
@@ -48,7 +49,7 @@ def repair(
     directory.check_vacant(target)
     generation = directory.generation_path(source, directory.newest_generation(source))
     report = RepairReport(source, target)
-    with _found(generation, report) as found:
+    with _found(source, generation, report) as found:
         schema = Schema(found.identity, packing_of(found.identity.settings))
         rows = RowSalvage(found, schema, report)
         attachments = AttachmentSalvage(generation, found, schema, limits, report)
@@ -61,21 +62,45 @@ def repair(
 
 
 @contextmanager
-def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
+def _found(source: Path, generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
     """The sound records of a generation: views of its file, not to be used after the block."""
-    if structure_problems(generation):
+    with _read(source, generation) as (problems, txn, databases):
+        if not problems:
+            yield by_trees(txn, databases, report)
+            return
         report.scanned = True
         report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
         with os.fdopen(open_data_file(generation), "rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
             yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
+
+
+@contextmanager
+def _read(source: Path, generation: Path) -> Iterator[tuple[list[str], Any, Mapping[str, Any]]]:
+    """(what is wrong with the pages, a transaction and the databases to read where that is nothing)."""
+    shared = opened_here(source)
+    if shared is not None:  # LMDB opens a file once in a process
+        opened, txn, lease = shared.begin_read(source)
+        try:
+            yield opened.environment.structure_problems(), txn, opened.environment.databases
+        finally:
+            txn.abort()
+            lease.end()
+        return
+    file = DataFile(generation)
+    try:
+        problems = structure_problems(file)
+    finally:
+        file.close()
+    if problems:
+        yield problems, None, {}
         return
     where = os.fsencode(generation)
     with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
         databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
         with env.begin(buffers=True) as txn:
-            yield by_trees(txn, databases, report)
+            yield [], txn, databases
 
 
 def _bulk_store(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -323,6 +324,7 @@ class WriteTransaction:
 
 def begin_write(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
     timeout: float | None = None,
     *,
@@ -330,11 +332,13 @@ def begin_write(
     after_commit: Callable[[WriteTransaction], None] | None = None,
     locked: bool = False,
 ) -> WriteTransaction:
-    """A write transaction in the newest generation, for a `with` block; waits up to `timeout` seconds (None: 60) for
-    other writers, unless this is called within `WriterLock.run`."""
-    generation, txn, lease = shared.begin_write(timeout, locked=locked)
+    """A write transaction in the newest generation of the index at `path`, for a `with` block.
+
+    Waits up to `timeout` seconds (None: 60) for other writers, unless this is called within `WriterLock.run`.
+    """
+    generation, txn, lease = shared.begin_write(path, timeout, locked=locked)
     try:
-        with storage_errors(shared.path):
+        with storage_errors(path):
             return WriteTransaction(
                 schema,
                 generation,
@@ -353,6 +357,7 @@ def begin_write(
 
 def change(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
     work: Callable[[WriteTransaction], Result],
     timeout: float | None,
@@ -361,10 +366,10 @@ def change(
     after_commit: Callable[[WriteTransaction], None] | None = None,
 ) -> Result:
     """`work` in one transaction, which is committed after it. No interrupt leaves the lock behind."""
-    shared.check_writable()
+    shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(shared, path, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
-    return shared.writer.run(shared.path, timeout, locked)
+    return shared.writer.run(path, timeout, locked)
