@@ -58,13 +58,23 @@ def older_generations(index: Path, generation: int) -> list[Path]:
 
 def _generations(index: Path) -> list[int]:
     """Numbers of the generations. What only has such a name is none: a file, a link, a directory with nothing in it."""
+    seen: dict[int, str] | None = None
+    while True:
+        named = _named(index)
+        numbers = [number for number, path in named.items() if _has_entries(path)]
+        if numbers or named == seen:
+            return numbers
+        seen = named  # a compaction may have removed all that was there at the first look
+
+
+def _named(index: Path) -> dict[int, str]:
+    """Directories with the name of a generation, by number."""
     with os.scandir(index) as entries:
-        named = [
-            (int(match.group(1)), entry.path)
+        return {
+            int(match.group(1)): entry.path
             for entry in entries
             if (match := _NAME.match(entry.name)) and entry.is_dir(follow_symlinks=False)
-        ]
-    return [number for number, path in named if _has_entries(path)]
+        }
 
 
 def _has_entries(path: str) -> bool:

@@ -11,7 +11,8 @@ import pytest
 
 from pqstore.errors import IndexNotFoundError, PQStoreError
 from pqstore.storage import Store
-from pqstore.storage.disk.directory import generation_path, newest_generation, next_generation
+from pqstore.storage.disk import directory
+from pqstore.storage.disk.directory import generation_path, newest_generation, next_generation, older_generations
 
 Create = Callable[..., Store]
 
@@ -91,6 +92,31 @@ def test_other_spellings_are_no_generations(filled: Path, reopen: Create, name: 
     generation_path(filled, 1).rename(filled / name)
     with pytest.raises(IndexNotFoundError):
         reopen()
+
+
+def test_older_generations_are_directories_with_something_in_them(tmp_path: Path) -> None:
+    for number in (1, 3, 4, 7):
+        generation_path(tmp_path, number).mkdir()
+        (generation_path(tmp_path, number) / "data.mdb").touch()
+    generation_path(tmp_path, 2).mkdir()
+    generation_path(tmp_path, 5).touch()
+    generation_path(tmp_path, 6).symlink_to(generation_path(tmp_path, 1))
+    assert sorted(older_generations(tmp_path, 7)) == [generation_path(tmp_path, number) for number in (1, 3, 4)]
+
+
+def test_a_compaction_between_two_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generation was listed, then replaced and removed: the index seemed to be none."""
+    generation_path(tmp_path, 1).mkdir()
+    (generation_path(tmp_path, 1) / "data.mdb").touch()
+    look = directory._has_entries
+
+    def compacted_before(path: str) -> bool:
+        if Path(path) == generation_path(tmp_path, 1):
+            generation_path(tmp_path, 1).rename(generation_path(tmp_path, 2))
+        return look(path)
+
+    monkeypatch.setattr(directory, "_has_entries", compacted_before)
+    assert newest_generation(tmp_path) == 2
 
 
 def test_the_next_number_whose_name_is_free(tmp_path: Path) -> None:

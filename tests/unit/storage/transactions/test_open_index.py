@@ -26,6 +26,10 @@ def add(store: Store, rows: int = 10) -> None:
         txn.append(CODES[:rows])
 
 
+def change(store: Store) -> None:
+    store.change(lambda txn: txn.append(CODES))
+
+
 def rows_of(store: Store) -> int:
     with store.read() as snapshot:
         return snapshot.live_rows
@@ -77,15 +81,21 @@ def write_over_data_file(path: Path, following: Path) -> None:
 REPLACED = [swap, make_anew, fill_anew, replace_data_file, write_over_data_file]
 
 
+@pytest.mark.parametrize("write", [add, change, Store.compact])
 @pytest.mark.parametrize("replace", REPLACED)
 def test_a_write_to_an_index_that_was_replaced(
-    live: Store, path: Path, following: Path, reopen: Create, replace: Callable[[Path, Path], None]
+    live: Store,
+    path: Path,
+    following: Path,
+    reopen: Create,
+    replace: Callable[[Path, Path], None],
+    write: Callable[[Store], None],
 ) -> None:
     """The old handle wrote its codes into the new index, whose quantizer was another."""
     replace(path, following)
     for _ in range(2):
         with pytest.raises(IndexReplacedError, match="open it anew"):
-            add(live)
+            write(live)
         with pytest.raises(IndexReplacedError, match="open it anew"):
             live.read()
     with reopen() as fresh:
