@@ -49,8 +49,10 @@ FLOORS = {
     ],
     "storage.format": [["records", "fields", "decoding"], ["state", "catalog"], ["segment_table", "staged"]],
     "storage.disk": [
-        ["crash_points", "directory", "lmdb_errors", "lmdb_meta", "numbered_state", "regular_file"],
-        ["lmdb_contents", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
+        ["crash_points", "lmdb_meta", "numbered_state", "regular_file", "system_errors"],
+        ["directory", "held_directory", "lmdb_errors", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
+        ["lmdb_contents"],
+        ["lock_file"],
         ["lmdb_trees"],
         ["data_file"],
         ["environment"],

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from pqstore.storage.disk.lmdb_errors import file_errors
+from pqstore.storage.disk.system_errors import file_errors
 
 __all__ = ["Spool"]
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
-from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.disk.regular_file import create_like, open_regular
+from pqstore.storage.disk.system_errors import REFUSED, opening
 
 try:
     import fcntl
@@ -110,12 +111,19 @@ class WriterLock:
     def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
         if fcntl is None:
             return
-        if self._descriptor is None:
-            try:
-                self._descriptor = open_regular(index / _NAME, os.O_RDWR | os.O_CREAT)
-            except PermissionError as error:
-                raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
-            self._unlock = partial(fcntl.lockf, self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
+        path = f"{index}/{_NAME}"  # at each commit: a Path costs as much as the look at it
+        with opening(index):
+            while True:
+                if self._descriptor is None:
+                    descriptor = _opened(Path(path))
+                    unlock = partial(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, _WRITER)
+                    self._descriptor, self._unlock = descriptor, unlock  # no call in between, so no interrupt
+                self._wait(index, deadline, timeout)
+                if _identity(os.fstat(self._descriptor)) == _identity_at(path):
+                    return
+                self.close()  # removed or replaced meanwhile: other processes lock what is there now
+
+    def _wait(self, index: Path, deadline: float, timeout: float) -> None:
         # Whoever waits for the writer has the turn. A writer that comes back needs it too, so it cannot overtake.
         try:
             for byte in (_TURN, _WRITER):
@@ -126,6 +134,7 @@ class WriterLock:
                         )
                     time.sleep(_PAUSE)
         finally:
+            assert self._descriptor is not None
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _TURN)
 
     def _try(self, byte: int) -> bool:
@@ -149,10 +158,34 @@ class WriterLock:
     def close(self) -> None:
         """Give the descriptor back. What goes on in a forked child then ends nothing of its parent."""
         self._unlock = self.abort = _nothing
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _locked_by_a_thread(index: Path, timeout: float) -> IndexLockedError:
     return IndexLockedError(f"index at {index}: another thread has been writing for {timeout:g} s; try again later")
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of the file, which is made when it is missing."""
+    try:
+        try:
+            return open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            return create_like(path, path.parent)
+    except OSError as error:
+        if error.errno in REFUSED:
+            raise ReadOnlyError(f"index at {path.parent}: nothing can be written there ({error})") from error
+        raise
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _identity_at(path: str) -> tuple[int, int] | None:
+    try:
+        return _identity(os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return None

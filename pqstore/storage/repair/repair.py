@@ -17,7 +17,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.paths import as_path
 from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import open_data_file, structure_problems
+from pqstore.storage.disk.data_file import DataFile, open_data_file, structure_problems
 from pqstore.storage.disk.lmdb_meta import DamagedFileError, read_metas
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
@@ -66,7 +66,7 @@ def _found(generation: Path, report: RepairReport) -> FoundRecords:
         if os.fstat(descriptor).st_size == 0:
             raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
         content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-        if not structure_problems(generation):
+        if not _problems(generation):
             # Identity or arrays that the trees have lost may still lie about; so may pages that others write over.
             with suppress(CorruptIndexError, DamagedFileError):
                 return by_trees(memoryview(content), read_metas(descriptor)[0].main, report)
@@ -75,6 +75,14 @@ def _found(generation: Path, report: RepairReport) -> FoundRecords:
     report.scanned = True
     report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
     return by_search(content)
+
+
+def _problems(generation: Path) -> list[str]:
+    file = DataFile(generation)
+    try:
+        return structure_problems(file)
+    finally:
+        file.close()
 
 
 def _bulk_store(

@@ -24,7 +24,7 @@ class Faults:
     """
 
     def __init__(self, index: Path) -> None:
-        self._index = index
+        self.index = index
         self._kept: deque[str] = deque(maxlen=_KEPT)
         self._resting: dict[str, int] = {}  # commits that some work still lets pass, after it has failed
         self._failed: dict[str, int] = {}  # how often it has failed, one time after another
@@ -53,7 +53,7 @@ class Faults:
         if not isinstance(error, StorageFullError):  # which ends as soon as there is room
             self._failed[work] = self._failed.get(work, 0) + 1
             self._resting[work] = min(2 ** (self._failed[work] - 1), _LONGEST_REST)
-        _logger.warning("index at %s: the change is stored, but what follows a commit failed: %s", self._index, text)
+        _logger.warning("index at %s: the change is stored, but what follows a commit failed: %s", self.index, text)
 
     def succeeded(self, work: str) -> None:
         """Say that it has not."""

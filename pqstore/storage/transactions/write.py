@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -324,6 +325,7 @@ class WriteTransaction:
 
 def begin_write(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
     timeout: float | None = None,
     *,
@@ -331,11 +333,13 @@ def begin_write(
     after_commit: Callable[[WriteTransaction], None] | None = None,
     locked: bool = False,
 ) -> WriteTransaction:
-    """A write transaction in the newest generation, for a `with` block; waits up to `timeout` seconds (None: 60) for
-    other writers, unless this is called within `WriterLock.run`."""
-    generation, txn, lease = shared.begin_write(timeout, locked=locked)
+    """A write transaction in the newest generation of the index at `path`, for a `with` block.
+
+    Waits up to `timeout` seconds (None: 60) for other writers, unless this is called within `WriterLock.run`.
+    """
+    generation, txn, lease = shared.begin_write(path, timeout, locked=locked)
     try:
-        with storage_errors(shared.path):
+        with storage_errors(path):
             return WriteTransaction(
                 schema,
                 generation,
@@ -354,6 +358,7 @@ def begin_write(
 
 def change(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
     work: Callable[[WriteTransaction], Result],
     timeout: float | None,
@@ -362,10 +367,10 @@ def change(
     after_commit: Callable[[WriteTransaction], None] | None = None,
 ) -> Result:
     """`work` in one transaction, which is committed after it. No interrupt leaves the lock behind."""
-    shared.check_writable()
+    shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(shared, path, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
-    return shared.writer.run(shared.path, timeout, locked)
+    return shared.writer.run(path, timeout, locked)

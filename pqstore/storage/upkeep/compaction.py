@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
@@ -21,50 +22,52 @@ _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
 
 
-def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush: bool) -> None:
+def compact(shared: SharedIndex, path: Path, schema: Schema, timeout: float | None, *, flush: bool) -> None:
     """See `Store.compact`."""
 
     def repeat(piece: Callable[[WriteTransaction], bool]) -> None:
         """In transactions of its own, until it says that all is done."""
         done = False
         while not done:
-            with storage_errors(shared.path):
-                done = change(shared, schema, piece, timeout, flush=flush)
+            with storage_errors(path):
+                done = change(shared, path, schema, piece, timeout, flush=flush)
 
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
     repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
 
     def switch(old: Generation) -> None:
-        with storage_errors(shared.path):
-            _make_next(old)
+        with storage_errors(path):
+            new = _make_next(old)
         try:
             with shared.faults.kept("removing the generation before"):
-                _finish(old)
+                _finish(old, new)
         finally:
             shared.retire(old)
 
-    shared.alone(timeout, switch)
+    shared.alone(path, timeout, switch)
 
 
-def _make_next(old: Generation) -> None:
+def _make_next(old: Generation) -> Path:
     """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
-    target = directory.generation_path(old.index, old.number + 1)
+    target = directory.next_generation(old.index, old.number)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
     try:
-        copy_generation(old.environment, temporary, link=True)
+        copy_generation(old, temporary, link=True)
+        directory.give_to_owner_of(temporary, old.path)
         crash_points.reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    return target
 
 
-def _finish(old: Generation) -> None:
+def _finish(old: Generation, new: Path) -> None:
     """What follows the switch; the next writer does what is left of it."""
     directory.sync_directory(old.index)
     crash_points.reach("generation switched")
     mark_superseded(old.environment)
     crash_points.reach("old generation marked")
-    directory.remove_leftovers(old.index, old.number + 1)
+    directory.remove_leftovers(old.index, directory.generation_number(new))

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.disk.data_file import structure_problems
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import check_staged, unpack_staged
 from pqstore.storage.format.state import RunInfo
@@ -64,7 +63,7 @@ class _Verification:
 
     def problems(self) -> Iterator[Problem]:
         if self._deep:
-            for text in structure_problems(self._records.generation.path):
+            for text in self._records.generation.environment.structure_problems():
                 yield Problem(1, "data file", text)
         yield from self._identity()
         yield from self._counters()

@@ -152,14 +152,17 @@ def interrupt_at(step: int) -> Callable[[FrameType, str, Any], None]:
 
 # An interrupt may come inside a destructor, where Python only reports it.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_interrupted_at_every_step_the_lock_is_free(create: Create) -> None:
+@pytest.mark.parametrize("removed", [False, True])
+def test_interrupted_at_every_step_the_lock_is_free(create: Create, removed: bool) -> None:
     """An interrupt between the commit and the release left the lock held for all processes, as long as somebody kept
-    the traceback."""
+    the traceback. `removed`: the lock file is, before each call, which makes it anew."""
     store = create()
     kept: list[BaseException] = []
     step, finished, rows = 0, False, 0
     while not finished:
         step += 1
+        if removed:
+            (store.path / "writer.lock").unlink(missing_ok=True)
         sys.setprofile(interrupt_at(step))
         try:
             store.change(lambda txn: txn.append(CODES))

@@ -1,4 +1,4 @@
-"""The repair of a sound index is a copy."""
+"""The repair of a sound index is a copy; also of one that is open."""
 
 from __future__ import annotations
 
@@ -98,3 +98,40 @@ def test_a_state_that_lies_is_worked_out_anew(create: Create, reopen: Create, tm
     report = repair(store.path, tmp_path / "new", lambda _: RowPacking(8))
     assert report.rows_salvaged == 5000
     assert any("state: " in loss for loss in report.losses)
+
+
+def test_repair_of_an_index_that_is_open_here(
+    create: Create, reopen: Create, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """LMDB opens a file once in a process."""
+    codes = rng.integers(0, 256, (500, 8), dtype=np.uint8)
+    store = create()
+    with store.write() as txn:
+        txn.append(codes)
+    with store.read() as snapshot:
+        report = repair(store.path, tmp_path / "first", lambda _: RowPacking(8))
+        assert (report.losses, report.rows_salvaged) == ([], 500)
+        assert snapshot.live_rows == 500
+    with store.write() as txn:
+        txn.append(codes)
+        report = repair(store.path, tmp_path / "second", lambda _: RowPacking(8))
+    assert (report.losses, report.rows_salvaged) == ([], 500)
+    with reopen(path=tmp_path / "second") as repaired:
+        assert repaired.verify(deep=True) == []
+    with store.read() as snapshot:
+        assert snapshot.live_rows == 1000
+
+
+def test_repair_of_an_index_that_was_damaged_while_it_was_open(
+    create: Create, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    codes = rng.integers(0, 256, (5000, 8), dtype=np.uint8)
+    store = create()
+    with store.write() as txn:
+        txn.append(codes)
+    with (store.path / "generation-00000001" / "data.mdb").open("r+b") as file:
+        file.seek(4096 + 24)  # within the head of a meta page
+        file.write(b"\xff" * 8)
+    report = repair(store.path, tmp_path / "repaired", lambda _: RowPacking(8))
+    assert report.scanned
+    assert report.rows_salvaged == 5000
