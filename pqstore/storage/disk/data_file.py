@@ -17,7 +17,7 @@ from pqstore.storage.disk.lmdb_lookup import stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, newest_number, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.regular_file import open_regular
-from pqstore.storage.disk.system_errors import file_errors
+from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES, STATE_KEY
 from pqstore.storage.format.state import State
 
@@ -91,7 +91,7 @@ class _Pages(NamedTuple):
 def open_data_file(generation: Path) -> int:
     """A descriptor of the data file for reading; the caller closes it. Raises `CorruptIndexError`."""
     path = generation / DATA_FILE
-    with file_errors(path):
+    with opening(generation.parent):
         try:
             return open_regular(path)
         except (FileNotFoundError, NotADirectoryError):

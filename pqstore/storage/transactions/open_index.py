@@ -125,11 +125,6 @@ class SharedIndex:
         self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether an environment is open here."""
-        return self._generation is not None or bool(self._active)
-
     def holds(self, directory: HeldDirectory) -> bool:
         """Whether this descriptor is the one that is kept here."""
         return self._directory is directory
