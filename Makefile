@@ -38,6 +38,8 @@ test: $(READY) $(READY_TEST) ## run the tests
 
 nightly: $(READY) $(READY_TEST) ## every test with all its seeds, 500 kills and 400 power cuts, on the disk; says what was kept
 	PQSTORE_NIGHTLY=1 $(BIN)/pytest --numprocesses 2 --dist worksteal -rP
+	$(PIP) "nanobind>=2.4" cmake
+	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(CURDIR)/$(BIN)/python native/sanitize.sh -q
 
 peers: $(VENV)/.ready-peers ## add nanopq and Faiss, beside which some tests and benchmarks run
 

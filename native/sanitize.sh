@@ -25,4 +25,4 @@ LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0:allocator
     UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PQSTORE_REQUIRE_NATIVE=1 \
     "$python" -m pytest -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
     "$root/tests/contract" "$root/tests/unit/kernels" \
-    "$root/tests/unit/storage/test_payloads.py" "$root/tests/unit/storage/test_field_column.py" "$@"
+    "$root/tests/unit/storage/attachments" "$root/tests/unit/storage/test_compiled_loops.py" "$@"

@@ -14,10 +14,12 @@ __all__ = [
     "FilterKindWarning",
     "ForkedIndexError",
     "FormatVersionError",
+    "IndexAccessError",
     "IndexClosedError",
     "IndexExistsError",
     "IndexLockedError",
     "IndexNotFoundError",
+    "IndexReplacedError",
     "InvalidCodeError",
     "InvalidFilterError",
     "InvalidIdError",
@@ -30,10 +32,13 @@ __all__ = [
     "NotTrainedError",
     "PQStoreError",
     "ReadOnlyError",
+    "SameProcessIdError",
     "StorageFullError",
+    "TooManyFilesError",
     "TrainingError",
     "UnknownIdError",
     "UnknownSetError",
+    "UnlockedIndexWarning",
     "UnreadablePayloadWarning",
     "UnsupportedIndexError",
 ]
@@ -131,6 +136,18 @@ class IndexExistsError(PQStoreError, FileExistsError):
     """`Index.create` found something at the path already."""
 
 
+class IndexReplacedError(PQStoreError, RuntimeError):
+    """The directory of an open index was moved, removed, or replaced by another index.
+
+    The handle lets go of it, and every later call raises this too; snapshots that are open stay good. Open the index
+    anew.
+    """
+
+
+class IndexAccessError(PQStoreError, PermissionError):
+    """The system does not let this process read the index: permissions of its directory or files."""
+
+
 class IndexClosedError(PQStoreError, RuntimeError):
     """The index, or the snapshot, was closed."""
 
@@ -151,6 +168,17 @@ class StorageFullError(PQStoreError, OSError):
     """The disk, a file size limit or an address space limit left no room; the index is as before the call."""
 
 
+class TooManyFilesError(PQStoreError, OSError):
+    """The process, or the system, has as many files open as it may."""
+
+
+class SameProcessIdError(PQStoreError, OSError):
+    """A process of another container has the index open under the same process number.
+
+    LMDB tells readers apart by these numbers; two that look the same would lose each other's snapshots.
+    """
+
+
 class FormatVersionError(PQStoreError, ValueError):
     """The index was written in a format that this version of pqstore does not read."""
 
@@ -165,3 +193,10 @@ class KernelError(PQStoreError, RuntimeError):
 
 class MissingDependencyError(PQStoreError, ImportError):
     """An optional library is needed; the message names the extra that brings it."""
+
+
+class UnlockedIndexWarning(UserWarning):
+    """An index was opened for reading where its lock file cannot be written: writers do not see this reader.
+
+    Right where nobody writes; where somebody does, answers of this handle may be wrong. `stats().locked` tells.
+    """

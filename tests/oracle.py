@@ -13,9 +13,9 @@ import pqstore
 def brute_force(
     pq: pqstore.PQ, metric: str, model: Mapping[Any, np.ndarray], queries: np.ndarray, k: int, id_type: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The k nearest of `model` (id -> code, oldest first) for each query: ids, float32 distances; ties oldest first."""
-    codes = np.array(list(model.values()), dtype=np.int64).reshape(-1, pq.M)
-    names = list(model)
+    """The k nearest of `model` (id -> code) for each query: ids, float32 distances; equally near ones by id."""
+    names = sorted(model)
+    codes = np.array([model[name] for name in names], dtype=np.int64).reshape(-1, pq.M)
     found_ids = np.full((len(queries), k), None if id_type == "str" else -1, dtype=object)
     found = np.full((len(queries), k), np.inf if metric == "l2" else -np.inf, dtype=np.float32)
     for q, query in enumerate(queries):

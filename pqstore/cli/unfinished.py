@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,7 @@ from pqstore.errors import (
     InvalidVectorError,
     PQStoreError,
 )
+from pqstore.storage.disk.regular_file import check_directory, open_regular
 
 __all__ = ["UnfinishedBuild", "identity_of"]
 
@@ -63,9 +65,10 @@ class UnfinishedBuild:
     def __enter__(self) -> UnfinishedBuild:
         if not self.target.parent.is_dir():
             raise IndexNotFoundError(f"cannot create {self.target}: there is no directory {self.target.parent}")
-        if not self.directory.exists():
+        if not os.path.lexists(self.directory):
             self._check_vacant()
-        self.directory.mkdir(exist_ok=True)
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+        _check_ours(self.directory)
         self._lock = _take_lock(self.directory)
         try:
             self._check_vacant()
@@ -87,6 +90,7 @@ class UnfinishedBuild:
     @property
     def is_trained(self) -> bool:
         """Whether the index is there already, and with it the quantizer."""
+        check_directory(self.path)
         return self.path.is_dir()
 
     def finish(self) -> None:
@@ -101,7 +105,9 @@ class UnfinishedBuild:
         shutil.rmtree(self.directory)
 
     def _check_vacant(self) -> None:
-        if not self.target.exists() or (self.target.is_dir() and not any(self.target.iterdir())):
+        if not os.path.lexists(self.target):
+            return
+        if self.target.is_dir() and not self.target.is_symlink() and not any(self.target.iterdir()):
             return
         if self._lock is not None and not self.is_trained:
             # A build was killed when it had given the index its name, before it could clean up.
@@ -110,18 +116,20 @@ class UnfinishedBuild:
 
     def _begin(self) -> None:
         file = self.directory / "build.json"
-        if self._restart and self.path.exists():
+        if self._restart and self.is_trained:
             shutil.rmtree(self.path)
         if self._restart or not file.exists():
             temporary = file.with_suffix(".new")
-            with temporary.open("w", encoding="utf-8") as stream:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("x", encoding="utf-8") as stream:
                 json.dump(self._record, stream, indent=1)
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(file)
             return
         try:
-            begun = json.loads(file.read_text(encoding="utf-8"))
+            with os.fdopen(open_regular(file), encoding="utf-8") as stream:
+                begun = json.load(stream)
         except ValueError as error:
             raise PQStoreError(f"{file} is damaged ({error}): build again with --restart") from error
         difference = _difference(begun, self._record)
@@ -168,9 +176,20 @@ def _difference(begun: Any, wanted: Mapping[str, Any]) -> str:
     return ""
 
 
+def _check_ours(directory: Path) -> None:
+    """The name can be foretold, so somebody else may have made it: what is in it is trusted, and removed at the end."""
+    check_directory(directory)
+    status = directory.lstat()
+    if hasattr(os, "geteuid") and (status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022):
+        raise IndexExistsError(
+            f"{directory} belongs to another user, or others may write to it: it is not taken for a build of yours; "
+            "remove it, make it yours alone (chmod go-w), or choose another path"
+        )
+
+
 def _take_lock(directory: Path) -> int:
     """A descriptor whose lock ends with the process."""
-    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = open_regular(directory / "lock", os.O_RDWR | os.O_CREAT)
     try:
         if os.name == "nt":
             import msvcrt

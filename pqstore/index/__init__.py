@@ -9,6 +9,7 @@ from pqstore.index.search.results import RangeResult, Record, SearchHits, Search
 from pqstore.index.selection.id_set import IdSet
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
+from pqstore.index.transaction import Transaction
 
 __all__ = [
     "Calibration",
@@ -24,4 +25,5 @@ __all__ = [
     "SearchPlan",
     "SearchResult",
     "SnapshotView",
+    "Transaction",
 ]

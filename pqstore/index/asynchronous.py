@@ -36,9 +36,9 @@ class AsyncCalls:
         """As `Index.upsert`."""
         return await _in_thread(self.upsert, vectors, ids, **options)
 
-    async def aremove(self: Any, ids: Any, missing: str = "error") -> int:
+    async def aremove(self: Any, ids: Any, missing: str = "error", **options: Any) -> int:
         """As `Index.remove`."""
-        return await _in_thread(self.remove, ids, missing)
+        return await _in_thread(self.remove, ids, missing, **options)
 
     async def aget(self: Any, ids: Any, **options: Any) -> Any:
         """As `Index.get`."""

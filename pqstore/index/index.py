@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import InvalidIdError, NotTrainedError
+from pqstore.errors import NotTrainedError
 from pqstore.index import records
-from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, check_distinct, refuse_unordered
-from pqstore.index.arguments.payloads import as_payload_batch
-from pqstore.index.arguments.sets import as_set_ids, as_set_name
-from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
+from pqstore.index.arguments.counts import as_timeout
+from pqstore.index.arguments.ids import IdArray, IdType
+from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.asynchronous import AsyncCalls
 from pqstore.index.code_packing import CodePacking
-from pqstore.index.code_space import CodeSpace, RowBlock
-from pqstore.index.ingest import add_rows, update_payloads
+from pqstore.index.code_space import CodeSpace
+from pqstore.index.ingest import add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
 from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
-from pqstore.index.removal import remove_ids, remove_selected
-from pqstore.index.saved_sets import ids_of_set, refuse_unknown_set, sizes_of_sets
+from pqstore.index.removal import removal_of_ids, removal_of_selected
+from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration, keep_calibration
 from pqstore.index.search.question import Question
 from pqstore.index.search.results import RangeResult, SearchResult
@@ -36,15 +35,27 @@ from pqstore.index.selection.select import count
 from pqstore.index.settings import as_fields, as_index_arguments, as_original_kind, packing_of, read_space, record_of
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
+from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
-from pqstore.kernels import OriginalKind, resolve_threads
+from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, field_name, repair, stored_field
+from pqstore.storage import (
+    Durability,
+    Problem,
+    RepairReport,
+    Store,
+    WriteTransaction,
+    field_name,
+    repair,
+    stored_field,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["Index"]
+
+Result = TypeVar("Result")
 
 
 class Index(AsyncCalls):
@@ -80,7 +91,11 @@ class Index(AsyncCalls):
     def _of(cls, store: Store) -> Self:
         index = cls.__new__(cls)
         index._store = store
-        index._space = read_space(store)
+        try:
+            index._space = read_space(store)
+        except BaseException:
+            store.close()  # nobody has the handle, to close it
+            raise
         index._id_type = store.id_type
         return index
 
@@ -247,8 +262,11 @@ class Index(AsyncCalls):
         threads: int | None = None,
         *,
         payloads: Any = None,
+        timeout: float | None = None,
     ) -> IdArray:
         """Encode vectors and add them, in one transaction.
+
+        Other writers wait while it writes, not while it waits for the next array of an iterator.
 
         Args:
             vectors: Array-like (n, D), or (D,) for one vector; or an iterator of such arrays. Converted to float32 in
@@ -261,6 +279,7 @@ class Index(AsyncCalls):
                 Keys are str; values are maps, lists, str, 64-bit numbers, bool, None, bytes and datetimes with a time
                 zone (which come back in UTC), or what NumPy, pandas and enums have of these, which is stored as the
                 plain value that it stands for. A replaced vector's payload goes with it.
+            timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
             The ids of the vectors, in their order: int64 (n,), or dtype object holding str.
@@ -272,30 +291,44 @@ class Index(AsyncCalls):
             DuplicateIdError: an id given twice, or, with on_conflict="error", in the index already.
             InvalidPayloadError: a payload that cannot be stored; DimensionError when there are not as many as vectors.
             ReadOnlyError: the index was opened with readonly=True.
+            IndexLockedError: another writer held the index for longer than `timeout`.
             StorageFullError: there is no room.
         """
-        blocks, rows = blocks_of_vectors(vectors, self._space.D)
-        thread_count = resolve_threads(threads)
-        encoded = (self._space.prepare(block, thread_count) for block in blocks)
-        return add_rows(self._store, encoded, rows, ids, on_conflict, payloads)
+        wait = as_timeout(timeout)
+        batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._id_type)
+        return add_rows(self._store, batch, wait)
 
-    def upsert(self, vectors: Any, ids: Any, *, payloads: Any = None, threads: int | None = None) -> IdArray:
+    def upsert(
+        self,
+        vectors: Any,
+        ids: Any,
+        *,
+        payloads: Any = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> IdArray:
         """Add vectors, replacing those whose ids are in the index already: `add` with on_conflict="replace".
 
         A replaced vector's payload is replaced too: without `payloads` it is gone.
         """
-        if ids is None:
-            raise InvalidIdError("upsert needs ids: with automatic ids there is nothing to replace; use add")
-        return self.add(vectors, ids, "replace", threads, payloads=payloads)
+        return self.add(vectors, as_upsert_ids(ids), "replace", threads, payloads=payloads, timeout=timeout)
 
-    def add_codes(self, codes: Any, ids: Any = None, on_conflict: str = "error", *, payloads: Any = None) -> IdArray:
+    def add_codes(
+        self,
+        codes: Any,
+        ids: Any = None,
+        on_conflict: str = "error",
+        *,
+        payloads: Any = None,
+        timeout: float | None = None,
+    ) -> IdArray:
         """Add vectors that are encoded already, in one transaction.
 
         Args:
             codes: Integers (n, M), each in 0 .. Ks - 1, as ``index.quantizer.encode`` gives them.
             ids: As for `add`.
             on_conflict: As for `add`.
-            payloads: As for `add`.
+            payloads, timeout: As for `add`.
 
         Returns:
             As `add`.
@@ -305,18 +338,17 @@ class Index(AsyncCalls):
             TypeError, ValueError: codes that are not integers, or not in range; or the index stores originals, which
                 codes do not have.
         """
-        if self._space.originals is not None:
-            raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
-        blocks, rows = blocks_of_codes(codes, self._space.M, self._space.Ks)
-        stored = (RowBlock(self._space.to_stored(block)) for block in blocks)
-        return add_rows(self._store, stored, rows, ids, on_conflict, payloads)
+        wait = as_timeout(timeout)
+        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._id_type)
+        return add_rows(self._store, batch, wait)
 
-    def remove(self, ids: Any, missing: str = "error") -> int:
+    def remove(self, ids: Any, missing: str = "error", *, timeout: float | None = None) -> int:
         """Remove vectors by id, in one transaction.
 
         Args:
             ids: One id or a sequence of them; an id given twice counts once.
             missing: "error" removes nothing when an id is not in the index; "ignore" removes the others.
+            timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
             How many vectors went.
@@ -325,25 +357,48 @@ class Index(AsyncCalls):
             UnknownIdError: an id is not in the index, with missing="error".
             InvalidIdError, ReadOnlyError, StorageFullError: as `add`.
         """
-        return remove_ids(self._store, ids, missing)
+        return self._change(removal_of_ids(ids, missing, self._id_type), timeout)
 
-    def delete(self, where: Any = None, *, ids: Any = None) -> int:
+    def delete(self, where: Any = None, *, ids: Any = None, timeout: float | None = None) -> int:
         """Remove the vectors that a filter finds, in one transaction.
 
         Args:
             where: As for `search`, and not empty.
             ids: Only these of them: one id, a sequence, or an `IdSet`.
+            timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
             How many went.
 
         Raises:
-            ValueError: neither was given, or the filter is empty, which would remove everything.
+            ValueError: neither was given, or the filter is empty, which would remove everything (see `clear`).
             InvalidFilterError: as `search`.
         """
-        return remove_selected(self._store, self._space, where, ids)
+        return self._change(removal_of_selected(where, ids, self._space, self._id_type), timeout)
 
-    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True) -> int:
+    def clear(self, *, timeout: float | None = None) -> int:
+        """Remove every vector, in one transaction. Fields, saved sets and calibration stay, and automatic ids go on.
+
+        Args:
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            How many went. `compact` gives their disk space back.
+        """
+        return self._change(WriteTransaction.clear, timeout)
+
+    def transaction(self, timeout: float | None = None) -> Transaction:
+        """Several changes as one, for a ``with`` block: committed at its end, and none of them when it raises.
+
+        Example:
+            ``with index.transaction() as txn: txn.delete({"doc": 7}); txn.add(vectors, payloads=payloads)``
+
+        Args:
+            timeout: Seconds to wait while another writes; None means 60.
+        """
+        return Transaction(self._store, self._space, as_timeout(timeout))
+
+    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True, timeout: float | None = None) -> int:
         """Change the payloads of vectors by id, in one transaction.
 
         An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
@@ -352,6 +407,7 @@ class Index(AsyncCalls):
             ids: One id or several, each once.
             payloads: One dict for all of them, or a sequence of one for each; None removes the payload.
             merge: Whether keys that are not named keep their values; otherwise the payload is replaced.
+            timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
             How many were changed.
@@ -360,18 +416,9 @@ class Index(AsyncCalls):
             UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
             InvalidPayloadError, DimensionError: as `add`.
         """
-        is_one_for_all = payloads is None or isinstance(payloads, Mapping)
-        if not is_one_for_all:
-            refuse_unordered(ids)
-        batch = as_id_batch(ids, self._id_type)
-        check_distinct(batch)
-        given = [payloads] * len(batch) if is_one_for_all else payloads
-        changes = as_payload_batch(given, len(batch))
-        with self._store.write() as txn:
-            update_payloads(txn, batch, changes, merge=merge, with_originals=self._space.originals is not None)
-        return len(batch)
+        return self._change(payload_update(ids, payloads, merge, self._id_type), timeout)
 
-    def create_field_index(self, field: str) -> None:
+    def create_field_index(self, field: str, *, timeout: float | None = None) -> None:
         """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
         transaction. A field that has one already stays as it is.
 
@@ -379,12 +426,15 @@ class Index(AsyncCalls):
             TypeError, ValueError: `field` is no name that a filter could use.
         """
         (name,) = as_fields(field)
-        with self._store.write() as txn:
+
+        def declare(txn: WriteTransaction) -> None:
             unreadable = UnreadablePayloads(txn.ids_of)
             txn.declare_field(stored_field(name), unreadable)
             unreadable.warn()
 
-    def save_set(self, name: str, ids: Any) -> int:
+        self._change(declare, timeout)
+
+    def save_set(self, name: str, ids: Any, *, timeout: float | None = None) -> int:
         """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there
         already is replaced.
 
@@ -394,6 +444,7 @@ class Index(AsyncCalls):
         Args:
             name: 1 to 512 bytes of UTF-8.
             ids: A sequence of ids, or an `IdSet`; an id given twice counts once.
+            timeout: Seconds to wait while another writes; None means 60.
 
         Returns:
             How many ids the set has.
@@ -405,10 +456,7 @@ class Index(AsyncCalls):
         Example:
             ``index.save_set("mine", [3, 5, 8])``, then ``index.search(query, allow="mine")``.
         """
-        checked, batch = as_set_name(name), as_set_ids(ids, self._id_type)
-        with self._store.write() as txn:
-            txn.save_set(checked, batch)
-        return len(batch)
+        return self._change(saving_of_set(name, ids, self._id_type), timeout)
 
     def saved_set(self, name: str) -> IdArray:
         """The ids of a saved set, ascending.
@@ -420,19 +468,22 @@ class Index(AsyncCalls):
         with self._read() as reading:
             return ids_of_set(reading, checked)
 
-    def drop_set(self, name: str) -> None:
+    def drop_set(self, name: str, *, timeout: float | None = None) -> None:
         """Forget a saved set of ids.
 
         Raises:
             UnknownSetError: there is no set of this name.
         """
-        checked = as_set_name(name)
-        with self._store.write() as txn:
-            refuse_unknown_set(txn.committed, checked)
-            txn.save_set(checked, None)
+        self._change(dropping_of_set(name), timeout)
 
     def calibrate(
-        self, sample_queries: Any, recall: float = 0.95, k: int = 10, threads: int | None = None
+        self,
+        sample_queries: Any,
+        recall: float = 0.95,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        timeout: float | None = None,
     ) -> Calibration:
         """Find how many candidates `rerank="auto"` needs, and keep that with the index.
 
@@ -449,9 +500,11 @@ class Index(AsyncCalls):
         """
         with self._read() as reading:
             calibration = measure_calibration(reading, sample_queries, recall, k, threads)
-        with self._store.write() as txn:
-            keep_calibration(txn, calibration)
+        self._change(lambda txn: keep_calibration(txn, calibration), timeout)
         return calibration
+
+    def _change(self, work: Callable[[WriteTransaction], Result], timeout: float | None) -> Result:
+        return self._store.change(work, as_timeout(timeout))
 
     # Asking it
 
@@ -489,7 +542,7 @@ class Index(AsyncCalls):
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
         Returns:
-            `SearchResult(ids, distances)`, nearest first; equal distances in the order the vectors were added.
+            `SearchResult(ids, distances)`, nearest first; equal distances in the order of ids.
             Distances are squared for "l2" and inner products for "dot" and "cosine".
 
         Raises:
@@ -566,17 +619,18 @@ class Index(AsyncCalls):
             return count(reading, where, allow, deny)
 
     def scroll(
-        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+        self, where: Any = None, *, limit: int = 100, after: int | str | None = None, include: Any = ("payload",)
     ) -> ScrollPage:
-        """Records page by page, oldest first.
+        """Records page by page, in the order of their ids: int64 ids ascend, str ids come as the index orders them.
 
         Example: ``page = index.scroll(limit=50)``, then ``index.scroll(limit=50, after=page.after)`` until `after` is
-        None. What is added or updated meanwhile comes at the end; take a `snapshot` for pages of one state.
+        None. Whatever is added, removed, updated or compacted meanwhile: a record that is there all the time comes
+        exactly once, as it is then. Take a `snapshot` for pages of one state.
 
         Args:
             where: As for `search`; None: all.
             limit: Records a page.
-            after: The `after` of the page before; None: from the start.
+            after: The `after` of the page before, or any id: what comes after it; None: from the start.
             include: "payload", "vector", as for `get`.
         """
         with self._read() as reading:
@@ -672,7 +726,7 @@ class Index(AsyncCalls):
             ReadOnlyError, StorageFullError: as `add`.
             IndexLockedError: another writer held the index for longer.
         """
-        self._store.compact(timeout)
+        self._store.compact(as_timeout(timeout))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.

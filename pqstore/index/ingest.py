@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 
-from pqstore.errors import DimensionError, DuplicateIdError, InvalidPayloadError
+from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError, InvalidPayloadError
 from pqstore.index.arguments.ids import (
     IdArray,
     IdType,
@@ -20,44 +21,124 @@ from pqstore.index.arguments.ids import (
     refuse_unknown,
     refuse_unordered,
 )
-from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
-from pqstore.index.code_space import RowBlock
-from pqstore.storage import Store, WriteTransaction
+from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
+from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
+from pqstore.index.code_space import CodeSpace, RowBlock
+from pqstore.kernels import resolve_threads
+from pqstore.storage import Spool, Store, WriteTransaction
 
-__all__ = ["OnConflict", "add_rows", "update_payloads"]
+__all__ = ["Batch", "OnConflict", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors", "payload_update"]
 
 OnConflict = Literal["error", "skip", "replace"]
 
 
-def add_rows(
-    store: Store, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any
-) -> IdArray:
-    """Append blocks of rows in one transaction, and return the ids they got; see `pqstore.Index.add`.
+class _Part(NamedTuple):
+    """Rows with all that they bring along."""
 
-    `rows`: how many there are in all, where that is known beforehand.
-    """
-    policy, id_type = _as_on_conflict(on_conflict), store.id_type
-    pairs = _pair_blocks(blocks, ids, id_type, rows)
-    automatic = ids is None and id_type == "int64"
-    added = [as_id_batch([], id_type)]
-    count = 0
-    shares = PayloadShares(payloads, rows)
-    distinct = _are_one_batch(ids, rows)
-    # The first block, most often the only one, is checked and encoded before other writers have to wait.
-    first = next(pairs, None)
-    if first is None:
-        shares.finish()
-        return added[0]
-    with store.write() as txn:
-        for block, names in chain([first], pairs):
-            given = _append_block(txn, block, names, shares.take(len(block)), id_type, policy, all_distinct=distinct)
+    block: RowBlock
+    ids: IdArray | None
+    payloads: PayloadBatch | None
+
+
+class Batch:
+    """The rows of one call, checked as far as they are at hand."""
+
+    def __init__(
+        self, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any, id_type: IdType
+    ) -> None:
+        """`rows`: how many there are in all, where that is known beforehand. The first block, most often the only one,
+        is encoded here."""
+        self._policy, self._id_type = _as_on_conflict(on_conflict), id_type
+        self._distinct = _are_one_batch(ids, rows)
+        self._automatic = ids is None and id_type == "int64"
+        parts = _with_payloads(_pair_blocks(blocks, ids, id_type, rows), PayloadShares(payloads, rows))
+        first = next(parts, None)
+        self.is_empty = first is None
+        self.waits = rows is None
+        """Whether blocks come from an iterator, which may take its time."""
+        self._parts: Iterable[_Part] = () if first is None else chain([first], parts)
+
+    @property
+    def no_ids(self) -> IdArray:
+        """The result of adding nothing."""
+        return as_id_batch([], self._id_type)
+
+    def gather(self, spool: Spool[_Part]) -> None:
+        """Wait for all blocks, which wait in `spool` then.
+
+        Raises:
+            InvalidPayloadError: a payload is no plain data. StorageFullError: there is no room.
+        """
+        for part in self._parts:
+            try:
+                spool.put(part)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise InvalidPayloadError(f"a payload holds what cannot be stored: {error}") from error
+        self._parts = spool
+
+    def append(self, txn: WriteTransaction) -> IdArray:
+        """Append all rows, and return the ids they got."""
+        added = [self.no_ids]
+        count = 0
+        for part in self._parts:
+            given = _append_part(txn, part, self._id_type, self._policy, all_distinct=self._distinct)
             # Automatic ids follow one another: the first ones say the others, which may be millions.
-            if not (automatic and count):
+            if not (self._automatic and count):
                 added.append(given)
-            count += len(block)
-        shares.finish()
-    batch = np.concatenate(added)
-    return np.arange(batch[0], batch[0] + count) if automatic and count else batch
+            count += len(part.block)
+        batch = np.concatenate(added)
+        return batch[0] + np.arange(count) if self._automatic and count else batch
+
+
+def batch_of_vectors(
+    space: CodeSpace, vectors: Any, ids: Any, on_conflict: str, threads: Any, payloads: Any, id_type: IdType
+) -> Batch:
+    """The arguments of `pqstore.Index.add`."""
+    blocks, rows = blocks_of_vectors(vectors, space.D)
+    thread_count = resolve_threads(threads)
+    encoded = (space.prepare(block, thread_count) for block in blocks)
+    return Batch(encoded, rows, ids, on_conflict, payloads, id_type)
+
+
+def batch_of_codes(space: CodeSpace, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:
+    """The arguments of `pqstore.Index.add_codes`."""
+    if space.originals is not None:
+        raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
+    blocks, rows = blocks_of_codes(codes, space.M, space.Ks)
+    stored = (RowBlock(space.to_stored(block)) for block in blocks)
+    return Batch(stored, rows, ids, on_conflict, payloads, id_type)
+
+
+def as_upsert_ids(ids: Any) -> Any:
+    """Check the argument `ids` of `pqstore.Index.upsert`.
+
+    Raises:
+        InvalidIdError: there are none.
+    """
+    if ids is None:
+        raise InvalidIdError("upsert needs ids: with automatic ids there is nothing to replace; use add")
+    return ids
+
+
+def add_rows(store: Store, batch: Batch, timeout: float | None) -> IdArray:
+    """Append rows in one transaction, and return the ids they got; see `pqstore.Index.add`.
+
+    Other writers do not wait for the caller's next block: blocks of an iterator are encoded and put aside until there
+    are all of them. Those of an array come as quickly as they are encoded.
+    """
+    if batch.is_empty:
+        return batch.no_ids
+    if not batch.waits or store.is_building:
+        return store.change(batch.append, timeout)
+    with store.spool() as spool:
+        batch.gather(spool)
+        return store.change(batch.append, timeout)
+
+
+def _with_payloads(pairs: Iterable[tuple[RowBlock, IdArray | None]], shares: PayloadShares) -> Iterator[_Part]:
+    for block, ids in pairs:
+        yield _Part(block, ids, shares.take(len(block)))
+    shares.finish()
 
 
 def _as_on_conflict(value: str) -> OnConflict:
@@ -71,17 +152,10 @@ def _as_on_conflict(value: str) -> OnConflict:
     return cast(OnConflict, value)
 
 
-def _append_block(
-    txn: WriteTransaction,
-    block: RowBlock,
-    ids: IdArray | None,
-    payloads: PayloadBatch | None,
-    id_type: IdType,
-    on_conflict: OnConflict,
-    *,
-    all_distinct: bool,
+def _append_part(
+    txn: WriteTransaction, part: _Part, id_type: IdType, on_conflict: OnConflict, *, all_distinct: bool
 ) -> IdArray:
-    """Append rows under `ids` (distinct; None: automatic) and return the ids given to the rows.
+    """Append rows under their ids (distinct; None: automatic) and return the ids given to the rows.
 
     `all_distinct` says that no id of another block of the call is among them either.
 
@@ -91,6 +165,7 @@ def _append_block(
     Raises:
         DuplicateIdError: `on_conflict` is "error" and an id is in the index already.
     """
+    block, ids, payloads = part
     if ids is None:
         if id_type == "int64":
             _, given = txn.append(block.codes, None, block.originals, payloads)
@@ -172,9 +247,24 @@ def _refuse_present(ids: IdArray) -> None:
     )
 
 
-def update_payloads(
-    txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool, with_originals: bool
-) -> None:
+def payload_update(ids: Any, payloads: Any, merge: bool, id_type: IdType) -> Callable[[WriteTransaction], int]:
+    """The change that `pqstore.Index.update_payload` makes, its arguments checked."""
+    is_one_for_all = payloads is None or isinstance(payloads, Mapping)
+    if not is_one_for_all:
+        refuse_unordered(ids)
+    batch = as_id_batch(ids, id_type)
+    check_distinct(batch)
+    given = [payloads] * len(batch) if is_one_for_all else payloads
+    changes = as_payload_batch(given, len(batch))
+
+    def change(txn: WriteTransaction) -> int:
+        _update_payloads(txn, batch, changes, merge=merge)
+        return len(batch)
+
+    return change
+
+
+def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
     """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
 
     Raises:
@@ -192,6 +282,6 @@ def update_payloads(
         for (at, new), old in zip(merged, earlier, strict=True):
             payloads[at] = {**(old or {}), **new}
     codes = txn.codes_of(rows)
-    originals = txn.originals_of(rows) if with_originals else None
+    originals = txn.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)
     txn.append(codes, ids, originals, payloads)

@@ -50,6 +50,15 @@ class Reading:
         """What was worked out of this state by any reading of it, to be used again."""
         return self.snapshot.memo
 
+    @property
+    def rows_follow_ids(self) -> bool:
+        """Whether ids are known to ascend with rows: then equal distances in the order of rows are in that of ids."""
+        kept = self.snapshot.memo
+        follow: bool | None = kept.get("rows follow ids")
+        if follow is None:
+            follow = kept["rows follow ids"] = self.snapshot.rows.ids_ascend()
+        return follow
+
     def all_prepared(self) -> Any:
         """The codes of all rows, ready to be searched; made once a state."""
         kept = self.snapshot.memo

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
+from pqstore.errors import InvalidIdError
 from pqstore.index.arguments.counts import as_count
-from pqstore.index.arguments.ids import IdArray, as_id_batch, is_single_id, refuse_unknown
+from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, is_single_id, refuse_unknown
 from pqstore.index.reading import Reading
 from pqstore.index.search.question import as_include
 from pqstore.index.search.results import Record
@@ -34,8 +34,8 @@ class ScrollPage(NamedTuple):
     """Some records, and where to go on."""
 
     records: list[Record]
-    after: int | None
-    """For the next call of `Index.scroll`; None: there are no more."""
+    after: int | str | None
+    """For the next call of `Index.scroll`: the last id of this page. None: there are no more."""
 
 
 def as_missing(missing: Any) -> bool:
@@ -84,23 +84,29 @@ def scroll(reading: Reading, where: Any, limit: Any, after: Any, include: Any) -
     """See `pqstore.Index.scroll`."""
     count = as_count(limit, "limit")
     wanted = as_include(include)
-    if after is not None and (isinstance(after, bool) or not isinstance(after, (int, np.integer)) or after < 0):
-        raise ValueError(f"after must be None or the `after` of an earlier page, got {after!r}")
-    start = 0 if after is None else int(after)
+    start = None if after is None else _as_cursor(after, reading.id_type)
     selection = select(reading, where)
-    rows: I64
-    if selection is None:
-        rows = reading.snapshot.live_rows_from(start, count + 1)
-    else:
-        every = selection.rows()
-        at = int(np.searchsorted(every, start))
-        rows = every[at : at + count + 1]
-    page, rest = rows[:count], rows[count:]
+    rows = reading.snapshot.rows_by_id(start, count + 1, None if selection is None else selection.rows())
+    page = rows[:count]
     ids = reading.snapshot.ids_of(page).tolist()
     unreadable = UnreadablePayloads(reading.snapshot.ids_of)
     found = list(_records(reading, page, ids, wanted, unreadable))
     unreadable.warn()
-    return ScrollPage(found, int(rest[0]) if len(rest) else None)
+    return ScrollPage(found, ids[-1] if len(rows) > count else None)
+
+
+def _as_cursor(after: Any, id_type: IdType) -> Any:
+    """The id after which a page begins.
+
+    Raises:
+        ValueError: `after` cannot be an id of this index.
+    """
+    try:
+        if is_single_id(after):
+            return as_id_batch(after, id_type).tolist()[0]
+    except InvalidIdError as error:
+        raise ValueError(f"after must be None or the `after` of an earlier page: {error}") from error
+    raise ValueError(f"after must be None or the `after` of an earlier page, got {after!r}")
 
 
 def _records(

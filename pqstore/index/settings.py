@@ -7,11 +7,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, InvalidQuantizerError
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
+from pqstore.quantizer.state import Settings, check_settings
 from pqstore.storage import Store
 
 __all__ = ["as_fields", "as_index_arguments", "as_original_kind", "packing_of", "read_space", "record_of"]
@@ -82,41 +83,65 @@ def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[An
 
 
 def packing_of(settings: Mapping[str, Any]) -> CodePacking:
-    """How the codes of an index with these settings are packed."""
-    quantizer = settings["quantizer"]
-    return CodePacking(CodeLayout(int(quantizer["M"]), int(quantizer["Ks"])))
+    """How the codes of an index with these settings are packed.
+
+    Raises:
+        CorruptIndexError: they are none that `record_of` writes.
+    """
+    quantizer = _quantizer_of(settings)
+    return CodePacking(CodeLayout(quantizer["M"], quantizer["Ks"]))
+
+
+def _quantizer_of(settings: Mapping[str, Any]) -> Settings:
+    """The settings of the quantizer; checks the others."""
+    if not {"metric", "quantizer"} <= settings.keys() <= {"metric", "quantizer", "originals"}:
+        raise CorruptIndexError(f"settings: they are {', '.join(map(repr, sorted(settings)))[:200]}")
+    for name, words in (("metric", METRICS), ("originals", (None, *get_args(OriginalKind)))):
+        if settings.get(name) not in words:
+            raise CorruptIndexError(f"settings: {name} is {settings[name]!r:.80}, not one of {words}")
+    try:
+        quantizer = check_settings(settings["quantizer"])
+    except InvalidQuantizerError as error:
+        raise CorruptIndexError(f"settings: {error}") from error
+    if quantizer["D"] is None:
+        raise CorruptIndexError("settings: the quantizer is not trained")
+    return quantizer
 
 
 def read_space(store: Store) -> CodeSpace:
     """The code space of an index on disk.
 
     Raises:
-        CorruptIndexError: the quantizer's record contradicts itself.
+        CorruptIndexError: settings and arrays contradict each other.
     """
     arrays = dict(store.arrays())
     labels = arrays.pop("labels", None)
     settings = store.settings
     try:
-        quantizer = Quantizer.from_state(settings["quantizer"], arrays)
-    except (KeyError, TypeError, ValueError) as error:
+        quantizer = Quantizer.from_state(_quantizer_of(settings), arrays)
+    except InvalidQuantizerError as error:
         raise CorruptIndexError(f"the quantizer of the index at {store.path} cannot be read: {error}") from error
-    if packing_of(settings).layout.kind == "block8":
-        _check_labels(labels, quantizer, store)
+    _check_labels(labels, quantizer, store)
     space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"))
-    if space.originals is not None and space.originals.row_bytes != store.row_bytes:
+    row_bytes = 0 if space.originals is None else space.originals.row_bytes
+    if row_bytes != store.row_bytes:
         raise CorruptIndexError(
             f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
-            f"but {space.originals.kind} of D = {space.D} takes {space.originals.row_bytes}"
+            f"but {settings.get('originals')} of D = {space.D} takes {row_bytes}"
         )
     return space
 
 
 def _check_labels(labels: np.ndarray[Any, Any] | None, quantizer: Quantizer, store: Store) -> None:
-    sound = (
-        labels is not None
-        and labels.dtype == np.uint8
-        and labels.shape == (quantizer.M, quantizer.Ks)
-        and bool((np.diff(np.sort(labels.astype(np.int64), axis=1), axis=1) > 0).all())
-    )
+    """Stored labels are there exactly where codes are relabelled, and rename the codewords one to one."""
+    if CodeLayout(quantizer.M, quantizer.Ks).kind != "block8":
+        sound = labels is None
+    else:
+        sound = (
+            labels is not None
+            and labels.dtype == np.uint8
+            and labels.shape == (quantizer.M, quantizer.Ks)
+            and bool((np.diff(np.sort(labels.astype(np.int64), axis=1), axis=1) > 0).all())
+        )
     if not sound:
         raise CorruptIndexError(f"the stored labels of the index at {store.path} are no one-to-one renaming")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 
 from pqstore.arrays import F32
 from pqstore.index import records
+from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.reading import Reading
@@ -24,11 +26,14 @@ from pqstore.index.search.results import RangeResult, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
+from pqstore.index.uses import Uses
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["SnapshotView"]
+
+Item = TypeVar("Item")
 
 
 class SnapshotView:
@@ -39,11 +44,30 @@ class SnapshotView:
 
     def __init__(self, reading: Reading) -> None:
         """For `Index.snapshot` only."""
-        self._reading = reading
+        self._shared = reading
+        self._uses = Uses(reading.close)
 
     def close(self) -> None:
-        """Let go of the state; closing twice is allowed."""
-        self._reading.close()
+        """Let go of the state; closing twice is allowed. Calls in progress in other threads end as they would have."""
+        self._uses.close()
+
+    @contextmanager
+    def _read(self) -> Iterator[Reading]:
+        """The state, which is there until the end of the block."""
+        self._shared.snapshot.check()
+        with self._uses:
+            yield self._shared
+
+    def _steps(self, of: Callable[[Reading], Iterator[Item]]) -> Iterator[Item]:
+        """An iterator over the state that keeps it only while it works: it may be closed between two steps."""
+        items: Iterator[Item] | None = None
+        while True:
+            with self._read() as reading:
+                items = of(reading) if items is None else items
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
     def __enter__(self) -> Self:
         return self
@@ -55,15 +79,18 @@ class SnapshotView:
 
     def __len__(self) -> int:
         """Number of vectors."""
-        return self._reading.snapshot.live_rows
+        with self._read() as reading:
+            return reading.snapshot.live_rows
 
     def __contains__(self, id: object) -> bool:
         """Whether this id is in the index; False for what cannot be an id."""
-        return records.contains_id(self._reading, id)
+        with self._read() as reading:
+            return records.contains_id(reading, id)
 
     def __iter__(self) -> Iterator[Any]:
         """All ids, oldest row first."""
-        return records.iter_ids(self._reading)
+        for block in self._steps(lambda reading: reading.snapshot.iter_ids()):
+            yield from block.tolist()
 
     def search(
         self,
@@ -80,7 +107,8 @@ class SnapshotView:
     ) -> SearchResult:
         """As `Index.search`, in this state."""
         question = Question(k, threads, rerank, where, allow, deny, include, explain)
-        return search(self._reading, queries, question)
+        with self._read() as reading:
+            return search(reading, queries, question)
 
     def range_search(
         self,
@@ -96,47 +124,58 @@ class SnapshotView:
     ) -> RangeResult:
         """As `Index.range_search`, in this state."""
         question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
-        return range_search(self._reading, queries, radius, limit, question)
+        with self._read() as reading:
+            return range_search(reading, queries, radius, limit, question)
 
     def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
         """As `Index.get`, in this state."""
-        return records.get_records(self._reading, ids, include, missing)
+        with self._read() as reading:
+            return records.get_records(reading, ids, include, missing)
 
     def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
         """As `Index.count`, in this state."""
-        return count(self._reading, where, allow, deny)
+        with self._read() as reading:
+            return count(reading, where, allow, deny)
 
     @property
     def sets(self) -> dict[str, int]:
         """As `Index.sets`, in this state."""
-        return sizes_of_sets(self._reading)
+        with self._read() as reading:
+            return sizes_of_sets(reading)
 
     def saved_set(self, name: str) -> IdArray:
         """As `Index.saved_set`, in this state."""
-        return ids_of_set(self._reading, as_set_name(name))
+        with self._read() as reading:
+            return ids_of_set(reading, as_set_name(name))
 
     def scroll(
-        self, where: Any = None, *, limit: int = 100, after: int | None = None, include: Any = ("payload",)
+        self, where: Any = None, *, limit: int = 100, after: int | str | None = None, include: Any = ("payload",)
     ) -> ScrollPage:
         """As `Index.scroll`, in this state."""
-        return records.scroll(self._reading, where, limit, after, include)
+        with self._read() as reading:
+            return records.scroll(reading, where, limit, after, include)
 
     def calibration(self, queries: Any, recall: float, k: int, threads: int | None) -> Calibration:
         """What `Index.calibrate` would find, in this state."""
-        return measure_calibration(self._reading, queries, recall, k, threads)
+        with self._read() as reading:
+            return measure_calibration(reading, queries, recall, k, threads)
 
     def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
         """As `Index.recall_report`, in this state; not printed."""
-        return recall_report(self._reading, queries, rerank, threads)
+        with self._read() as reading:
+            return recall_report(reading, queries, rerank, threads)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""
-        return records.get_codes(self._reading, ids)
+        with self._read() as reading:
+            return records.get_codes(reading, ids)
 
     def reconstruct(self, ids: Any) -> F32:
         """As `Index.reconstruct`, in this state."""
-        return records.reconstruct(self._reading, ids)
+        with self._read() as reading:
+            return records.reconstruct(reading, ids)
 
     def iter_codes(self, block_rows: int = 65_536) -> Iterator[tuple[IdArray, npt.NDArray[Any]]]:
         """As `Index.iter_codes`, in this state."""
-        return records.iter_codes(self._reading, block_rows)
+        rows = as_count(block_rows, "block_rows")
+        return self._steps(lambda reading: records.iter_codes(reading, rows))

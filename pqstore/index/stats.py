@@ -54,6 +54,11 @@ class IndexStats:
     durability: str
     format_version: int
     uuid: str
+    locked: bool
+    """Whether writers see readers of this process; False where the lock file cannot be written, and nobody may write
+    to the index while it is open here."""
+    faults: tuple[str, ...] = ()
+    """What failed after commits of this process, newest last; the changes themselves are stored."""
 
     @property
     def disk_bytes(self) -> int:
@@ -93,4 +98,6 @@ class IndexStats:
             durability=stored.durability,
             format_version=stored.format_version,
             uuid=stored.uuid,
+            locked=stored.locked,
+            faults=stored.faults,
         )

@@ -12,6 +12,7 @@ from pqstore.storage.attachments.field_paths import (
     value_at,
 )
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
+from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
 from pqstore.storage.repair.repair import RepairReport, repair
@@ -37,6 +38,7 @@ __all__ = [
     "RowPacking",
     "RowUnit",
     "Snapshot",
+    "Spool",
     "Store",
     "StoreStats",
     "StoredChunk",

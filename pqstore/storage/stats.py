@@ -34,8 +34,12 @@ class StoreStats:
     """Commits since the oldest open snapshot began; what was freed since then cannot be used again yet."""
     pinned_bytes: int
     """How much that is: bytes of `free_bytes` that are free only when the oldest snapshot closes."""
+    locked: bool
+    """Whether writers see this reader: False where the lock file cannot be written."""
     format_version: int
     durability: str
     uuid: str
     generation: int
     commits: int
+    faults: tuple[str, ...]
+    """What failed after commits of this process, newest last; the changes themselves are stored."""

@@ -6,26 +6,34 @@ import os
 import shutil
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import lmdb
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.errors import (
+    IndexClosedError,
+    IndexNotFoundError,
+    IndexReplacedError,
+    PQStoreError,
+    ReadOnlyError,
+    UnlockedIndexWarning,
+)
 from pqstore.paths import as_path
-from pqstore.storage.attachments.original_files import originals_bytes
 from pqstore.storage.disk import crash_points, directory
-from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.numbered_state import put_state
+from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
@@ -34,7 +42,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import SharedIndex, share
 from pqstore.storage.transactions.snapshot import Snapshot
-from pqstore.storage.transactions.write import WriteTransaction, begin_write
+from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
 from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
@@ -44,6 +52,11 @@ from pqstore.storage.upkeep.verify import verify
 __all__ = ["Durability", "Store"]
 
 Durability = Literal["full", "relaxed"]
+_UNLOCKED = (
+    "index at {}: its lock file cannot be written here, so writers do not see this reader: answers are right only as "
+    "long as nobody writes to the index (stats().locked tells)"
+)
+Result = TypeVar("Result")
 PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
@@ -57,14 +70,16 @@ class Store:
         self.path = path
         self.readonly = readonly
         self._publish_at: Path | None = None
-        generation, txn, lease = shared.begin_read()
+        self._replaced: str | None = None  # what happened to the directory, as an error says it
+        generation, txn, lease = shared.begin_read(path)
         databases = generation.environment.databases
         try:
-            identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-            quantizer = databases["quantizer"]
-            self._arrays = {
-                name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
-            }
+            with storage_errors(path), decoding(f"index at {path}"):
+                identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
+                quantizer = databases["quantizer"]
+                self._arrays = {
+                    name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
+                }
         finally:
             txn.abort()
             lease.end()
@@ -146,10 +161,12 @@ class Store:
         try:
             store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
             if not readonly:
-                shared.check_writable()
+                shared.check_writable(absolute)
         except BaseException:
             shared.release()
             raise
+        if not store.locked:
+            warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
         return store
 
     def publish(self) -> None:
@@ -168,6 +185,7 @@ class Store:
     def close(self) -> None:
         """Let go of the index. Snapshots that are still open stay good."""
         shared, self._shared = self._shared, None
+        self._replaced = None
         if shared is not None:
             shared.release()
             if self._publish_at is not None:
@@ -185,9 +203,31 @@ class Store:
         return f"<Store {str(self.path)!r}{' closed' if self.closed else ' readonly' if self.readonly else ''}>"
 
     def _open_share(self) -> SharedIndex:
+        if self._replaced is not None:
+            raise IndexReplacedError(self._replaced)
         if self._shared is None:
             raise IndexClosedError(f"the index at {self.path} is closed")
         return self._shared
+
+    @contextmanager
+    def _letting_go(self) -> Iterator[None]:
+        """When the block finds another index in the place of this one, let go of what is left of it."""
+        try:
+            yield
+        except IndexReplacedError as error:
+            self._let_go(error)
+            raise
+
+    def _let_go(self, error: IndexReplacedError) -> None:
+        shared, self._shared, self._replaced = self._shared, None, str(error)
+        if shared is not None:
+            shared.release()
+
+    @property
+    def locked(self) -> bool:
+        """Whether writers see what is being read here."""
+        with self.read() as snapshot:
+            return snapshot.records.generation.environment.locked
 
     @property
     def settings(self) -> Mapping[str, Any]:
@@ -220,7 +260,11 @@ class Store:
         """A snapshot of the newest commit; close it (it is a context manager)."""
         shared = self._open_share()
         while True:
-            generation, txn, lease = shared.begin_read()
+            try:
+                generation, txn, lease = shared.begin_read(self.path)
+            except IndexReplacedError as error:
+                self._let_go(error)
+                raise
             try:
                 snapshot = Snapshot(CommittedRecords(self._schema, generation, txn, txn.id()), lease)
             except BaseException as error:
@@ -237,10 +281,28 @@ class Store:
     def write(self, timeout: float | None = None) -> WriteTransaction:
         """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.
 
-        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`.
+        Waits up to `timeout` seconds (None: 60) for another writer, then raises `IndexLockedError`. An interrupt at the
+        very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
-        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+        with self._letting_go():
+            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+
+    def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
+        """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
+        interrupts come, and whenever, other writers can go on."""
+        shared = self._writable_share()
+        with self._letting_go():
+            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+
+    @property
+    def is_building(self) -> bool:
+        """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
+        return self._publish_at is not None
+
+    def spool(self) -> Spool[Any]:
+        """A place for things that wait until there are all of them."""
+        return Spool(self.path)
 
     @property
     def _flushes(self) -> bool:
@@ -257,7 +319,7 @@ class Store:
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot:
+        with self.read() as snapshot, decoding(f"index at {self.path}"):
             return verify(snapshot, deep=deep)
 
     def compact(self, timeout: float | None = None) -> None:
@@ -266,7 +328,9 @@ class Store:
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
-        compact(self._writable_share(), self._schema, timeout, flush=self._flushes)
+        shared = self._writable_share()
+        with self._letting_go():
+            compact(shared, self.path, self._schema, timeout, flush=self._flushes)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
@@ -275,8 +339,14 @@ class Store:
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
-        with self.read() as snapshot:
-            backup(snapshot, target)
+        while True:
+            with self.read() as snapshot:
+                try:
+                    return backup(snapshot, target)
+                except PQStoreError:
+                    # A compaction in another process may remove files of originals before they are taken hold of.
+                    if snapshot.records.generation.environment.is_newest():
+                        raise
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""
@@ -294,7 +364,7 @@ class Store:
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),
-                file_bytes=(environment.path / DATA_FILE).stat().st_size,
+                file_bytes=environment.file_bytes,
                 used_bytes=used * page,
                 free_bytes=free * page,
                 readers=readers - 1,  # not this one
@@ -303,9 +373,11 @@ class Store:
                 format_version=records.FORMAT_VERSION,
                 durability=self.durability,
                 uuid=self.uuid,
-                originals_bytes=originals_bytes(environment.path),
+                originals_bytes=generation.originals.file_bytes(),
+                locked=environment.locked,
                 generation=generation.number,
                 commits=state.commit,
+                faults=self._open_share().faults.texts,
             )
 
 

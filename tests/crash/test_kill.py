@@ -11,13 +11,14 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from copy import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pqstore
-from pqstore.storage import Store
+from pqstore.storage import Store, WriteTransaction
 from pqstore.storage.disk.crash_points import POINTS, observe
 from tests.effort import AT_NIGHT, tries
 from tests.unit.storage.attached import attached, save_some
@@ -134,11 +135,15 @@ def test_killed_at_random(place: Path, part: int) -> None:
     runs = range(part, RUNS, PARTS)
     for _ in runs:
         pid, receiving = start_writer(path, seed, done, None)
-        if rng.random() < 0.8:  # the others may die while they open the index
-            os.read(receiving, 1)
-        time.sleep(float(rng.exponential(0.15)))  # now and then long enough for any change
+        opened = rng.random() < 0.8  # the others may die while they open the index
+        heard = os.read(receiving, 1) if opened else b""
+        if rng.random() < 0.5:  # within some change; else, now and then, long enough for any change
+            heard += b"".join(os.read(receiving, 1) for _ in range(int(rng.integers(1, 6))))
+            time.sleep(float(rng.exponential(0.01)))
+        else:
+            time.sleep(float(rng.exponential(0.15)))
         os.kill(pid, signal.SIGKILL)
-        new = acknowledged(receiving)
+        new = heard.count(b".") + acknowledged(receiving)
         os.waitpid(pid, 0)
         acknowledged_in_all += new
         done = outcome(path, seed, done + new)
@@ -147,7 +152,11 @@ def test_killed_at_random(place: Path, part: int) -> None:
             create(path, limits=OFTEN).close()
             seed, done = seed + 1, 0
     print(f"{len(runs)} kills, {acknowledged_in_all} changes acknowledged, none lost")
-    assert acknowledged_in_all > len(runs) / 10  # the kills came while work was done, not before it
+
+
+def add_with_set(codes: np.ndarray, ids: np.ndarray, txn: WriteTransaction) -> None:
+    txn.append(codes, ids, **attached(codes))
+    save_some(txn)
 
 
 # An interrupt may come between the opening of a file and the statement that closes it, or inside a destructor.
@@ -170,9 +179,7 @@ def test_interrupted_at_random(memory_path: Path) -> None:
             }
             try:
                 signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(0.00005, 0.004)))
-                with store.write(timeout=5) as txn:
-                    txn.append(codes, ids, **attached(codes))
-                    save_some(txn)
+                store.change(partial(add_with_set, codes, ids), timeout=5)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except KeyboardInterrupt:
                 interrupted += 1

@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from pqstore.storage import Store
-from pqstore.storage.disk.data_file import DATA_FILE, LOCK_FILE
+from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.disk.lock_file import LOCK_FILE
 from tests.effort import tries
 
 from .workload import PACKING, Rows, changes, contents, create

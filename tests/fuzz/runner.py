@@ -10,19 +10,22 @@ import os
 import resource
 import secrets
 import select
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from pqstore.errors import PQStoreError
 from tests.effort import tries
 
-__all__ = ["Outcome", "Steps", "run_case", "seeds"]
+__all__ = ["Case", "Outcome", "Steps", "run_case", "run_cases", "seeds"]
 
 TIME_LIMIT = 60.0  # seconds; far beyond what any case takes on a slow machine
 MEMORY_LIMIT = 2 << 30  # bytes of private memory
@@ -63,6 +66,9 @@ class Steps:
         return True
 
 
+Case: TypeAlias = Callable[[np.random.Generator, Steps], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a case ended: `problem` in words, None when all is well, and the last step that was begun."""
@@ -74,7 +80,7 @@ class Outcome:
         return f"{self.problem or 'nothing wrong'}, in step {self.step or 'none'}"
 
 
-def run_case(case: Callable[[np.random.Generator, Steps], None], seed: int) -> Outcome:
+def run_case(case: Case, seed: int) -> Outcome:
     """Run a case in a child: signals, hangs, too much memory, and errors of other kinds than ours are problems."""
     read, write = os.pipe()
     sys.stdout.flush()
@@ -99,7 +105,19 @@ def run_case(case: Callable[[np.random.Generator, Steps], None], seed: int) -> O
     return Outcome(None if status == 0 else told[told.find("error ") :], step)
 
 
-def _work(case: Callable[[np.random.Generator, Steps], None], seed: int, report: int) -> None:
+def run_cases(case: Case, place: Path) -> None:
+    """Run a case with every seed, and empty the place where it works after each; the first problem ends it."""
+    for seed in seeds():
+        outcome = run_case(case, seed)
+        for left in place.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        assert outcome.problem is None, f"PQSTORE_FUZZ_SEED={seed}: {outcome}"
+
+
+def _work(case: Case, seed: int, report: int) -> None:
     """The child's whole life."""
     status = 1
     try:

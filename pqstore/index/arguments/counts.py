@@ -1,11 +1,12 @@
-"""Whole numbers as callers give them: how many neighbours, candidates, records."""
+"""Numbers as callers give them: how many neighbours, candidates, records; how long to wait."""
 
 from __future__ import annotations
 
+import numbers
 import operator
 from typing import Any
 
-__all__ = ["MAX_RESULT_BYTES", "as_count", "check_results"]
+__all__ = ["MAX_RESULT_BYTES", "as_count", "as_timeout", "check_results"]
 
 MAX_RESULT_BYTES = 4 << 30
 """Most bytes of distances and rows, 12 a place, that one call may ask for: padding counts, so no k is too large to be
@@ -29,6 +30,21 @@ def as_count(value: Any, name: str) -> int:
     if count < 1:
         raise ValueError(f"{name} must be at least 1, got {count}")
     return count
+
+
+def as_timeout(value: Any) -> float | None:
+    """Seconds to wait for another writer; None: as long as is usual.
+
+    Raises:
+        TypeError: it is no number. ValueError: it is negative or NaN.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"timeout must be a number of seconds or None, got {type(value).__name__}")
+    if not float(value) >= 0:
+        raise ValueError(f"timeout must be at least 0 seconds, got {value}")
+    return float(value)
 
 
 def check_results(queries: int, count: int, name: str) -> None:

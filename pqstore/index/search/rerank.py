@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.index.reading import Reading
+from pqstore.index.search.order import by_id, has_ties, reaches_beyond
 from pqstore.kernels import unit_length
 
 __all__ = ["Reranker"]
@@ -35,7 +36,7 @@ class Reranker:
     def best(self, rows: I64, k: int) -> tuple[F32, I64]:
         """The k nearest of each query's candidates `rows` (n, R), -1 where there are fewer.
 
-        Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by row; padded with infinity and -1.
+        Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by id; padded with infinity and -1.
         """
         missing = -np.inf if self._reading.space.larger_is_nearer else np.inf
         distances, best = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
@@ -63,8 +64,20 @@ class Reranker:
 
     def _nearest(self, q: int, stored: npt.NDArray[np.uint8], places: I64, rows: I64, k: int) -> tuple[F32, I64]:
         """The k nearest to a query, or all where there are fewer, of originals at `places` of `stored`."""
-        some = min(k, len(rows))
-        return self._originals.nearest(self._reading.space.metric, stored, places, rows, self._queries[q], some)
+
+        def first(count: int) -> tuple[F32, I64]:
+            some = min(count, len(rows))
+            return self._originals.nearest(self._reading.space.metric, stored, places, rows, self._queries[q], some)
+
+        if self._reading.rows_follow_ids:
+            return first(k)
+        distances, nearest = first(k + 1)
+        if not has_ties(distances, nearest).any():
+            return distances[:k], nearest[:k]
+        if reaches_beyond(distances, nearest, k):
+            distances, nearest = first(len(rows))
+        order = by_id(self._reading, distances, nearest)[:k]
+        return distances[order], nearest[order]
 
 
 def _present(ascending: I64) -> I64:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
-from pqstore.arrays import F32, I64
+from pqstore.arrays import F32
 from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.reading import Reading
 from pqstore.index.search.nearest import nearest_rows
+from pqstore.index.search.order import by_id
 from pqstore.index.search.question import Question, as_rerank
+from pqstore.index.search.radius import Within, rows_within
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import RangeResult
 from pqstore.index.selection.select import select
 from pqstore.index.selection.selection import Selection
-from pqstore.kernels import CodeChunk, active, resolve_threads
+from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 
 __all__ = ["range_search"]
@@ -26,9 +26,6 @@ __all__ = ["range_search"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 _GROUP = 64  # queries whose tables are held at a time, so that codes are unpacked once for all of them
-
-Within = tuple[F32, I64]
-"""Distances and rows, in no order."""
 
 
 def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, question: Question) -> RangeResult:
@@ -42,10 +39,10 @@ def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, questi
     if rerank is not None:
         within = _reranked(reading, batch, bound, rerank, threads, selection)
     else:
-        within = _by_codes(reading, batch, bound, threads, selection)
+        within = rows_within(reading, batch, bound, threads, selection)
     ids_and_distances = []
     for distances, rows in within:
-        order = np.lexsort((rows, -distances if reading.space.larger_is_nearer else distances))[:most]
+        order = by_id(reading, distances, rows)[:most]
         ids_and_distances.append((reading.snapshot.ids_of(rows[order]), distances[order]))
     if single:
         return RangeResult(*ids_and_distances[0])
@@ -82,41 +79,3 @@ def _reranked(
     inside = (distances >= radius) if reading.space.larger_is_nearer else (distances <= radius)
     inside &= rows >= 0
     return [(d[keep], r[keep]) for d, r, keep in zip(distances, rows, inside, strict=True)]
-
-
-def _by_codes(reading: Reading, queries: F32, radius: float, threads: int, selection: Selection | None) -> list[Within]:
-    """All rows within the radius by their codes."""
-    within: list[Within] = []
-    larger_is_nearer = reading.space.larger_is_nearer
-    for start in range(0, len(queries), _GROUP):
-        # Tables of dot and cosine are negated: least is nearest.
-        tables = reading.space.scan_tables(queries[start : start + _GROUP])
-        limit = -radius if larger_is_nearer else radius
-        pieces: list[list[Within]] = [[] for _ in tables]
-        for rows, codes in _codes(reading, selection):
-            for q, table in enumerate(tables):
-                distances = active().adist(table, codes, threads)
-                inside = np.flatnonzero(distances <= limit)
-                pieces[q].append((distances[inside], rows[inside]))
-        for parts in pieces:
-            distances = np.concatenate([part[0] for part in parts] or [np.empty(0, np.float32)])
-            rows = np.concatenate([part[1] for part in parts] or [np.empty(0, np.int64)])
-            within.append((-distances if larger_is_nearer else distances, rows))
-    return within
-
-
-def _codes(reading: Reading, selection: Selection | None) -> Iterator[tuple[I64, npt.NDArray[Any]]]:
-    """(rows, stored labels) of all allowed live rows, in pieces of at most a segment."""
-    if selection is not None and selection.gathers(reading):
-        rows = selection.rows()
-        if len(rows):
-            yield rows, selection.codes(reading)
-        return
-    chunks: Any = reading.snapshot.chunks() if selection is None else selection.chunks(reading)
-    for chunk in cast(Sequence[CodeChunk], chunks):
-        codes = active().unpack(reading.space.layout, chunk.packed, chunk.rows)
-        rows = np.arange(chunk.first_row, chunk.first_row + chunk.rows, dtype=np.int64)
-        if chunk.dead is not None:
-            live = np.unpackbits(chunk.dead, count=chunk.rows, bitorder="little") == 0
-            rows, codes = rows[live], codes[live]
-        yield rows, codes

@@ -23,6 +23,7 @@ from pqstore.arrays import I64, U8
 from pqstore.errors import CorruptIndexError
 from pqstore.native import native_loops
 from pqstore.storage.attachments.row_sets import encode_positions, mark_positions
+from pqstore.storage.format.decoding import decoding
 
 __all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Wanted", "kind_of", "typed"]
 
@@ -362,6 +363,8 @@ class FieldColumn:
         for _ in range(count):
             tag, distinct, value_bytes, listed, dense, blob_bytes = _GROUP.unpack_from(content, at)
             at += _GROUP.size
+            if tag % _MEMBER > _PRESENT or tag >= 2 * _MEMBER or tag in self._groups:
+                raise ValueError(f"a group with tag {tag}, or a second one")
             sizes = (value_bytes, 4 * (distinct + 1), _DENSE.itemsize * dense, 2 * listed, blob_bytes)
             pieces = []
             for size in sizes:
@@ -448,6 +451,10 @@ class FieldColumn:
 
     def entries(self, into: FieldEntries, new_position: npt.NDArray[np.int64]) -> None:
         """Add everything to `into`, rows renamed: position p becomes ``new_position[p]``, or goes where that is -1."""
+        with decoding(self._name):
+            self._enter_all(into, new_position)
+
+    def _enter_all(self, into: FieldEntries, new_position: npt.NDArray[np.int64]) -> None:
         for tag, group in self._groups.items():
             keys, positions = into.groups.setdefault(tag, ([], []))
             places = np.repeat(np.arange(len(group.values)), group.starts[1:].astype(np.int64) - group.starts[:-1])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import shutil
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -20,12 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, IndexNotFoundError
 from pqstore.kernels.checksum import crc32
 from pqstore.native import native_loops
 from pqstore.storage.disk.directory import generation_path, newest_generation, sync_directory
-from pqstore.storage.disk.lmdb_errors import file_errors
-from pqstore.storage.disk.regular_file import check_regular, open_regular
+from pqstore.storage.disk.held_directory import HeldDirectory
+from pqstore.storage.disk.regular_file import check_directory, check_regular, open_regular
+from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.format.records import ORIGINALS_CRC_BYTES, originals_name, originals_segment
 from pqstore.storage.rows.row_numbers import by_segment
 
@@ -34,7 +34,6 @@ __all__ = [
     "OriginalWriter",
     "copy_originals",
     "damaged_rows",
-    "originals_bytes",
     "originals_directory",
     "remove_originals",
     "stored_segments",
@@ -49,12 +48,18 @@ def originals_directory(generation: Path) -> Path:
 class OriginalFiles:
     """Reads of one generation. Maps each file once; a map goes when nobody uses it any more."""
 
-    def __init__(self, generation: Path) -> None:
-        self._directory = originals_directory(generation)
+    def __init__(self, generation: Path, index: HeldDirectory | None = None) -> None:
+        """With `index`, the directory that holds the generation, files are found whatever that is called meanwhile."""
+        self._index = index
+        self.rename(generation)
         self._arrays: dict[int, U8] = {}  # by segment, as far as its file was there when it was mapped
         self._lock = threading.Lock()
         self.leftovers = True
         """Whether files of segments that are gone may still be there."""
+
+    def rename(self, generation: Path) -> None:
+        """The generation is found at this path from now on."""
+        self.directory = originals_directory(generation)
 
     def pin(self, counts: dict[int, int], row_bytes: int) -> None:
         """Map the files of segments, of which so many rows count."""
@@ -95,9 +100,8 @@ class OriginalFiles:
         found = []
         for segment, where, positions in by_segment(rows, segment_rows):
             places = np.arange(len(rows))[where]
-            try:
-                stored = _open_map(self._path(segment), row_bytes + ORIGINALS_CRC_BYTES)
-            except (FileNotFoundError, CorruptIndexError):
+            stored = self._as_it_is(segment, row_bytes + ORIGINALS_CRC_BYTES)
+            if stored is None:
                 found.append(places)
                 continue
             there = positions < len(stored)
@@ -113,38 +117,85 @@ class OriginalFiles:
         more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
         return [f"damaged or missing: row {', '.join(map(str, damaged[:5].tolist()))}{more}"]
 
-    def _path(self, segment: int) -> Path:
-        """The file of a segment. A compaction removes our generation; the next one shares the files of its rows."""
-        path = self._directory / originals_name(segment)
-        if not path.exists():
-            index = self._directory.parent.parent
-            newest = index.is_dir() and generation_path(index, newest_generation(index))
-            if newest and (originals_directory(newest) / path.name).exists():
-                return originals_directory(newest) / path.name
-        return path
+    def _as_it_is(self, segment: int, stride: int) -> U8 | None:
+        """The rows of a file now; what was mapped when there is no file any more; None when it cannot be read."""
+        try:
+            return _open_map(self.open(segment), stride)
+        except FileNotFoundError:
+            return self._arrays.get(segment)
+        except CorruptIndexError:
+            return None
+
+    def open(self, segment: int) -> int:
+        """A descriptor of the file of a segment; the caller closes it."""
+        name = originals_name(segment)
+        try:
+            return self._open(self.directory, name)
+        except FileNotFoundError:
+            newest = self._of_newest_generation()
+            if newest == self.directory:
+                raise
+            return self._open(newest, name)
+
+    def _open(self, directory: Path, name: str) -> int:
+        start = None
+        if self._index is not None:
+            directory, start = Path(directory.parent.name, directory.name), self._index.descriptor
+        check_directory(directory.parent, start)
+        check_directory(directory, start)
+        return open_regular(directory / name, directory=start)
+
+    def _of_newest_generation(self) -> Path:
+        """A compaction in another process removes our generation; the next one shares the files of its rows."""
+        index = self.directory.parent.parent
+        try:
+            return originals_directory(generation_path(index, newest_generation(index)))
+        except IndexNotFoundError:
+            return self.directory
 
     def _map(self, segment: int, rows: int, stride: int) -> U8:
         stored = self._arrays.get(segment)
         if stored is not None and len(stored) >= rows:
             return stored
-        path = self._path(segment)
+        path = self.directory / originals_name(segment)
         with self._lock, file_errors(path):
             try:
-                stored = _open_map(path, stride)
+                stored = _open_map(self.open(segment), stride)
             except FileNotFoundError:
                 raise CorruptIndexError(f"originals of segment {segment}: {path} is missing") from None
             if len(stored) < rows:
                 raise CorruptIndexError(
-                    f"originals of segment {segment}: {path} has {path.stat().st_size} bytes, "
-                    f"{rows * stride} are needed for row {rows - 1}"
+                    f"originals of segment {segment}: {path} has {len(stored)} rows of {stride} bytes, "
+                    f"{rows} are needed"
                 )
             self._arrays[segment] = stored
             return stored
 
+    def mapped(self, segment: int) -> U8 | None:
+        """The rows of a file as far as they are mapped, uint8 (rows, row_bytes + 4)."""
+        return self._arrays.get(segment)
 
-def _open_map(path: Path, stride: int) -> U8:
-    """The whole rows of a file as it is now, uint8 (rows, stride), mapped."""
-    with os.fdopen(open_regular(path), "rb") as file:
+    def file_bytes(self) -> int:
+        """Bytes of all files."""
+        path, start = self.directory, None
+        if self._index is not None:
+            path, start = Path(path.parent.name, path.name), self._index.descriptor
+        check_directory(path, start)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0), dir_fd=start)
+        except FileNotFoundError:
+            return 0
+        try:
+            with os.scandir(descriptor) as entries:
+                ours = [entry for entry in entries if originals_segment(entry.name) is not None]
+                return sum(entry.stat(follow_symlinks=False).st_size for entry in ours)
+        finally:
+            os.close(descriptor)
+
+
+def _open_map(descriptor: int, stride: int) -> U8:
+    """The whole rows of a file as it is now, uint8 (rows, stride), mapped. Closes the descriptor."""
+    with os.fdopen(descriptor, "rb") as file:
         count = os.fstat(file.fileno()).st_size // stride
         if count == 0:
             return np.empty((0, stride), dtype=np.uint8)
@@ -206,6 +257,7 @@ class OriginalWriter:
         if descriptor is None:
             for full in [number for number in self._open if number < segment - 1]:
                 self._finish(full)
+            check_directory(self._directory)
             if not self._directory.is_dir():
                 self._directory.mkdir()
                 sync_directory(self._generation)
@@ -246,19 +298,13 @@ def stored_segments(generation: Path) -> list[int]:
     return sorted(number for number in numbers if number is not None)
 
 
-def originals_bytes(generation: Path) -> int:
-    """Bytes of all files of originals."""
-    directory = originals_directory(generation)
-    return sum((directory / originals_name(segment)).stat().st_size for segment in stored_segments(generation))
-
-
 def remove_originals(generation: Path, segments: Iterable[int]) -> None:
     """Remove the files of segments that are gone."""
     for segment in segments:
         (originals_directory(generation) / originals_name(segment)).unlink(missing_ok=True)
 
 
-def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: bool) -> None:
+def copy_originals(source: OriginalFiles, target: Path, sizes: dict[int, int], *, link: bool) -> None:
     """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk.
 
     With `link` the files are shared where the file system can: for a generation that takes the place of the first.
@@ -268,11 +314,10 @@ def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: b
     directory = originals_directory(target)
     directory.mkdir()
     for segment, size in sizes.items():
-        name = originals_name(segment)
-        old, new = originals_directory(source) / name, directory / name
+        new = directory / originals_name(segment)
         with file_errors(new):
-            if not (link and _link(old, new)):
-                _copy_start(old, new, size)
+            if not (link and _link(source.directory / new.name, new)):
+                _copy_start(source, segment, new, size)
     sync_directory(directory)
     sync_directory(target)
 
@@ -286,18 +331,22 @@ def _link(old: Path, new: Path) -> bool:
     return True
 
 
-def _copy_start(old: Path, new: Path, size: int) -> None:
+def _copy_start(source: OriginalFiles, segment: int, new: Path, size: int) -> None:
     """Copy the first `size` bytes; a shorter source gives a shorter copy, which verify reports."""
-    with os.fdopen(open_regular(old), "rb") as source, new.open("xb") as target:
-        if os.fstat(source.fileno()).st_size <= size:
-            shutil.copyfileobj(source, target, 1 << 20)
+    with new.open("xb") as target:
+        try:
+            descriptor = source.open(segment)
+        except FileNotFoundError:
+            # A compaction in another process removed it; what was mapped before is still there.
+            stored = source.mapped(segment)
+            if stored is None:
+                raise
+            target.write(stored.reshape(-1)[:size].data)
         else:
-            left = size
-            while left:
-                block = source.read(min(left, 1 << 20))
-                if not block:
-                    break
-                target.write(block)
-                left -= len(block)
+            with os.fdopen(descriptor, "rb") as old:
+                left = size
+                while left and (block := old.read(min(left, 1 << 20))):
+                    target.write(block)
+                    left -= len(block)
         target.flush()
         os.fsync(target.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -13,30 +14,72 @@ from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.disk.lmdb_lookup import stored_value
-from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, read_metas
+from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, newest_number, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
-from pqstore.storage.disk.regular_file import check_regular, open_regular
+from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES, STATE_KEY
 from pqstore.storage.format.state import State
 
 __all__ = [
     "DATA_FILE",
-    "LOCK_FILE",
+    "DataFile",
     "bytes_freed_after",
     "check_allocation",
-    "check_data_file",
     "check_trees",
     "open_data_file",
     "structure_problems",
 ]
 
 DATA_FILE = "data.mdb"
-LOCK_FILE = "lock.mdb"
 _LOOKS = 3  # a writer may be half-way through a meta page: what is wrong with one is so when it is read again
 _PAUSE = 0.002
+_position = threading.Lock()  # copies of a descriptor share their position in the file; only one reader here uses it
 
 
-class _DataFile(NamedTuple):
+class DataFile:
+    """The data file of a generation, open for reading past LMDB: the same file whatever becomes of its name."""
+
+    def __init__(self, generation: Path) -> None:
+        """Raises `CorruptIndexError` when it is missing, or no regular file."""
+        self.path = generation / DATA_FILE
+        self.descriptor = open_data_file(generation)
+        status = os.fstat(self.descriptor)
+        self.identity = (status.st_dev, status.st_ino)
+        """Device and number of the file."""
+
+    def check(self) -> None:
+        """Raise `CorruptIndexError` when the file is empty, or not LMDB's: before LMDB opens it."""
+        with _pages(self):
+            pass
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file now."""
+        return os.fstat(self.descriptor).st_size
+
+    @property
+    def names(self) -> int:
+        """How many names the file has (hard links): 0 when it was removed."""
+        return os.fstat(self.descriptor).st_nlink
+
+    def newest_transaction(self) -> int:
+        """The number on the newest meta page, which is not checked."""
+        return newest_number(self.descriptor)
+
+    def record(self, name: bytes) -> bytes | None:
+        """A record of the database "meta" as the file says now, whatever LMDB takes for the newest transaction."""
+        with _pages(self) as pages:
+            return stored_value(pages.descriptor, pages.newest, "meta", name)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class _Pages(NamedTuple):
     """An open data file and what its meta pages say."""
 
     descriptor: int
@@ -45,37 +88,26 @@ class _DataFile(NamedTuple):
     size: int
 
 
-def check_data_file(generation: Path) -> None:
-    """Raise `CorruptIndexError` when the data file is missing, empty, or not LMDB's: before it is opened."""
-    check_regular(generation / LOCK_FILE)
-    with _opened(generation):
-        pass
-
-
 def open_data_file(generation: Path) -> int:
     """A descriptor of the data file for reading; the caller closes it. Raises `CorruptIndexError`."""
     path = generation / DATA_FILE
-    try:
-        return open_regular(path)
-    except FileNotFoundError:
-        raise CorruptIndexError(f"{path} is missing") from None
+    with opening(generation.parent):
+        try:
+            return open_regular(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise CorruptIndexError(f"{path} is missing") from None
 
 
 @contextmanager
-def _opened(generation: Path) -> Iterator[_DataFile]:
-    """The data file, with meta pages that go together; damage that is found inside the block becomes a named error."""
-    descriptor = open_data_file(generation)
-    size = 0
+def _pages(file: DataFile) -> Iterator[_Pages]:
+    """The file, with meta pages that go together; damage that is found inside the block becomes a named error."""
+    size = file.size
     try:
-        size = os.fstat(descriptor).st_size
-        yield _DataFile(descriptor, *_metas(descriptor), size)
+        yield _Pages(file.descriptor, *_metas(file.descriptor), size)
     except DamagedFileError as error:
-        path = generation / DATA_FILE
         if size == 0:
-            raise CorruptIndexError(f"{path} is empty") from error
-        raise CorruptIndexError(f"{path} ({size} bytes) is damaged or cut short: {error}") from error
-    finally:
-        os.close(descriptor)
+            raise CorruptIndexError(f"{file.path} is empty") from error
+        raise CorruptIndexError(f"{file.path} ({size} bytes) is damaged or cut short: {error}") from error
 
 
 def _metas(descriptor: int) -> tuple[Meta, Meta]:
@@ -90,58 +122,58 @@ def _metas(descriptor: int) -> tuple[Meta, Meta]:
 
 
 @contextmanager
-def _at(generation: Path, transaction: int) -> Iterator[_DataFile]:
+def _at(file: DataFile, transaction: int) -> Iterator[_Pages]:
     """The data file as of a transaction, which must be one of the last two; its meta page is called the newest."""
-    with _opened(generation) as file:
-        if file.newest.transaction == transaction:
-            yield file
-        elif file.older.transaction == transaction:
-            yield file._replace(newest=file.older)
+    with _pages(file) as pages:
+        if pages.newest.transaction == transaction:
+            yield pages
+        elif pages.older.transaction == transaction:
+            yield pages._replace(newest=pages.older)
         else:
             raise DamagedFileError(f"there is no page that describes transaction {transaction}")
 
 
-def check_trees(generation: Path, transaction: int, *, leave: Collection[str] = ()) -> TreeWalk:
+def check_trees(file: DataFile, transaction: int, *, leave: Collection[str] = ()) -> TreeWalk:
     """Raise `CorruptIndexError` when pages of the trees are damaged or the file is cut short.
 
     For use under a read transaction with this number, so that no writer uses the pages for something else meanwhile,
     and before anything is read through LMDB. `leave` names databases that are left out. Gives the walk, which a later
     check may go on with.
     """
-    with _at(generation, transaction) as file:
-        walk = TreeWalk(file.newest, file.size)
-        walk.check_trees(file.descriptor, leave)
-        _check_older(file)
+    with _at(file, transaction) as pages:
+        walk = TreeWalk(pages.newest, pages.size)
+        walk.check_trees(pages.descriptor, leave)
+        _check_older(pages)
     return walk
 
 
-def check_allocation(generation: Path, transaction: int, begun: TreeWalk | None) -> None:
+def check_allocation(file: DataFile, transaction: int, begun: TreeWalk | None) -> None:
     """Raise `CorruptIndexError` when a page is used twice, or used and free, besides what `check_trees` finds.
 
     For use as `check_trees`, before anything is written or copied through LMDB. `begun` is a walk that checked trees.
     """
-    with _at(generation, transaction) as file:
-        same = begun is not None and begun.meta == file.newest
-        walk = begun if begun is not None and same else TreeWalk(file.newest, file.size)
-        walk.check_allocation(file.descriptor)
+    with _at(file, transaction) as pages:
+        same = begun is not None and begun.meta == pages.newest
+        walk = begun if begun is not None and same else TreeWalk(pages.newest, pages.size)
+        walk.check_allocation(pages.descriptor)
 
 
-def bytes_freed_after(generation: Path, transaction: int, since: int) -> int:
+def bytes_freed_after(file: DataFile, transaction: int, since: int) -> int:
     """Bytes of pages that commits after number `since` freed and nobody has used again. For use as `check_trees`."""
-    with _at(generation, transaction) as file:
-        return TreeWalk(file.newest, file.size).pages_freed_after(file.descriptor, since) * PAGE_SIZE
+    with _at(file, transaction) as pages:
+        return TreeWalk(pages.newest, pages.size).pages_freed_after(pages.descriptor, since) * PAGE_SIZE
 
 
-def _check_older(file: _DataFile) -> None:
+def _check_older(pages: _Pages) -> None:
     """The state behind the older meta page must not be newer than the page: then a newer page has been damaged.
 
     After a loss of power, and while others write, the older pages may be used for something else: that says nothing.
     """
-    older = file.older
-    if older is file.newest:
+    older = pages.older
+    if older is pages.newest:
         return
     try:
-        value = stored_value(file.descriptor, older, "meta", STATE_KEY)
+        value = stored_value(pages.descriptor, older, "meta", STATE_KEY)
         transaction = State.unpack(memoryview(value)).transaction if value is not None else None
     except (CorruptIndexError, FormatVersionError):
         return
@@ -151,23 +183,25 @@ def _check_older(file: _DataFile) -> None:
         )
 
 
-def structure_problems(generation: Path) -> list[str]:
+def structure_problems(file: DataFile) -> list[str]:
     """What is wrong with the pages and trees of the data file, read byte by byte without LMDB's engine.
 
     Where others write meanwhile, only under a transaction that keeps the newest pages from being used again.
     """
     try:
-        with _opened(generation) as file:
-            everything = TreeWalk(file.newest, file.size)
-            everything.check_allocation(file.descriptor, complete=True)
-            _check_older(file)
+        with _pages(file) as pages:
+            everything = TreeWalk(pages.newest, pages.size)
+            everything.check_allocation(pages.descriptor, complete=True)
+            _check_older(pages)
             missing = [name for name in DATABASES if name not in everything.names]
             if missing:
                 raise DamagedFileError(f"there is no database {missing[0]!r}")
     except CorruptIndexError as error:
         return [str(error)]
     walk = cast("Callable[..., list[Any]]", structure.verify)
-    try:
-        return [str(problem) for problem in walk(str(generation / DATA_FILE), subdir=False)]
-    except structure.VerifyError as error:
-        return [str(error)]
+    with _position:
+        try:
+            # By descriptor: the name may be gone, or lead to another file.
+            return [str(problem) for problem in walk(os.dup(file.descriptor), subdir=False)]
+        except structure.VerifyError as error:
+            return [str(error)]

@@ -8,21 +8,28 @@ import shutil
 import uuid
 from pathlib import Path
 
-from pqstore.errors import IndexExistsError, IndexNotFoundError
+from pqstore.errors import IndexExistsError, IndexNotFoundError, PQStoreError
+from pqstore.storage.disk.system_errors import opening
 
 __all__ = [
     "check_vacant",
     "generation_number",
     "generation_path",
+    "give_to_owner_of",
     "is_current",
     "newest_generation",
+    "next_generation",
+    "older_generations",
     "remove_leftovers",
     "sync_directory",
     "temporary_beside",
 ]
 
-_NAME = re.compile(r"generation-(\d{8})\Z")
+# Eight digits, more only where eight are not enough; so many that a number fits 64 bits.
+_NAME = re.compile(r"generation-([0-9]{8}|[1-9][0-9]{8,17})\Z")
 _TEMPORARY = ".unfinished-"
+_LEFTOVER = re.compile(r"generation-[0-9]{8,18}\.unfinished-[0-9a-f]{12}\Z")
+_LAST_GENERATION = 10**18 - 1
 
 
 def generation_path(index: Path, generation: int) -> Path:
@@ -37,31 +44,76 @@ def generation_number(path: Path) -> int:
 
 def newest_generation(index: Path) -> int:
     """The number of the generation that counts: the highest. Raises `IndexNotFoundError` when there is none."""
-    try:
-        names = [entry.name for entry in index.iterdir()]
-    except FileNotFoundError:
-        raise IndexNotFoundError(f"there is no index at {index}: the path does not exist") from None
-    except NotADirectoryError:
-        raise IndexNotFoundError(f"{index} is a file; an index of pqstore is a directory") from None
-    numbers = [int(match.group(1)) for name in names if (match := _NAME.match(name))]
+    with opening(index):
+        numbers = _generations(index)
     if not numbers:
         raise IndexNotFoundError(f"{index} is a directory, but not an index of pqstore")
     return max(numbers)
 
 
+def older_generations(index: Path, generation: int) -> list[Path]:
+    """Generations before this one that are still there."""
+    return [generation_path(index, number) for number in _generations(index) if number < generation]
+
+
+def _generations(index: Path) -> list[int]:
+    """Numbers of the generations. What only has such a name is none: a file, a link, a directory with nothing in it."""
+    seen: dict[int, str] | None = None
+    while True:
+        named = _named(index)
+        numbers = [number for number, path in named.items() if _has_entries(path)]
+        if numbers or named == seen:
+            return numbers
+        seen = named  # a compaction may have removed all that was there at the first look
+
+
+def _named(index: Path) -> dict[int, str]:
+    """Directories with the name of a generation, by number."""
+    with os.scandir(index) as entries:
+        return {
+            int(match.group(1)): entry.path
+            for entry in entries
+            if (match := _NAME.match(entry.name)) and entry.is_dir(follow_symlinks=False)
+        }
+
+
+def _has_entries(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except FileNotFoundError:  # a compaction in another process removed it meanwhile
+        return False
+
+
 def is_current(index: Path, generation: int) -> bool:
-    """Whether no newer generation stands beside this one. Numbers go up by one, and older ones are removed after."""
-    return not generation_path(index, generation + 1).exists() and generation_path(index, generation).exists()
+    """Whether this generation is there, and no newer one."""
+    try:
+        return max(_generations(index), default=-1) == generation
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def next_generation(index: Path, generation: int) -> Path:
+    """The path for the generation after this one: of the next number whose name is free."""
+    for number in range(generation + 1, _LAST_GENERATION + 1):
+        path = generation_path(index, number)
+        if not os.path.lexists(path):
+            return path
+    raise PQStoreError(
+        f"index at {index}: {generation} is the last number that a generation can have; "
+        "make a backup, which begins at 1 again, and use that"
+    )
 
 
 def check_vacant(path: Path) -> None:
     """Raise `IndexExistsError` unless the path does not exist or is an empty directory."""
-    if path.is_dir() and not path.is_symlink():
-        if not any(path.iterdir()):
-            return
-        raise IndexExistsError(f"{path} exists and is not empty: open it, remove it, or choose another path")
-    if path.exists() or path.is_symlink():
-        raise IndexExistsError(f"{path} exists already: choose another path")
+    with opening(path):
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                return
+            raise IndexExistsError(f"{path} exists and is not empty: open it, remove it, or choose another path")
+        if os.path.lexists(path):
+            raise IndexExistsError(f"{path} exists already: choose another path")
 
 
 def temporary_beside(path: Path) -> Path:
@@ -70,11 +122,26 @@ def temporary_beside(path: Path) -> Path:
 
 
 def remove_leftovers(index: Path, generation: int) -> None:
-    """Remove generations before this one and copies that never became one. Needs the writer lock."""
-    for entry in index.iterdir():
+    """Remove generations before this one and copies that never became one. Needs the writer lock.
+
+    What cannot be removed only takes room: it may be somebody else's, and no reason to refuse a write.
+    """
+    with os.scandir(index) as entries:
+        directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for entry in directories:
         match = _NAME.match(entry.name)
-        if (match and int(match.group(1)) < generation) or _TEMPORARY in entry.name:
-            shutil.rmtree(entry)
+        if _LEFTOVER.match(entry.name) or (match is not None and int(match.group(1)) < generation):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def give_to_owner_of(tree: Path, like: Path) -> None:
+    """What root makes in another's index belongs to that other, who could not open it otherwise."""
+    owner = like.stat()
+    if not hasattr(os, "geteuid") or os.geteuid() != 0 or owner.st_uid == 0:
+        return
+    for path in (tree, *tree.rglob("*")):
+        if path.lstat().st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync_directory(path: Path) -> None:

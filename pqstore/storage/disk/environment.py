@@ -12,15 +12,18 @@ import lmdb
 from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
 from pqstore.storage.disk.data_file import (
     DATA_FILE,
-    LOCK_FILE,
+    DataFile,
     bytes_freed_after,
     check_allocation,
-    check_data_file,
     check_trees,
+    structure_problems,
 )
 from pqstore.storage.disk.directory import generation_number, generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.lmdb_trees import TreeWalk
+from pqstore.storage.disk.lock_file import LOCK_FILE, prepare_lock_file
+from pqstore.storage.disk.regular_file import create_like
+from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES
 
 __all__ = ["Environment"]
@@ -66,35 +69,84 @@ class Environment:
     def __init__(
         self, generation: Path, *, metasync: bool, max_readers: int, sync: bool = True, create: bool = False
     ) -> None:
-        self.path = generation
         self.metasync = metasync
         self.sync = sync
         self._max_readers = max_readers
-        self.writable = create or (os.access(generation, os.W_OK) and os.access(generation / DATA_FILE, os.W_OK))
         self._walk: TreeWalk | None = None
-        with storage_errors(generation.parent):
-            if not create:
-                check_data_file(generation)
-            self._lmdb = self._open()
+        self.rename(generation)
+        with storage_errors(generation.parent), opening(generation.parent):
+            if create:
+                os.close(create_like(generation / DATA_FILE, generation))
+            self._file = DataFile(generation)
             try:
-                if not create:
-                    self._check_trees(leave=_CHECKED_LATER)
-                handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
-                self._handles = handles
-                self._allocation_checked = create
-                self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
-                if self.writable:
-                    self._lmdb.reader_check()
+                self._open(create)
             except BaseException:
-                self._lmdb.close()
+                self._file.close()
                 raise
+
+    def rename(self, generation: Path) -> None:
+        """The directory is found at this path from now on."""
+        self.path = generation
+        self._data_path = str(generation / DATA_FILE)
         self._lock_path = str(generation / LOCK_FILE)
         self._next_path = str(generation_path(generation.parent, generation_number(generation) + 1))
+
+    def _open(self, create: bool) -> None:
+        if not create:
+            self._file.check()
+        self.locked = prepare_lock_file(self.path, self.path / DATA_FILE)
+        """Whether other processes see what is being read here."""
+        self.refusal = self._refusal()
+        """Why nothing may be written here; "" where it may."""
+        self._lmdb = self._without_former_self()
+        try:
+            if not create:
+                self._check_trees(leave=_CHECKED_LATER)
+            handles = {name: self._lmdb.open_db(name.encode(), create=create) for name in DATABASES}
+            self._handles = handles
+            self._allocation_checked = create
+            self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
+            if self.writable:
+                self._lmdb.reader_check()
+        except BaseException:
+            self._lmdb.close()
+            raise
         self._lock_file = _identity(self._lock_path)
 
-    def _open(self) -> Any:
+    def _refusal(self) -> str:
+        if not (os.access(self.path, os.W_OK) and os.access(self._data_path, os.W_OK)):
+            return "nothing can be written there"
+        if not self.locked:
+            return (
+                f"{self._lock_path} may not be written by this process, and without it writers and readers do not see "
+                "one another: give it owner and permissions of data.mdb, or remove it while nobody has the index open"
+            )
+        if self._file.names > 1:
+            return (
+                f"{self._data_path} has other names (hard links): what is written would change what they stand for; "
+                "copy the index (cp -r, backup) and write to the copy"
+            )
+        return ""
+
+    @property
+    def writable(self) -> bool:
+        return not self.refusal
+
+    def _without_former_self(self) -> Any:
+        """Open, and clear slots of readers that had this process's number and are dead: an earlier life of a container.
+
+        LMDB takes them for ours, so it would never clear them; but it does so when it closes.
+        """
+        opened = self._map()
+        if self.locked and any(line.split()[:1] == [str(os.getpid())] for line in str(opened.readers()).splitlines()):
+            opened.begin().abort()
+            opened.close()
+            opened = self._map()
+        return opened
+
+    def _map(self) -> Any:
         """Open with 1 TiB of address space, or with what the process may have."""
-        at_least = (self.path / DATA_FILE).stat().st_size if (self.path / DATA_FILE).exists() else 0
+        at_least = self._file.size
         for map_size in _MAP_SIZES:
             if map_size < at_least:
                 break
@@ -110,7 +162,7 @@ class Environment:
                     max_dbs=_MAX_DATABASES,
                     # Readers enter themselves in the lock file; where even that cannot be written, an index must not
                     # be written by others while it is open (docs/durability.md).
-                    lock=self._can_lock(),
+                    lock=self.locked,
                     lib_version=0,
                 )
             except lmdb.MemoryError:
@@ -121,12 +173,12 @@ class Environment:
 
     def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
-        self._walk = self._on_pages(lambda transaction: check_trees(self.path, transaction, leave=leave))
+        self._walk = self._on_pages(lambda transaction: check_trees(self._file, transaction, leave=leave))
 
     def _check_allocation(self) -> None:
         """Before this process has LMDB write, or copy: it would give out used pages, and believe their counts."""
         if not self._allocation_checked:
-            self._on_pages(lambda transaction: check_allocation(self.path, transaction, self._begun_walk()))
+            self._on_pages(lambda transaction: check_allocation(self._file, transaction, self._begun_walk()))
             self._allocation_checked = True
             self.databases.all_checked()
 
@@ -147,10 +199,6 @@ class Environment:
         walk, self._walk = self._walk, None
         return walk
 
-    def _can_lock(self) -> bool:
-        lock_file = self.path / LOCK_FILE
-        return os.access(lock_file if lock_file.exists() else self.path, os.W_OK)
-
     def begin(self, *, write: bool = False) -> Any:
         """A transaction of LMDB whose values are views. Clears slots of dead readers when there are too many."""
         if write:
@@ -161,13 +209,34 @@ class Environment:
             self._lmdb.reader_check()
             return self._lmdb.begin(write=write, buffers=True)
 
+    def keeps_its_data_file(self) -> bool:
+        """False when data.mdb was removed or replaced: what is mapped here is then no longer the index at this path."""
+        return _identity(self._data_path) == self._file.identity
+
     def keeps_its_lock_file(self) -> bool:
         """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
         return _identity(self._lock_path) == self._lock_file
 
     def is_newest(self) -> bool:
-        """Whether this generation exists, as far as its lock file tells, and no newer one stands beside it."""
-        return self.keeps_its_lock_file() and not os.access(self._next_path, os.F_OK)
+        """Whether this generation still has its files, and no newer one stands beside it."""
+        return self.keeps_its_lock_file() and self.keeps_its_data_file() and not os.access(self._next_path, os.F_OK)
+
+    def was_overwritten(self, committed: int, *, writing: bool) -> bool:
+        """Whether somebody wrote into the data file past LMDB, a copy of another file say.
+
+        `committed` is the newest transaction that LMDB knew; unless we are `writing`, others may have committed since.
+        """
+        in_file = self._file.newest_transaction()
+        return in_file != committed if writing else in_file < committed
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the data file."""
+        return self._file.size
+
+    def structure_problems(self) -> list[str]:
+        """What is wrong with the pages of the data file; for use under a read transaction."""
+        return structure_problems(self._file)
 
     def flush(self) -> None:
         """Everything committed is on the disk when this returns."""
@@ -207,7 +276,7 @@ class Environment:
         snapshots = self._snapshots()
         if not snapshots:
             return 0
-        return self._on_pages(lambda transaction: bytes_freed_after(self.path, transaction, min(snapshots)))
+        return self._on_pages(lambda transaction: bytes_freed_after(self._file, transaction, min(snapshots)))
 
     def reader_check(self) -> int:
         """Clear the slots of readers whose process is gone; how many there were."""
@@ -216,11 +285,12 @@ class Environment:
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
         self._lmdb.close()
+        self._file.close()
 
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
         stat = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return stat.st_dev, stat.st_ino

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 
 import lmdb
 
-from pqstore.errors import CorruptIndexError, PQStoreError, ReadOnlyError, StorageFullError
+from pqstore.errors import CorruptIndexError, PQStoreError, ReadOnlyError, SameProcessIdError, StorageFullError
+from pqstore.storage.disk.system_errors import FULL, NO_DESCRIPTORS, REFUSED, out_of_descriptors
 
-__all__ = ["file_errors", "storage_errors", "translate"]
+__all__ = ["same_process_id", "storage_errors", "translate"]
 
 _DAMAGE = (
     lmdb.CorruptedError,
@@ -22,9 +22,8 @@ _DAMAGE = (
     lmdb.NotFoundError,
     lmdb.BadValsizeError,
 )
-# LMDB reports a short write of a large value as an input/output error; it is what a full disk looks like.
-_FULL = {errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.ENOMEM}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+# What the lock of a process's own number gives that another process has.
+_HELD = {errno.EAGAIN, errno.EWOULDBLOCK}
 
 
 def translate(error: lmdb.Error, path: Path) -> PQStoreError:
@@ -34,12 +33,12 @@ def translate(error: lmdb.Error, path: Path) -> PQStoreError:
         return StorageFullError(
             f"index at {path}: the address space that this process may use is too small for the data file ({error})"
         )
-    if isinstance(error, lmdb.DiskError) or code in _FULL:
+    if isinstance(error, lmdb.DiskError) or code in FULL:
         return StorageFullError(
             f"index at {path}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
             "nothing of this call is stored"
         )
-    if isinstance(error, lmdb.ReadonlyError) or code in _REFUSED:
+    if isinstance(error, lmdb.ReadonlyError) or code in REFUSED:
         return ReadOnlyError(f"index at {path}: nothing can be written there ({error})")
     if isinstance(error, _DAMAGE):
         return CorruptIndexError(
@@ -47,7 +46,24 @@ def translate(error: lmdb.Error, path: Path) -> PQStoreError:
         )
     if isinstance(error, lmdb.ReadersFullError):
         return PQStoreError(f"index at {path}: too many snapshots are open at once, in all processes together")
+    return _other(error, code, path)
+
+
+def _other(error: lmdb.Error, code: int | None, path: Path) -> PQStoreError:
+    if code in NO_DESCRIPTORS:
+        return out_of_descriptors(path, error)
+    if code in _HELD:
+        return same_process_id(path)
     return PQStoreError(f"index at {path}: {error}")
+
+
+def same_process_id(path: Path) -> SameProcessIdError:
+    """LMDB tells readers apart by the numbers of their processes, and another has ours."""
+    return SameProcessIdError(
+        f"index at {path}: a process of another container has it open that has the same number there as this one has "
+        f"here ({os.getpid()}); let the containers share their process numbers (a common PID namespace), start this "
+        "process under another number, or give each container a copy (see docs/howto/containers.md)"
+    )
 
 
 class storage_errors:  # noqa: N801 - reads as the statement that it is
@@ -64,21 +80,3 @@ class storage_errors:  # noqa: N801 - reads as the statement that it is
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, lmdb.Error):
             raise translate(error, self._path) from error
-
-
-@contextmanager
-def file_errors(path: Path) -> Iterator[None]:
-    """Turn the system's errors with a file of ours inside the block into pqstore's."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, PQStoreError):
-            raise
-        if error.errno in _FULL:
-            raise StorageFullError(
-                f"{path}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
-                "nothing of this call is stored"
-            ) from error
-        if error.errno in _REFUSED:
-            raise ReadOnlyError(f"{path}: nothing can be written there ({error})") from error
-        raise PQStoreError(f"{path}: {error}") from error

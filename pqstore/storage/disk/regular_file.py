@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pqstore.errors import CorruptIndexError
 
-__all__ = ["check_regular", "open_regular"]
+__all__ = ["check_directory", "check_regular", "create_like", "open_regular"]
 
 # Where a flag is missing the check after opening stands alone.
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -22,15 +22,17 @@ _KINDS = (
 )
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-    """A descriptor of the regular file at `path`; the caller closes it.
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644, *, directory: int | None = None) -> int:
+    """A descriptor of the regular file at `path`; the caller closes it. `directory`: the descriptor to begin at.
 
     Raises `CorruptIndexError` where something else stands there, and `OSError` as `os.open` does otherwise.
     """
     try:
-        descriptor = os.open(path, flags | _CAREFUL, mode)
+        descriptor = os.open(path, flags | _CAREFUL, mode, dir_fd=directory)
     except OSError:
-        check_regular(path)  # a link, a socket, a pipe without a reader, a directory: each fails in its own way
+        check_regular(
+            path, directory
+        )  # a link, a socket, a pipe without a reader, a directory: each fails in its own way
         raise
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
@@ -39,14 +41,45 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int
     return descriptor
 
 
-def check_regular(path: Path) -> None:
-    """Raise `CorruptIndexError` when `path` is there and is no regular file."""
+def create_like(path: Path, like: Path) -> int:
+    """A descriptor for reading and writing of the file at `path`, made anew unless another process has just done so.
+
+    It gets the permissions of `like`, and its owner where that can be: what root makes beside another's file
+    must not keep that other out.
+    """
+    model = like.stat()
+    mode = stat.S_IMODE(model.st_mode) & 0o666
     try:
-        kind = path.lstat().st_mode
-    except OSError:
-        return  # not there, or not to be seen: whoever opens it says so
-    if not stat.S_ISREG(kind):
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        return open_regular(path, os.O_RDWR)
+    if hasattr(os, "fchmod"):
+        os.fchmod(descriptor, mode)  # past the umask
+        if os.geteuid() == 0 and model.st_uid != 0:
+            os.fchown(descriptor, model.st_uid, model.st_gid)
+    return descriptor
+
+
+def check_directory(path: Path, directory: int | None = None) -> None:
+    """Raise `CorruptIndexError` when `path` is there and is no directory, or leads to one elsewhere."""
+    kind = _kind(path, directory)
+    if kind is not None and not stat.S_ISDIR(kind):
+        name = next((name for is_it, name in _KINDS if is_it(kind)), "a file")
+        raise CorruptIndexError(f"{path} is {name}, not a directory: remove it, or copy the index anew from its source")
+
+
+def check_regular(path: Path, directory: int | None = None) -> None:
+    """Raise `CorruptIndexError` when `path` is there and is no regular file."""
+    kind = _kind(path, directory)
+    if kind is not None and not stat.S_ISREG(kind):
         raise _not_regular(path, kind)
+
+
+def _kind(path: Path, directory: int | None) -> int | None:
+    try:
+        return os.stat(path, dir_fd=directory, follow_symlinks=False).st_mode
+    except OSError:
+        return None  # not there, or not to be seen: whoever opens it says so
 
 
 def _not_regular(path: Path, kind: int) -> CorruptIndexError:

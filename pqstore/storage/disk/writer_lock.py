@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
-from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.disk.regular_file import create_like, open_regular
+from pqstore.storage.disk.system_errors import REFUSED, opening
 
 try:
     import fcntl
@@ -22,6 +26,9 @@ _NAME = "writer.lock"
 _WRITER, _TURN = 0, 1  # bytes of the file that are locked
 _PAUSE = 0.002  # seconds between two looks at a lock that another process has
 
+Result = TypeVar("Result")
+_nothing: Callable[[], Any] = bool  # a call into C that does nothing
+
 
 class WriterLock:
     """Lock of one process's handles of an index.
@@ -34,18 +41,59 @@ class WriterLock:
         # A lock that knows its owner: an interrupt may come between taking it and our noticing.
         self._thread_lock = threading.RLock()
         self._descriptor: int | None = None
+        self._unlock: Callable[[], Any] = _nothing
+        self.abort: Callable[[], Any] = _nothing
+        """Ends the transaction of LMDB that the writer has open."""
 
-    def acquire(self, index: Path, timeout: float | None) -> None:
-        """Wait until this thread is the writer; `IndexLockedError` after `timeout` seconds (None: 60)."""
+    def run(self, index: Path, timeout: float | None, work: Callable[[], Result]) -> Result:
+        """`work()` as the writer. The lock is free after it, however many interrupts come, and whenever; so is that of
+        LMDB's transaction, where `begin` began it.
+
+        By construction: Python raises an interrupt where a function of its own is entered, at a jump back, and after a
+        call. So the first call of a `finally` block is always made when it goes into C at once, and each of the three
+        has a block of its own.
+
+        Raises:
+            IndexLockedError: another had the lock for `timeout` seconds (None: 60).
+        """
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
         deadline = time.monotonic() + timeout
-        if self.is_mine():
-            raise PQStoreError(f"index at {index}: this thread is inside a write transaction already")
+        self.refuse_mine(index)
         try:
-            if not self._thread_lock.acquire(timeout=max(0.0, timeout)):
-                raise IndexLockedError(  # noqa: TRY301 - what is held is given back in one place
-                    f"index at {index}: another thread has been writing for {timeout:g} s; try again later"
-                )
+            if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+                raise _locked_by_a_thread(index, timeout)
+            self.abort = _nothing
+            try:
+                self._lock_file(index, deadline, timeout)
+                try:
+                    return work()
+                finally:
+                    self.abort()
+            finally:
+                self._unlock()
+        finally:
+            try:  # noqa: SIM105 - to enter `suppress` would be a call before the one that counts
+                self._thread_lock.release()
+            except RuntimeError:  # it was never taken
+                pass
+
+    def begin(self, environment: Any) -> Any:
+        """A write transaction of LMDB, which `abort` ends from now on."""
+        txn = environment.begin(write=True)
+        self.abort = txn.abort  # no call in between, so no interrupt
+        return txn
+
+    def acquire(self, index: Path, timeout: float | None) -> None:
+        """Wait until this thread is the writer; `IndexLockedError` after `timeout` seconds (None: 60).
+
+        For a block that its caller ends with `release`. `run` needs no such promise.
+        """
+        timeout = DEFAULT_TIMEOUT if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        self.refuse_mine(index)
+        try:
+            if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+                raise _locked_by_a_thread(index, timeout)  # noqa: TRY301 - given back in one place
             self._lock_file(index, deadline, timeout)
         except BaseException:
             self.release()
@@ -55,14 +103,27 @@ class WriterLock:
         """Whether this thread holds the lock."""
         return bool(self._thread_lock._is_owned())  # type: ignore[attr-defined]
 
+    def refuse_mine(self, index: Path) -> None:
+        """Raise `PQStoreError` where this thread is the writer already."""
+        if self.is_mine():
+            raise PQStoreError(f"index at {index}: this thread is inside a write transaction already")
+
     def _lock_file(self, index: Path, deadline: float, timeout: float) -> None:
         if fcntl is None:
             return
-        if self._descriptor is None:
-            try:
-                self._descriptor = open_regular(index / _NAME, os.O_RDWR | os.O_CREAT)
-            except PermissionError as error:
-                raise ReadOnlyError(f"index at {index}: nothing can be written there ({error.strerror})") from error
+        path = f"{index}/{_NAME}"  # at each commit: a Path costs as much as the look at it
+        with opening(index):
+            while True:
+                if self._descriptor is None:
+                    descriptor = _opened(Path(path))
+                    unlock = partial(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, _WRITER)
+                    self._descriptor, self._unlock = descriptor, unlock  # no call in between, so no interrupt
+                self._wait(index, deadline, timeout)
+                if _identity(os.fstat(self._descriptor)) == _identity_at(path):
+                    return
+                self.close()  # removed or replaced meanwhile: other processes lock what is there now
+
+    def _wait(self, index: Path, deadline: float, timeout: float) -> None:
         # Whoever waits for the writer has the turn. A writer that comes back needs it too, so it cannot overtake.
         try:
             for byte in (_TURN, _WRITER):
@@ -73,6 +134,7 @@ class WriterLock:
                         )
                     time.sleep(_PAUSE)
         finally:
+            assert self._descriptor is not None
             fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _TURN)
 
     def _try(self, byte: int) -> bool:
@@ -89,13 +151,41 @@ class WriterLock:
         if not self.is_mine():
             return
         try:
-            if fcntl is not None and self._descriptor is not None:
-                fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WRITER)
+            self._unlock()
         finally:
             self._thread_lock.release()
 
     def close(self) -> None:
-        """Give the descriptor back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Give the descriptor back. What goes on in a forked child then ends nothing of its parent."""
+        self._unlock = self.abort = _nothing
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _locked_by_a_thread(index: Path, timeout: float) -> IndexLockedError:
+    return IndexLockedError(f"index at {index}: another thread has been writing for {timeout:g} s; try again later")
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of the file, which is made when it is missing."""
+    try:
+        try:
+            return open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            return create_like(path, path.parent)
+    except OSError as error:
+        if error.errno in REFUSED:
+            raise ReadOnlyError(f"index at {path.parent}: nothing can be written there ({error})") from error
+        raise
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _identity_at(path: str) -> tuple[int, int] | None:
+    try:
+        return _identity(os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return None

@@ -10,6 +10,7 @@ import msgpack
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
+from pqstore.storage.format.fields import anything, list_of, map_of, nullable, row, text, unpack, whole
 
 __all__ = ["MAX_NAMES", "Catalog", "SavedSet"]
 
@@ -66,17 +67,20 @@ class Catalog:
 
     @classmethod
     def from_record(cls, record: records.Record) -> Catalog:
-        """The catalog of a record that was checked."""
-        try:
-            content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
-            names, fields, notes, sets, next_set, first = content
-            saved = {name: SavedSet(*entry) for name, entry in sets.items()}
-            catalog = cls(tuple(names), tuple(fields), dict(notes), saved, next_set, first)
-        except (ValueError, TypeError, AttributeError, msgpack.exceptions.UnpackException) as error:
-            raise CorruptIndexError(f"catalog: cannot be read ({error})") from error
-        if record.entries != len(names) or not all(isinstance(name, str) for name in (*names, *fields)):
-            raise CorruptIndexError("catalog: its lists are not lists of names")
-        counters = [next_set, first or 0, *(number for entry in saved.values() for number in entry)]
-        if not all(isinstance(name, str) for name in saved) or not all(type(n) is int and n >= 0 for n in counters):
-            raise CorruptIndexError("catalog: its sets are not numbers by name")
+        """The catalog of a record that has been opened."""
+        catalog: Catalog = unpack(record.payload, "catalog", _CATALOG)
+        if record.entries != len(catalog.names):
+            raise CorruptIndexError(f"catalog: {len(catalog.names)} names in a record of {record.entries}")
         return catalog
+
+
+_NUMBER: Final = whole(0, 2**62)
+_CATALOG: Final = row(
+    list_of(text(2**26, 0), MAX_NAMES),
+    list_of(text(1024), 4096),
+    map_of(text(1024), anything),
+    map_of(text(512), row(_NUMBER, _NUMBER, make=SavedSet)),
+    _NUMBER,
+    nullable(_NUMBER),
+    make=Catalog,
+)

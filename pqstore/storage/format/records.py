@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -65,6 +67,7 @@ __all__ = [
     "Put",
     "Record",
     "array_name",
+    "claimed_bytes",
     "key1",
     "key2",
     "open_record",
@@ -274,6 +277,15 @@ def open_record(
     return Record(encoding, count, value[HEADER_BYTES:])
 
 
+def claimed_bytes(header: memoryview) -> int:
+    """How long the record is, as its header says; 0 when none of a kind that is known begins here."""
+    if len(header) < HEADER_BYTES:
+        return 0
+    magic, version, kind, _, _, _, _, length, _, _ = _HEADER.unpack_from(header)
+    known = magic == MAGIC and version == FORMAT_VERSION and kind in KIND_NAMES
+    return HEADER_BYTES + length if known else 0
+
+
 def peek(value: memoryview) -> tuple[int, int, int, int] | None:
     """(kind, key 0, key 1, bytes of the whole record) when a sound record of this format begins here, else None."""
     if len(value) < HEADER_BYTES:
@@ -307,7 +319,7 @@ def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tupl
         crc32(raw[at + HEADER_BYTES : at + size], crc32(raw[at : at + _CRC_OFFSET])) for at in range(0, len(raw), size)
     ]
     entries = np.frombuffer(raw, dtype=_SEGMENT_ENTRY)
-    segments = np.frombuffer(b"".join([key for key, _ in items]), dtype=">u8")
+    segments = np.frombuffer(b"".join([key if len(key) == 8 else b"\xff" * 8 for key, _ in items]), dtype=">u8")
     sound = (entries["mark"] == int.from_bytes(_SEGMENT_MARK, "little")) & (entries["segment"] == segments)
     sound &= (entries["key_1"] == 0) & (entries["bytes"] == _SEGMENT.size) & (entries["reserved"] == 0)
     sound &= entries["checksum"] == np.array(checksums, dtype=np.uint32)
@@ -317,6 +329,8 @@ def unpack_segments(items: list[tuple[memoryview, memoryview]]) -> Iterator[tupl
 
 
 _ARRAY_PREFIX: Final = struct.Struct("<HHH10x")  # bytes of the name, bytes of the dtype, dimensions: 16 in all
+_MOST_DIMENSIONS: Final = 8
+_DTYPE: Final = re.compile(rb"[|<][biufc][1-9][0-9]?")  # plain numbers, as NumPy writes their types
 
 
 def pack_array(name: str, array: npt.NDArray[Any]) -> bytes:
@@ -331,29 +345,44 @@ def pack_array(name: str, array: npt.NDArray[Any]) -> bytes:
 
 def array_name(value: memoryview) -> str:
     """The name in a sound array record."""
-    payload = open_record(value, ARRAY).payload
-    name_size, _, ndim = _ARRAY_PREFIX.unpack_from(payload)
-    at = _ARRAY_PREFIX.size + 8 * ndim
-    return bytes(payload[at : at + name_size]).decode()
+    return _description(open_record(value, ARRAY), "array")[0]
 
 
 def unpack_array(value: memoryview | None, name: str) -> npt.NDArray[Any]:
     """The array of a record, copied."""
-    payload = open_record(value, ARRAY).payload
-    try:
-        name_size, dtype_size, ndim = _ARRAY_PREFIX.unpack_from(payload)
-        at = _ARRAY_PREFIX.size + 8 * ndim
-        shape = struct.unpack_from(f"<{ndim}Q", payload, _ARRAY_PREFIX.size)
-        stored_name = bytes(payload[at : at + name_size]).decode()
-        dtype = np.dtype(bytes(payload[at + name_size : at + name_size + dtype_size]).decode())
-        at += name_size + dtype_size
-        at += -at % 16
-        array: npt.NDArray[Any] = np.frombuffer(payload[at:], dtype=dtype).reshape(shape).copy()
-    except (struct.error, UnicodeDecodeError, TypeError, ValueError) as error:
-        raise CorruptIndexError(f"array {name!r}: its description cannot be read ({error})") from error
+    record = open_record(value, ARRAY)
+    stored_name, dtype, shape, at = _description(record, f"array {name!r}")
     if stored_name != name:
         raise CorruptIndexError(f"array {name!r}: the record holds {stored_name!r}")
-    return array
+    count, size = math.prod(shape), len(record.payload) - at
+    spanned = math.prod(max(1, length) for length in shape)  # of an empty array too, what NumPy can count
+    if count != record.entries or count * dtype.itemsize != size or spanned > max(count, 2**31):
+        raise CorruptIndexError(
+            f"array {name!r}: {record.entries} values, {size} bytes of them, for a shape of {shape} and {dtype}"
+        )
+    array: npt.NDArray[Any] = np.frombuffer(record.payload[at:], dtype=dtype).reshape(shape)
+    return array.copy()
+
+
+def _description(record: Record, where: str) -> tuple[str, np.dtype[Any], tuple[int, ...], int]:
+    """(name, dtype, shape, where its values begin) of an array."""
+    payload = record.payload
+    if len(payload) < _ARRAY_PREFIX.size:
+        raise CorruptIndexError(f"{where}: {len(payload)} bytes do not describe an array")
+    name_size, dtype_size, ndim = _ARRAY_PREFIX.unpack_from(payload)
+    at = _ARRAY_PREFIX.size + 8 * ndim
+    values = at + name_size + dtype_size
+    values += -values % 16
+    if ndim > _MOST_DIMENSIONS or values > len(payload):
+        raise CorruptIndexError(f"{where}: {ndim} dimensions and names of {name_size} and {dtype_size} bytes")
+    shape = struct.unpack_from(f"<{ndim}Q", payload, _ARRAY_PREFIX.size)
+    name, kind = bytes(payload[at : at + name_size]), bytes(payload[at + name_size :][:dtype_size])
+    if not _DTYPE.fullmatch(kind):
+        raise CorruptIndexError(f"{where}: {kind[:20]!r} is no type of numbers")
+    try:
+        return name.decode(), np.dtype(kind.decode()), shape, values
+    except (UnicodeDecodeError, TypeError) as error:  # a name that is no text; a size that no number has
+        raise CorruptIndexError(f"{where}: its description cannot be read ({error})") from error
 
 
 # Files of originals: named by segment; each row is followed by its CRC-32.

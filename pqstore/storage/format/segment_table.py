@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
+from pqstore.storage.format.state import State
 
 __all__ = ["SegmentEntry", "SegmentTable"]
 
@@ -34,16 +35,21 @@ class SegmentTable:
         self.total_dead = sum(entry.dead for entry in entries.values())
 
     @classmethod
-    def read(cls, items: list[tuple[memoryview, memoryview]], stamp: int, segment_rows: int) -> SegmentTable:
-        """The table from the stored entries, in key order."""
+    def read(cls, items: list[tuple[memoryview, memoryview]], state: State, segment_rows: int) -> SegmentTable:
+        """The table from the stored entries, in key order, of an index in this state."""
         entries: dict[int, SegmentEntry] = {}
         for segment, rows, dead, changed in records.unpack_segments(items):
             if rows != segment_rows or dead > rows:
                 raise CorruptIndexError(
                     f"entry of segment {segment}: {dead} of {rows} rows dead, {segment_rows} expected"
                 )
+            if segment >= state.open_segment or changed > state.commit:
+                raise CorruptIndexError(
+                    f"entry of segment {segment}: changed in commit {changed}, but the index has segments below "
+                    f"{state.open_segment} and is at commit {state.commit}"
+                )
             entries[segment] = SegmentEntry(dead, changed)
-        return cls(entries, stamp)
+        return cls(entries, state.table_stamp)
 
     def __len__(self) -> int:
         return len(self.entries)

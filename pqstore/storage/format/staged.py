@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgpack
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
+from pqstore.storage.format.fields import list_of, row, unpack, whole
+from pqstore.storage.format.state import State
 
-__all__ = ["pack_staged", "unpack_staged"]
+__all__ = ["check_staged", "pack_staged", "unpack_staged"]
 
 
 def pack_staged(segments: Sequence[int], runs: Sequence[int]) -> bytes:
@@ -17,11 +20,20 @@ def pack_staged(segments: Sequence[int], runs: Sequence[int]) -> bytes:
     return records.pack_record(records.STAGED, 0, 0, 0, [msgpack.packb([list(segments), list(runs)])])
 
 
-def unpack_staged(value: memoryview) -> tuple[range, list[int]]:
-    """(segments, runs)."""
-    content = msgpack.unpackb(records.open_record(value, records.STAGED).payload)
-    try:
-        (first, stop), runs = content
-        return range(first, stop), [int(run) for run in runs]
-    except (TypeError, ValueError) as error:
-        raise CorruptIndexError(f"staged: cannot be read ({error})") from error
+def unpack_staged(value: memoryview) -> tuple[range, tuple[int, ...]]:
+    """(segments, runs); see `check_staged`."""
+    (first, stop), runs = unpack(records.open_record(value, records.STAGED).payload, "staged", _STAGED)
+    return range(first, stop), runs
+
+
+def check_staged(segments: range, runs: Sequence[int], state: State) -> None:
+    """Raise `CorruptIndexError` where what is named belongs to the index, and so must not be removed."""
+    if segments.start < state.open_segment or any(run < state.next_run for run in runs):
+        raise CorruptIndexError(
+            f"staged: names segments from {segments.start} on and runs {list(runs)[:3]}, "
+            f"but the index has those below {state.open_segment} and {state.next_run}"
+        )
+
+
+_NUMBER: Final = whole(0, 2**62)
+_STAGED: Final = row(row(_NUMBER, _NUMBER), list_of(_NUMBER))

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgpack
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.format import records
+from pqstore.storage.format.fields import (
+    anything,
+    binary,
+    flag,
+    list_of,
+    map_of,
+    member,
+    nullable,
+    one_of,
+    real,
+    record_of,
+    row,
+    text,
+    unpack,
+    whole,
+)
 
-__all__ = ["IdType", "Identity", "MergeJob", "Range", "RunInfo", "State"]
+__all__ = ["LAST_SEGMENT", "IdType", "Identity", "MergeJob", "Range", "RunInfo", "State"]
 
 IdType: TypeAlias = Literal["int64", "str"]
-_COUNTER_LIMIT = 2**63
+
+# No counter gets so far by counting, and what is worked out of it fits int64.
+_LAST_COUNT: Final = 2**62
+LAST_SEGMENT: Final = 2**46
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +58,17 @@ class Identity:
 
     @classmethod
     def unpack(cls, value: memoryview | None) -> Identity:
-        fields_ = _unpack_map(records.open_record(value, records.IDENTITY), "identity", _IDENTITY_FIELDS)
-        unknown = set(fields_["features"]) - records.FEATURES
+        record = records.open_record(value, records.IDENTITY)
+        # First of all: an index with a feature that is not known here may have other fields, too.
+        unknown = set(unpack(record.payload, "identity", _FEATURES)) - records.FEATURES
         if unknown:
             raise FormatVersionError(
                 f"the index uses features unknown to this pqstore ({', '.join(sorted(unknown))}): upgrade pqstore"
             )
-        fields_["arrays"], fields_["features"] = tuple(fields_["arrays"]), tuple(fields_["features"])
-        identity = cls(**fields_)
+        identity = cls(**unpack(record.payload, "identity", _IDENTITY))
         segment_rows, chunk_rows = identity.segment_rows, identity.chunk_rows
-        if (
-            identity.id_type not in ("int64", "str")
-            or not 0 < chunk_rows <= segment_rows <= 65_536
-            or segment_rows % chunk_rows
-            or chunk_rows % 32
-            or type(identity.row_bytes) is not int
-            or not 0 <= identity.row_bytes < 2**32
-        ):
-            raise CorruptIndexError(
-                f"identity: {segment_rows} rows a segment, {chunk_rows} a chunk and {identity.row_bytes} bytes a row "
-                "cannot be"
-            )
+        if chunk_rows > segment_rows or segment_rows % chunk_rows or chunk_rows % 32:
+            raise CorruptIndexError(f"identity: {segment_rows} rows a segment and {chunk_rows} a chunk cannot be")
         return identity
 
 
@@ -121,6 +130,9 @@ class State(NamedTuple):
     """The number of the transaction of LMDB that wrote this; None: an earlier pqstore did, which kept none."""
 
     def pack(self) -> bytes:
+        counts = self.commit, self.next_run, self.merge_allowance, self.rewrite_allowance
+        if max(counts) > _LAST_COUNT or self.open_segment > LAST_SEGMENT:
+            raise CorruptIndexError("state: a counter has come to the end of its numbers")
         plain = {name: getattr(self, name) for name in _PLAIN}
         if self.transaction is None:
             del plain["transaction"]
@@ -137,41 +149,90 @@ class State(NamedTuple):
     @classmethod
     def from_record(cls, record: records.Record) -> State:
         """The state of a record that has been opened; raises `CorruptIndexError` when its fields cannot be."""
-        fields_ = _unpack_map(record, "state", _STATE_FIELDS, optional=("transaction",))
-        try:
-            fields_["ranges"] = tuple(Range(*entry) for entry in fields_["ranges"])
-            fields_["runs"] = tuple(RunInfo(*entry) for entry in fields_["runs"])
-            if fields_["merge"] is not None:
-                output, inputs, positions, entries = fields_["merge"]
-                fields_["merge"] = MergeJob(output, tuple(inputs), tuple(positions), entries)
-        except (TypeError, ValueError) as error:
-            raise CorruptIndexError(f"state: its lists cannot be read ({error})") from error
-        state = cls(**fields_)
-        for name in _COUNTERS if state.transaction is not None else _COUNTERS[:-1]:
-            number = getattr(state, name)
-            if type(number) is not int or not 0 <= number <= _COUNTER_LIMIT:
-                raise CorruptIndexError(f"state: {name} is {number!r}")
-        if state.tail_dead > state.tail_rows:
-            raise CorruptIndexError(f"state: {state.tail_dead} of {state.tail_rows} rows of the tail are dead")
+        state = cls(**unpack(record.payload, "state", _STATE))
+        if record.entries != state.commit:
+            raise CorruptIndexError(f"state: of commit {state.commit} in a record of commit {record.entries}")
         return state
+
+    def check(self, segment_rows: int, run_chunk_entries: int) -> None:
+        """Raise `CorruptIndexError` where its numbers contradict each other, in an index of such sizes."""
+        problem = self._problem(segment_rows) or self._problem_of_ranges(segment_rows) or self._problem_of_runs()
+        job = self.merge
+        if problem is None and job is not None and job.entries % run_chunk_entries:
+            problem = f"a merge has written {job.entries} entries, not whole chunks"
+        if problem is not None:
+            raise CorruptIndexError(f"state: {problem}")
+
+    def _problem(self, segment_rows: int) -> str | None:
+        if self.tail_rows >= segment_rows or self.tail_dead > self.tail_rows:
+            return f"{self.tail_dead} of {self.tail_rows} rows of the tail are dead, of {segment_rows} at most"
+        if max(self.tail_stamp, self.table_stamp) > self.commit:
+            return f"the tail changed in commit {self.tail_stamp}, segments in {self.table_stamp}, of {self.commit}"
+        return None
+
+    def _problem_of_ranges(self, segment_rows: int) -> str | None:
+        sealed_rows = self.open_segment * segment_rows
+        for entry in self.ranges:
+            if entry.first_row + entry.count > sealed_rows or entry.first_id + entry.count > self.next_id:
+                return f"{entry} reaches beyond row {sealed_rows} or id {self.next_id}"
+        return None
+
+    def _problem_of_runs(self) -> str | None:
+        entries = {info.run: info.entries for info in self.runs}
+        if len(entries) < len(self.runs) or any(run >= self.next_run for run in entries):
+            return f"runs are numbered twice, or not below {self.next_run}"
+        job = self.merge
+        if job is None:
+            return None
+        if job.output in entries or job.output >= self.next_run:
+            return f"the output of a merge, run {job.output}, cannot be"
+        if not job.inputs or len(set(job.inputs)) < len(job.inputs) or len(job.inputs) != len(job.positions):
+            return "a merge without inputs, or with one twice"
+        if any(at > entries.get(run, -1) for run, at in zip(job.inputs, job.positions, strict=True)):
+            return "a merge is beyond the end of its inputs"
+        return None
 
 
 _PLAIN = tuple(name for name in State._fields if name not in ("ranges", "runs", "merge"))
-_COUNTERS = tuple(name for name in _PLAIN if name not in ("superseded", "next_id"))
 
-
-_STATE_FIELDS = frozenset(State._fields)
-_IDENTITY_FIELDS = frozenset(f.name for f in fields(Identity))
-
-
-def _unpack_map(
-    record: records.Record, name: str, wanted: frozenset[str], optional: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """The msgpack map of a record with exactly these fields, of which the optional ones may be missing."""
-    try:
-        content = msgpack.unpackb(record.payload, raw=False, strict_map_key=False)
-    except (ValueError, TypeError, msgpack.exceptions.UnpackException) as error:
-        raise CorruptIndexError(f"{name}: not a msgpack map ({error})") from error
-    if not isinstance(content, dict) or content.keys() | set(optional) != wanted:
-        raise CorruptIndexError(f"{name}: its fields are not those of format {records.FORMAT_VERSION}")
-    return cast("dict[str, Any]", content)
+_COUNTER: Final = whole(0, _LAST_COUNT)
+_SEGMENT: Final = whole(0, LAST_SEGMENT)
+_INT64: Final = (-(2**63), 2**63 - 1)
+_NAME: Final = text(511)  # a key of LMDB
+_NAMES: Final = list_of(_NAME, 1024)
+_FEATURES: Final = member("features", _NAMES)
+_IDENTITY: Final = record_of(
+    {
+        "uuid": text(36, 36),
+        "id_type": one_of("int64", "str"),
+        "durability": one_of("full", "relaxed"),
+        "segment_rows": whole(32, 65_536),
+        "chunk_rows": whole(32, 65_536),
+        "hash_key": binary(32),
+        "created": real(0.0, 1e12),
+        "settings": map_of(text(511), anything),
+        "arrays": _NAMES,
+        "features": _NAMES,
+        "row_bytes": whole(0, 2**32 - 1),
+    }
+)
+_STATE: Final = record_of(
+    {
+        "commit": _COUNTER,
+        "open_segment": _SEGMENT,
+        "tail_rows": whole(0, 65_535),
+        "tail_dead": whole(0, 65_535),
+        "tail_stamp": _COUNTER,
+        "live_rows": _COUNTER,
+        "next_id": whole(0, 2**63),
+        "next_run": _COUNTER,
+        "table_stamp": _COUNTER,
+        "merge_allowance": _COUNTER,
+        "rewrite_allowance": _COUNTER,
+        "superseded": flag,
+        "ranges": list_of(row(whole(*_INT64), _COUNTER, whole(1, _LAST_COUNT), make=Range)),
+        "runs": list_of(row(_COUNTER, whole(1, _LAST_COUNT), make=RunInfo)),
+        "merge": nullable(row(_COUNTER, list_of(_COUNTER), list_of(_COUNTER), _COUNTER, make=MergeJob)),
+    },
+    optional={"transaction": _COUNTER},
+)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U64
+from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
 from pqstore.storage.format.records import Delete, Get, Put
 from pqstore.storage.format.state import MergeJob, RunInfo
@@ -83,7 +84,10 @@ def step(
     chunk_entries = inputs[0].chunk_entries
     last_keys: list[U64] = []
     if job.entries:
-        last_keys.append(unpack_directory(get("runs", records.key1(job.output)), job.output, chunk_entries)[1])
+        stored, keys_so_far = unpack_directory(get("runs", records.key1(job.output)), job.output, chunk_entries)
+        if stored != job.entries:
+            raise CorruptIndexError(f"directory of run {job.output}: {stored} entries, the state says {job.entries}")
+        last_keys.append(keys_so_far)
     spent, window, done = 0, 2 * chunk_entries, False
     while spent < budget and not done:
         pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from pqstore.storage.format.state import Range
 from pqstore.storage.idmap.search import Candidates
 from pqstore.storage.rows.geometry import Geometry
 
-__all__ = ["MAX_RANGES", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
+__all__ = ["MAX_RANGES", "ascend", "find_in_ranges", "find_one_in_ranges", "trimmed", "with_range"]
 
 MAX_RANGES = 64
 _SIGN = 1 << 63
@@ -50,15 +52,34 @@ def with_range(ranges: tuple[Range, ...], new: Range) -> tuple[Range, ...] | Non
     return (*ranges, new)
 
 
-def trimmed(ranges: tuple[Range, ...], geometry: Geometry, exists: Callable[[int], bool]) -> tuple[Range, ...]:
-    """The ranges without the segments at their ends that are gone."""
+def ascend(ranges: Sequence[Range], spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether ranges hold all rows of `spans`, (first, stop) ascending, with ids that ascend as the rows do."""
+    ordered = sorted(ranges, key=lambda entry: entry.first_row)
+    if any(after.first_id < before.first_id + before.count for before, after in pairwise(ordered)):
+        return False
+    remaining = iter(ordered)
+    entry = next(remaining, None)
+    for first, stop in spans:
+        row = first
+        while row < stop:
+            while entry is not None and entry.first_row + entry.count <= row:
+                entry = next(remaining, None)
+            if entry is None or entry.first_row > row:
+                return False
+            row = entry.first_row + entry.count
+    return True
+
+
+def trimmed(ranges: tuple[Range, ...], geometry: Geometry, segments: Sequence[int]) -> tuple[Range, ...]:
+    """The ranges without the segments at their ends that are gone; `segments`, ascending, are those that exist."""
     kept = []
     for entry in ranges:
         first, last = entry.first_row, entry.first_row + entry.count - 1
-        while first <= last and not exists(segment := geometry.locate(first)[0]):
-            first = geometry.first_row(segment + 1)
-        while first <= last and not exists(segment := geometry.locate(last)[0]):
-            last = geometry.first_row(segment) - 1
-        if first <= last:
-            kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
+        at = bisect_left(segments, geometry.locate(first)[0])
+        stop = bisect_right(segments, geometry.locate(last)[0])
+        if at == stop:
+            continue
+        first = max(first, geometry.first_row(segments[at]))
+        last = min(last, geometry.first_row(segments[stop - 1] + 1) - 1)
+        kept.append(Range(entry.first_id + first - entry.first_row, first, last - first + 1))
     return tuple(kept)

@@ -15,6 +15,7 @@ from pqstore.storage.idmap.search import Candidates, search
 __all__ = ["RunReader", "chunk_of", "pack_chunk", "pack_directory", "unpack_chunk", "unpack_directory"]
 
 _CHUNK_PREFIX = 8
+_ROWS = 1 << 63  # rows are int64
 _SINGLY = 4  # so few keys in a chunk are looked up one by one
 
 
@@ -44,6 +45,8 @@ def chunk_of(record: records.Record, run: int, ordinal: int) -> tuple[U64, np.nd
     base = int.from_bytes(payload[:_CHUNK_PREFIX], "little")
     keys = np.frombuffer(payload, dtype="<u8", count=count, offset=_CHUNK_PREFIX)
     offsets = np.frombuffer(payload, dtype=f"<u{width}", count=count, offset=_CHUNK_PREFIX + 8 * count)
+    if base + int(offsets.max()) >= _ROWS:
+        raise CorruptIndexError(f"{name}: names row {base + int(offsets.max())}")
     if not keys.flags.aligned:
         keys = keys.copy()  # a short chunk lies anywhere in a page, and memoryview cannot index what is not aligned
     return keys, offsets, base
@@ -60,7 +63,10 @@ def unpack_directory(value: memoryview | None, run: int, chunk_entries: int) -> 
     chunks = -(-record.entries // chunk_entries)
     if len(record.payload) != 8 * chunks:
         raise CorruptIndexError(f"directory of run {run}: {len(record.payload)} bytes for {chunks} chunks")
-    return record.entries, np.frombuffer(record.payload, dtype="<u8").astype(np.uint64)
+    last_keys = np.frombuffer(record.payload, dtype="<u8").astype(np.uint64)
+    if np.any(last_keys[1:] < last_keys[:-1]):
+        raise CorruptIndexError(f"directory of run {run}: its keys do not ascend")
+    return record.entries, last_keys
 
 
 class RunReader:
@@ -74,12 +80,17 @@ class RunReader:
 
     def __init__(self, run: int, entries: int, get: Get, chunk_entries: int) -> None:
         stored, self._last_keys = unpack_directory(get("runs", records.key1(run)), run, chunk_entries)
-        if stored != entries:
+        if stored != entries or entries == 0:
             raise CorruptIndexError(f"directory of run {run}: {stored} entries, the state says {entries}")
         self.run = run
         self.entries = entries
         self.chunk_entries = chunk_entries
         self._chunks: dict[int, tuple[U64, np.ndarray, int]] = {}
+
+    @property
+    def last_key(self) -> int:
+        """The largest key."""
+        return int(self._last_keys[-1])
 
     @property
     def chunk_count(self) -> int:
@@ -96,6 +107,13 @@ class RunReader:
             if chunk[0].nbytes >= 4096:
                 self._chunks[ordinal] = chunk
         return chunk
+
+    def position_of(self, key: int, get: Get) -> int:
+        """How many entries have keys below this one."""
+        ordinal = bisect_left(self._last_keys.data, key)
+        if ordinal == len(self._last_keys):
+            return self.entries
+        return ordinal * self.chunk_entries + bisect_left(self.chunk(ordinal, get)[0].data, key)
 
     def find_one(self, key: int, get: Get) -> list[int]:
         """Candidate rows of one key."""

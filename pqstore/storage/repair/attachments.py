@@ -24,6 +24,8 @@ from pqstore.storage.rows.schema import Schema
 
 __all__ = ["AttachmentSalvage"]
 
+_ROWS = 1 << 63  # rows are int64
+
 
 class AttachmentSalvage:
     """What rows bring with them into the repaired index."""
@@ -32,11 +34,19 @@ class AttachmentSalvage:
         self, generation: Path, found: FoundRecords, schema: Schema, limits: Limits, report: RepairReport
     ) -> None:
         record = found.sound.get((records.CATALOG, 0, 0))
-        self.catalog = Catalog() if record is None else Catalog.from_record(record)
+        self.catalog = Catalog()
+        try:
+            if record is not None:
+                self.catalog = Catalog.from_record(record)
+        except CorruptIndexError as error:
+            report.losses.append(str(error))
+            record = None
         self._originals = OriginalFiles(generation)
         self._schema = schema
         self._limits = limits
-        self._payloads_by_row = {first_row: at for (first_row, _), at in found.of_kind(records.PAYLOADS).items()}
+        self._payloads_by_row = {
+            first_row: at for (first_row, _), at in found.of_kind(records.PAYLOADS).items() if first_row < _ROWS
+        }
         self._starts = np.array(sorted(self._payloads_by_row), dtype=np.int64)
         self._sets = found.of_kind(records.SET_CHUNK)
         self._report = report

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import numpy as np
 import numpy.typing as npt
 
@@ -18,15 +17,15 @@ from pqstore.errors import CorruptIndexError
 from pqstore.paths import as_path
 from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import open_data_file, structure_problems
-from pqstore.storage.format import records
+from pqstore.storage.disk.data_file import DataFile, open_data_file, structure_problems
+from pqstore.storage.disk.lmdb_meta import DamagedFileError, read_metas
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
 from pqstore.storage.repair.records import FoundRecords, by_search, by_trees
 from pqstore.storage.repair.report import RepairReport
 from pqstore.storage.repair.rows import RowSalvage
 from pqstore.storage.rows.id_columns import IdColumn
-from pqstore.storage.rows.packing import RowPacking
+from pqstore.storage.rows.packing import RowPacking, chunk_rows_for
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.store import Store
 
@@ -48,34 +47,42 @@ def repair(
     directory.check_vacant(target)
     generation = directory.generation_path(source, directory.newest_generation(source))
     report = RepairReport(source, target)
-    with _found(generation, report) as found:
-        schema = Schema(found.identity, packing_of(found.identity.settings))
-        rows = RowSalvage(found, schema, report)
-        attachments = AttachmentSalvage(generation, found, schema, limits, report)
-        with _bulk_store(found, schema, attachments.catalog.fields, limits, report) as store:
-            _fill(store, rows, attachments)
-            with store.read() as snapshot:
-                report.rows_salvaged = snapshot.live_rows
-            store.publish()
+    found = _found(generation, report)
+    schema = Schema(found.identity, packing_of(found.identity.settings))
+    rows = RowSalvage(found, schema, limits, report)
+    attachments = AttachmentSalvage(generation, found, schema, limits, report)
+    with _bulk_store(found, schema, attachments.catalog.fields, limits, report) as store:
+        _fill(store, rows, attachments)
+        with store.read() as snapshot:
+            report.rows_salvaged = snapshot.live_rows
+        store.publish()
     return report
 
 
-@contextmanager
-def _found(generation: Path, report: RepairReport) -> Iterator[FoundRecords]:
-    """The sound records of a generation: views of its file, not to be used after the block."""
-    if structure_problems(generation):
-        report.scanned = True
-        report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
-        with os.fdopen(open_data_file(generation), "rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
-            yield by_search(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # unmapped with the last view
-        return
-    where = os.fsencode(generation)
-    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as env:
-        databases = {name: env.open_db(name.encode(), create=False) for name in records.DATABASES}
-        with env.begin(buffers=True) as txn:
-            yield by_trees(txn, databases, report)
+def _found(generation: Path, report: RepairReport) -> FoundRecords:
+    """The sound records of a generation: views of its file, which is mapped as long as there is one of them."""
+    descriptor = open_data_file(generation)
+    try:
+        if os.fstat(descriptor).st_size == 0:
+            raise CorruptIndexError(f"{generation}: the data file is empty, nothing can be salvaged")
+        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        if not _problems(generation):
+            # Identity or arrays that the trees have lost may still lie about; so may pages that others write over.
+            with suppress(CorruptIndexError, DamagedFileError):
+                return by_trees(memoryview(content), read_metas(descriptor)[0].main, report)
+    finally:
+        os.close(descriptor)
+    report.scanned = True
+    report.losses.append("the trees of the data file are damaged; its bytes were searched for records")
+    return by_search(content)
+
+
+def _problems(generation: Path) -> list[str]:
+    file = DataFile(generation)
+    try:
+        return structure_problems(file)
+    finally:
+        file.close()
 
 
 def _bulk_store(
@@ -83,6 +90,7 @@ def _bulk_store(
 ) -> Store:
     """An empty index like the damaged one, without its name yet."""
     identity = found.identity
+    chunk_rows = min(identity.segment_rows, chunk_rows_for(schema.packing))
     return Store.create(
         report.destination,
         identity.settings,
@@ -91,7 +99,7 @@ def _bulk_store(
         identity.id_type,
         "relaxed" if identity.durability == "relaxed" else "full",
         bulk=True,
-        segment_rows=identity.segment_rows,
+        segment_rows=identity.segment_rows if identity.segment_rows % chunk_rows == 0 else None,
         row_bytes=identity.row_bytes,
         fields=tuple(dict.fromkeys(stored_field(field_name(field)) for field in fields)),
         limits=limits,

@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
+from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
-from pqstore.storage.format.state import State
+from pqstore.storage.format.state import LAST_SEGMENT, State
 from pqstore.storage.idmap.runs import chunk_of
+from pqstore.storage.limits import Limits
 from pqstore.storage.repair.records import FoundRecords, Key
 from pqstore.storage.repair.report import RepairReport
 from pqstore.storage.rows.id_columns import IdColumn
@@ -24,19 +26,37 @@ __all__ = ["RowSalvage"]
 class RowSalvage:
     """Rows, piece by piece in row order, of the records that were found."""
 
-    def __init__(self, found: FoundRecords, schema: Schema, report: RepairReport) -> None:
+    def __init__(self, found: FoundRecords, schema: Schema, limits: Limits, report: RepairReport) -> None:
         self._records = found.sound
         self._run_chunks = found.of_kind(records.RUN_CHUNK)
         self._packing = schema.packing
         self._codec = schema.codec
         self._geometry = schema.geometry
         self._report = report
-        record = found.sound.get((records.STATE, 0, 0))
-        self._state = None if record is None else State.from_record(record)
+        self._state = self._sound_state(limits)
+
+    def _sound_state(self, limits: Limits) -> State | None:
+        """The state, unless it contradicts itself or the table of segments."""
+        record = self._records.get((records.STATE, 0, 0))
+        if record is None:
+            return None
+        last = max((key[1] for key in self._records if key[0] == records.SEGMENT), default=-1)
+        try:
+            state = State.from_record(record)
+            state.check(self._geometry.segment_rows, limits.run_chunk_entries)
+        except CorruptIndexError as error:
+            problem = str(error)
+        else:
+            if last < state.open_segment:
+                return state
+            problem = f"state: there is a segment {last}, not below {state.open_segment}"
+        self._report.losses.append(f"{problem}; worked out from the other records")
+        return None
 
     def pieces(self) -> Iterator[tuple[npt.NDArray[Any], IdColumn, I64]]:
         """(codes, ids, row numbers) of live rows."""
         sealed = {key[1] for key in self._records if key[0] in (records.SEGMENT, records.CODES)}
+        sealed = {segment for segment in sealed if segment <= LAST_SEGMENT}
         if self._state is not None:
             sealed = {segment for segment in sealed if segment < self._state.open_segment}
         elif not self._report.scanned:
@@ -86,6 +106,7 @@ class RowSalvage:
         if self._state is not None:
             return self._geometry.tail_chunks(self._state)
         found = sorted({key[2] for key in self._records if key[0] in (records.TAIL_CODES, records.TAIL_IDS)})
+        found = [chunk for chunk in found if self._geometry.place_of_chunk(chunk)[0] <= LAST_SEGMENT]
         segments = [self._geometry.place_of_chunk(chunk)[0] for chunk in found]
         return [chunk for chunk, segment in zip(found, segments, strict=True) if segment == segments[-1]]
 
@@ -108,7 +129,13 @@ class RowSalvage:
         record = self._records.get(key)
         if record is None or record.entries != rows:
             return None
-        return self._codec.decode(record, records.record_name(*key))
+        try:
+            ids = self._codec.decode(record, records.record_name(*key))
+            ids.user()  # raises over strings that are none
+        except CorruptIndexError as error:
+            self._report.losses.append(str(error))
+            return None
+        return ids
 
     def _tombstones(self, segment: int) -> U8 | None:
         record = self._records.get((records.TOMBSTONES, segment, 0))
@@ -129,8 +156,12 @@ class RowSalvage:
         positions: list[I64] = []
         ids: list[I64] = []
         for (run, ordinal), record in self._run_chunks.items():
-            keys, offsets, base = chunk_of(record, run, ordinal)
-            rows = offsets.astype(np.int64) + base - first
+            try:
+                keys, offsets, base = chunk_of(record, run, ordinal)
+            except CorruptIndexError as error:
+                self._report.losses.append(str(error))
+                continue
+            rows = offsets.astype(np.int64) + (base - first)
             inside = np.flatnonzero((rows >= 0) & (rows < size))
             positions.append(rows[inside])
             ids.append((keys[inside] ^ np.uint64(1 << 63)).view(np.int64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pqstore.storage.format.records import Record
 from pqstore.storage.format.state import IdType
 
 __all__ = [
+    "LONGEST_ID",
     "IdCodec",
     "IdColumn",
     "IntColumn",
@@ -28,6 +29,7 @@ __all__ = [
     "new_id_parts",
 ]
 
+LONGEST_ID: Final = 4096  # bytes of a string id
 _SIGN = np.uint64(1 << 63)
 
 
@@ -52,6 +54,8 @@ class IdColumn(Protocol):
     def part(self, start: int, stop: int) -> IdColumn: ...
     def take(self, positions: I64) -> IdColumn: ...
     def at(self, position: int) -> int | str: ...
+    def ascends(self) -> bool: ...
+    def highest(self) -> int: ...
     def plain(self) -> I64 | int | None: ...
     def user(self) -> npt.NDArray[Any]: ...
     def encode(self, *, tail: bool) -> tuple[int, list[Any]]: ...
@@ -60,10 +64,11 @@ class IdColumn(Protocol):
 class IntColumn:
     """int64 ids."""
 
-    __slots__ = ("values",)
+    __slots__ = ("_ascends", "values")
 
     def __init__(self, values: I64) -> None:
         self.values = values
+        self._ascends: bool | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -79,6 +84,16 @@ class IntColumn:
 
     def at(self, position: int) -> int:
         return self.values.item(position)
+
+    def ascends(self) -> bool:
+        """Whether each id is larger than the one before; looked at once."""
+        if self._ascends is None:
+            self._ascends = bool(np.all(self.values[1:] > self.values[:-1]))
+        return self._ascends
+
+    def highest(self) -> int:
+        """The largest id; -1 of strings, which no counter gives, and where there is none."""
+        return int(self.values.max(initial=-1))
 
     def plain(self) -> I64 | int | None:
         """What compiled code reads: the ids, or the first of consecutive ones; None: strings."""
@@ -116,6 +131,12 @@ class RangeColumn:
 
     def at(self, position: int) -> int:
         return self.first + position
+
+    def ascends(self) -> bool:
+        return True
+
+    def highest(self) -> int:
+        return self.first + self.count - 1
 
     def plain(self) -> I64 | int | None:
         return self.first
@@ -163,6 +184,13 @@ class StringColumn:
 
     def at(self, position: int) -> str:
         return _decoded(self.raw(position))
+
+    def ascends(self) -> bool:
+        """Not known of strings."""
+        return False
+
+    def highest(self) -> int:
+        return -1
 
     def plain(self) -> I64 | int | None:
         return None
@@ -240,7 +268,7 @@ class IdCodec:
             assert values.dtype.kind in "iu" or len(values) == 0, "int64 ids expected"
             return IntColumn(np.array(values, dtype=np.int64))
         raws = [text.encode() for text in ids]
-        assert all(1 <= len(raw) <= 4096 for raw in raws), "string ids have 1 to 4,096 bytes"
+        assert all(1 <= len(raw) <= LONGEST_ID for raw in raws), "string ids have 1 to 4,096 bytes"
         return string_column(raws, self.salt)
 
     def empty(self) -> IdColumn:
@@ -292,9 +320,11 @@ class IdCodec:
         if len(payload) >= 4 * (count + 1):
             offsets = np.frombuffer(payload[: 4 * (count + 1)], dtype="<u4")
             blob = np.frombuffer(payload[4 * (count + 1) :], dtype=np.uint8)
-            if offsets[0] == 0 and offsets[-1] == len(blob) and not np.any(offsets[1:] < offsets[:-1]):
+            lengths = offsets[1:] - offsets[:-1]  # what falls is a very long one, in uint32
+            short = count == 0 or (int(lengths.min()) > 0 and int(lengths.max()) <= LONGEST_ID)
+            if offsets[0] == 0 and offsets[-1] == len(blob) and short:
                 return StringColumn(offsets, blob, self.salt, hashes)
-        raise CorruptIndexError(f"{name}: its offsets do not fit {count} string ids")
+        raise CorruptIndexError(f"{name}: its offsets do not fit {count} string ids of 1 to {LONGEST_ID} bytes")
 
 
 def new_id_parts() -> Any:

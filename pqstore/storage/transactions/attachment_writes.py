@@ -72,8 +72,7 @@ class AttachmentWrites:
         sets = dict(self._catalog.sets)
         old = sets.pop(name, None)
         if old is not None:
-            for ordinal in range(old.chunks(self._records.generation.limits.set_chunk_ids)):
-                self._records.delete("sets", records.key2(old.number, ordinal))
+            self._delete_chunks(old.number)
         number = self._catalog.next_set
         if ids is not None:
             chunk_ids = self._records.generation.limits.set_chunk_ids
@@ -82,6 +81,15 @@ class AttachmentWrites:
             sets[name] = SavedSet(number, len(ids))
             number += 1
         self._change_catalog(sets=sets, next_set=number)
+
+    def _delete_chunks(self, number: int) -> None:
+        """Those of a set that are stored, whatever the catalog says of how many there are."""
+        start, stop = records.key2(number, 0), records.key1(number + 1)
+        while chunks := self._records.page("sets", start, stop, 64):
+            keys = [bytes(key) for key, _ in chunks]
+            for key in keys:
+                self._records.delete("sets", key)
+            start = keys[-1] + b"\0"
 
     def append(self, first_row: int, count: int, originals: U8 | None, payloads: Sequence[Any] | None) -> None:
         """Rows `first_row ..` were appended; called with them in place."""

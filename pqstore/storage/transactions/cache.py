@@ -51,6 +51,7 @@ class ViewCache:
     def clear(self) -> None:
         """Forget everything."""
         self.committed: Committed | None = None
+        self.next_id_is_right = False  # it is larger than every id in the index
         self.codes: dict[int, U8] = {}
         self.ids: dict[int, IdColumn] = {}
         self.plain_ids: Any = new_id_parts()  # of the same columns, for compiled code

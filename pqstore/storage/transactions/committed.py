@@ -59,11 +59,12 @@ class CommittedRecords:
         with cache.lock:
             state = State.unpack(self.get("meta", records.STATE_KEY))
             check_number(state, number, self.generation.environment.path)
+            state.check(geometry.segment_rows, self.generation.limits.run_chunk_entries)
             known = cache.committed
             if known is not None and known.table.stamp == state.table_stamp:
                 table = known.table
             else:
-                table = SegmentTable.read(self._items("segments"), state.table_stamp, geometry.segment_rows)
+                table = SegmentTable.read(self._items("segments"), state, geometry.segment_rows)
             stored = geometry.total_rows(len(table), state)
             if state.live_rows != stored - table.total_dead - state.tail_dead:
                 raise CorruptIndexError(

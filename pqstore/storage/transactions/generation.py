@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.directory import generation_number
 from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.held_directory import HeldDirectory
+from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.numbered_state import put_state
+from pqstore.storage.format import records
+from pqstore.storage.format.state import Identity, State
 from pqstore.storage.limits import Limits
 from pqstore.storage.transactions.cache import ViewCache
 
-__all__ = ["Generation"]
+__all__ = ["Generation", "mark_superseded"]
 
 
 class Generation:
     """Opens the data file; see `Environment` for `metasync` and `sync`."""
 
-    __slots__ = ("cache", "environment", "limits", "number", "originals", "path", "pid")
+    __slots__ = ("_identity", "cache", "environment", "limits", "number", "originals", "path", "pid", "uuid")
 
-    def __init__(self, path: Path, limits: Limits, *, metasync: bool, sync: bool = True) -> None:
+    def __init__(self, path: Path, limits: Limits, index: HeldDirectory, *, metasync: bool, sync: bool = True) -> None:
+        """`path` is in the directory `index`, whatever that is called later."""
         self.path = path
         self.number = generation_number(path)
         self.limits = limits
@@ -27,15 +34,50 @@ class Generation:
         """The process that opened it; a child that inherits it must not use it."""
         self.environment = Environment(path, metasync=metasync, sync=sync, max_readers=limits.max_readers)
         self.cache = ViewCache()
-        self.originals = OriginalFiles(path)
+        self.originals = OriginalFiles(path, index)
+        try:
+            self._read_identity()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def index(self) -> Path:
         """The directory of the index."""
         return self.path.parent
 
+    def _read_identity(self) -> None:
+        with self.environment.begin() as txn:
+            value = txn.get(records.IDENTITY_KEY, db=self.environment.databases["meta"])
+            self.uuid = Identity.unpack(value).uuid
+            self._identity = bytes(value)
+
+    def is_still(self, txn: Any, *, writing: bool) -> bool:
+        """Whether the data file, under a transaction, is the one that was opened, and nobody has written over it."""
+        if self.environment.was_overwritten(txn.id() - writing, writing=writing):
+            return False
+        value = txn.get(records.IDENTITY_KEY, db=self.environment.databases["meta"])
+        # The identity is rewritten when an index made by an earlier pqstore is first written to.
+        return value == self._identity or (value is not None and Identity.unpack(value).uuid == self.uuid)
+
+    def rename(self, path: Path) -> None:
+        """The generation is found at this path from now on."""
+        self.path = path
+        self.environment.rename(path)
+        self.originals.rename(path)
+
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
         self.cache.clear()
         self.originals.clear()
         self.environment.close()
+
+
+def mark_superseded(environment: Environment) -> None:
+    """Tell readers that a newer generation stands beside this one: they look at the state of each commit, and this is
+    one. Needs the writer lock."""
+    with storage_errors(environment.path.parent), environment.begin(write=True) as txn:
+        meta = environment.databases["meta"]
+        state = State.unpack(txn.get(records.STATE_KEY, db=meta))
+        if not state.superseded:
+            put_state(txn, meta, state._replace(superseded=True))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.arrays import I64, U64
+from pqstore.errors import CorruptIndexError
 from pqstore.storage.idmap.order import ascending
 from pqstore.storage.idmap.ranges import find_in_ranges, find_one_in_ranges
 from pqstore.storage.idmap.search import Candidates, join
@@ -16,6 +17,7 @@ from pqstore.storage.transactions.state_records import StateRecords
 
 __all__ = ["IdLookup"]
 
+_SIGN = 1 << 63
 _SINGLY_UP_TO = 8  # so many ids are looked up one after another
 
 
@@ -50,6 +52,21 @@ class IdLookup:
             same = column.matches(queries[where], stored, positions)
             out[queries[where][same]] = rows[where][same]
         return out
+
+    def check_next_id(self) -> None:
+        """Raise `CorruptIndexError` where an automatic id would be one that the index has, or had: the counter lies.
+
+        Looked at once in the life of an open data file; from then on every writer keeps the counter right.
+        """
+        cache, state = self._records.generation.cache, self._records.state
+        if cache.next_id_is_right:
+            return
+        geometry, run = self._records.schema.geometry, self._records.run
+        highest = [run(info).last_key - _SIGN for info in state.runs]
+        highest += [self._records.tail_ids(chunk).highest() for chunk in geometry.tail_chunks(state)]
+        if max(highest, default=-1) >= state.next_id:  # ranges were compared with it when the state was read
+            raise CorruptIndexError(f"state: the next automatic id is {state.next_id}, but id {max(highest)} is given")
+        cache.next_id_is_right = True
 
     def _row_of(self, column: IdColumn, at: int, key: int) -> int:
         """Row of one id of a column, -1 when no live row has it."""

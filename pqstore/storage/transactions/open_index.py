@@ -10,26 +10,32 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lmdb
 
-from pqstore.errors import ForkedIndexError, PQStoreError, ReadOnlyError
+from pqstore.errors import ForkedIndexError, IndexNotFoundError, IndexReplacedError, PQStoreError, ReadOnlyError
 from pqstore.storage.disk.directory import (
+    generation_number,
     generation_path,
     is_current,
     newest_generation,
+    older_generations,
     remove_leftovers,
     sync_directory,
 )
+from pqstore.storage.disk.environment import Environment
+from pqstore.storage.disk.held_directory import HeldDirectory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.faults import Faults
+from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.staging import clear_staged
 
 __all__ = ["Lease", "SharedIndex", "share"]
@@ -38,21 +44,30 @@ _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other thre
 
 _READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
 
-_registry: dict[tuple[int, int], SharedIndex] = {}
+_registry: dict[tuple[int, ...], SharedIndex] = {}  # by device and number of the directory
 _registry_lock = threading.RLock()
 
 
 def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> SharedIndex:
     """The shared index at a path, with one reference more. Raises `IndexNotFoundError` when there is none."""
     newest_generation(path)
-    stat = path.stat()
-    key = (stat.st_dev, stat.st_ino)
-    with _registry_lock:
-        shared = _registry.get(key)
-        if shared is None:
-            shared = _registry[key] = SharedIndex(key, path, sync=sync, limits=limits)
-        shared.references += 1
-        return shared
+    directory = HeldDirectory(path)
+    try:
+        with _registry_lock:
+            shared, writer = _registry.get(directory.key), None
+            if shared is not None and not shared.is_still_at(path):
+                writer = shared.give_way()
+                shared.key = (*directory.key, id(shared))
+                _registry[shared.key] = _registry.pop(directory.key)
+                shared = None
+            if shared is None:
+                shared = SharedIndex(directory, path, sync=sync, limits=limits, writer=writer)
+                _registry[directory.key] = shared
+            shared.references += 1
+            return shared
+    finally:
+        if shared is None or not shared.holds(directory):
+            directory.close()
 
 
 class Lease:
@@ -84,27 +99,70 @@ class Lease:
 class SharedIndex:
     """The open generation of an index, its transactions and its writer lock."""
 
-    def __init__(self, key: tuple[int, int], path: Path, *, sync: bool, limits: Limits) -> None:
-        self.key = key
+    def __init__(
+        self, directory: HeldDirectory, path: Path, *, sync: bool, limits: Limits, writer: WriterLock | None = None
+    ) -> None:
+        self.key: tuple[int, ...] = directory.key
         self.path = path
+        self.faults = Faults(path)
+        self._directory = directory
+        self._uuid: str | None = None  # of the index, once it has been opened
+        self._displaced = False
         self.references = 0
         self._metasync = True
         self._sync = sync
         self._limits = limits
         self._generation: Generation | None = None
         self._inherited: Generation | None = None
-        self._cleaned = False
+        self._cleaned = 0  # the generation beside which what dead writers and compactions have left was removed
         self._readers_checked = 0.0
-        self._reset_locks()
+        self._reset_locks(writer)
 
-    def _reset_locks(self) -> None:
+    def _reset_locks(self, writer: WriterLock | None = None) -> None:
         self._lock = threading.RLock()
         self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
-        self._writer = WriterLock()
+        self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
-    def _open(self) -> Generation:
+    def holds(self, directory: HeldDirectory) -> bool:
+        """Whether this descriptor is the one that is kept here."""
+        return self._directory is directory
+
+    def is_still_at(self, path: Path) -> bool:
+        """Whether the directory, to which `path` leads, still holds this index: another may have been put into it."""
+        with self._gate:
+            if self._inherited is not None:
+                return True  # not to be looked at in this process
+            try:
+                self._go_by(path)
+                generation = self._open(path)
+                if not generation.environment.keeps_its_data_file():
+                    self.retire(generation)
+                    generation = self._open(path)
+            except IndexReplacedError:
+                return False
+            with storage_errors(path), generation.environment.begin() as txn:
+                return generation.is_still(txn, writing=False)
+
+    def give_way(self) -> WriterLock:
+        """Another index lies in the directory now: every call to this one raises from here on.
+
+        Gives the writer lock, of which a process can have one only.
+        """
+        with self._gate:
+            generation = self._generation
+            if generation is not None:
+                if self._in_use(generation):
+                    raise IndexReplacedError(
+                        f"index at {self.path}: its data file was overwritten while snapshots of it are open; close "
+                        "them, then open it anew"
+                    )
+                self.retire(generation)
+            self._displaced = True
+            return self.writer
+
+    def _open(self, path: Path) -> Generation:
         """The generation to use now. Called with the gate held."""
         while self._forking:
             self._gate.wait()
@@ -114,22 +172,65 @@ class SharedIndex:
                 "close them before the fork, or start the process with 'spawn' or 'forkserver'"
             )
         if self._generation is None:
-            for _ in range(100):
-                number = newest_generation(self.path)
-                path = generation_path(self.path, number)
-                try:
-                    generation = Generation(path, self._limits, metasync=self._metasync, sync=self._sync)
-                except PQStoreError:
-                    if is_current(self.path, number):
-                        raise
-                    continue  # a compaction in another process removed it meanwhile
-                if is_current(self.path, number):
-                    self._generation = generation
-                    break
-                generation.close()
-            else:
-                raise PQStoreError(f"index at {self.path}: its generations change faster than they can be opened")
+            with opening(path):
+                self._generation = self._newest(path)
         return self._generation
+
+    def _newest(self, path: Path) -> Generation:
+        """The newest generation of the index that this is, opened."""
+        for _ in range(100):
+            self._go_by(path)
+            try:
+                number = newest_generation(path)
+            except IndexNotFoundError:
+                if self._uuid is None:
+                    raise
+                raise self._replaced(path) from None
+            try:
+                generation = Generation(
+                    generation_path(path, number),
+                    self._limits,
+                    self._directory,
+                    metasync=self._metasync,
+                    sync=self._sync,
+                )
+            except PQStoreError:
+                if is_current(path, number):
+                    raise
+                continue  # a compaction in another process removed it meanwhile
+            try:
+                if is_current(path, number) and generation.environment.keeps_its_data_file():
+                    self._check_same(generation, path)
+                    return generation
+            except BaseException:
+                generation.close()
+                raise
+            generation.close()
+        raise PQStoreError(f"index at {path}: its generations change faster than they can be opened")
+
+    def _check_same(self, generation: Generation, path: Path) -> None:
+        """Raise `IndexReplacedError` unless it is one of this index, and of no other that was put in its place."""
+        if self._uuid not in (None, generation.uuid) or not self._directory.is_at(path):
+            raise self._replaced(path)
+        self._uuid = generation.uuid
+
+    def _go_by(self, path: Path) -> None:
+        """Find the index at this path from now on. Raises `IndexReplacedError` when it does not lead to it."""
+        if self._displaced or not self._directory.is_at(path):
+            raise self._replaced(path)
+        if path != self.path:
+            self.path = self.faults.index = path
+            if self._generation is not None:
+                self._generation.rename(generation_path(path, self._generation.number))
+
+    def _replaced(self, path: Path) -> IndexReplacedError:
+        if os.path.lexists(path):
+            return IndexReplacedError(
+                f"index at {path}: something else was put in its place while it was open: open it anew"
+            )
+        return IndexReplacedError(
+            f"index at {path}: its directory was moved or removed while it was open: open it where it is now"
+        )
 
     def retire(self, generation: Generation) -> None:
         """Use another generation from now on; this one is closed when its last transaction ends."""
@@ -139,19 +240,23 @@ class SharedIndex:
             self._close_if_idle(generation)
 
     def _close_if_idle(self, generation: Generation) -> None:
-        in_use = generation is self._generation and self.references > 0
-        if not in_use and all(used is not generation for _, used in list(self._active.values())):
+        needed = generation is self._generation and self.references > 0
+        if not needed and not self._in_use(generation):
             if generation is self._generation:
                 self._generation = None
             generation.close()
 
-    def begin_read(self) -> tuple[Generation, Any, Lease]:
-        """(generation, LMDB's transaction, what to end after it)."""
+    def _in_use(self, generation: Generation) -> bool:
+        """Whether a transaction of it is open."""
+        return any(used is generation for _, used in list(self._active.values()))
+
+    def begin_read(self, path: Path) -> tuple[Generation, Any, Lease]:
+        """(generation, LMDB's transaction, what to end after it). `path` is where the caller found the index."""
         lease = Lease(self, None)
         with self._lock:
             generation = self._generation
             if generation is None or self._forking:
-                generation = self._open()
+                generation = self._open(path)
             try:
                 txn = generation.environment.begin()
             except lmdb.Error as error:
@@ -159,66 +264,104 @@ class SharedIndex:
             self._active[id(lease)] = (threading.get_ident(), generation)
         return generation, txn, lease
 
-    def begin_write(self, timeout: float | None) -> tuple[Generation, Any, Lease]:
-        """The same for writing; waits for other writers."""
-        self.check_writable()
-        writer = self._writer
-        if writer.is_mine():
-            raise PQStoreError(f"index at {self.path}: this thread is inside a write transaction already")
-        lease = Lease(self, writer)
+    def begin_write(
+        self, path: Path, timeout: float | None = None, *, locked: bool = False
+    ) -> tuple[Generation, Any, Lease]:
+        """The same for writing; waits for other writers, unless this is called within `writer.run`."""
+        if not locked:
+            self.check_writable(path)
+            self.writer.refuse_mine(path)  # before there is a lease, whose end would end the other one
+        lease = Lease(self, None if locked else self.writer)
         try:
-            writer.acquire(self.path, timeout)
-            with self._gate, storage_errors(self.path):
-                generation, txn = self._begin_write()
+            if not locked:
+                self.writer.acquire(path, timeout)
+            with self._gate, storage_errors(path), opening(path):
+                generation, txn = self._begin_write(path)
                 self._active[id(lease)] = (threading.get_ident(), generation)
+        except IndexNotFoundError:
+            lease.end()
+            raise self._replaced(path) from None
         except BaseException:
             lease.end()
             raise
         return generation, txn, lease
 
-    def _begin_write(self) -> tuple[Generation, Any]:
+    def _begin_write(self, path: Path) -> tuple[Generation, Any]:
         """A write transaction in the newest generation, after what dead writers left is cleared away."""
-        generation = self._open()
+        self._go_by(path)
+        generation = self._open(path)
         if not generation.environment.is_newest():
-            if is_current(self.path, generation.number):
-                generation = self._reopen("its lock file was removed")
-            else:
-                self.retire(generation)
-                generation = self._open()
+            generation = self._follow(generation, path)
         try:
-            txn = generation.environment.begin(write=True)
+            txn = self.writer.begin(generation.environment)
         except lmdb.PanicError:
-            generation = self._reopen("an earlier commit failed half-way")
-            txn = generation.environment.begin(write=True)
+            generation = self._reopen(path, "an earlier commit failed half-way")
+            txn = self.writer.begin(generation.environment)
+        if not generation.is_still(txn, writing=True):
+            txn.abort()
+            self.retire(generation)
+            raise self._replaced(path)
         environment = generation.environment
         if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
             environment.reader_check()
             self._readers_checked = time.monotonic()
-        if not self._cleaned:
-            remove_leftovers(self.path, generation.number)
-            self._cleaned = True
+        if self._cleaned != generation.number:
+            self._clean(path, generation.number)
+            self._cleaned = generation.number
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
             txn.abort()
             clear_staged(environment)
-            txn = environment.begin(write=True)
+            txn = self.writer.begin(environment)
         return generation, txn
 
-    @contextmanager
-    def exclusive(self, timeout: float | None) -> Iterator[Generation]:
-        """The newest generation while no other writer may begin; for a block that opens its transactions itself."""
-        generation, txn, lease = self.begin_write(timeout)
-        txn.abort()
-        try:
-            yield generation
-        finally:
-            lease.end()
+    def _follow(self, generation: Generation, path: Path) -> Generation:
+        """The generation to write to when this one seems no longer to be it."""
+        environment = generation.environment
+        if environment.keeps_its_data_file():
+            if is_current(path, generation.number):
+                if environment.keeps_its_lock_file():
+                    return generation  # what lies beside it only has the name of a generation
+                return self._reopen(path, "its lock file was removed")
+            # Who compacted it has died before it was removed, and perhaps marked.
+            with suppress(PQStoreError):  # damaged: no reader of it goes on for long
+                mark_superseded(environment)
+        self.retire(generation)
+        return self._open(path)
 
-    def _reopen(self, reason: str) -> Generation:
+    def _clean(self, path: Path, number: int) -> None:
+        """Remove generations before this one. Readers that still have one are told, where its compaction has not."""
+        used = {generation.number for _, generation in list(self._active.values())}
+        for older in older_generations(path, number):
+            if generation_number(older) in used:
+                continue  # marked when it was followed; to open it a second time would end its locks
+            with suppress(PQStoreError, OSError):  # damaged
+                environment = Environment(older, metasync=False, max_readers=self._limits.max_readers)
+                try:
+                    mark_superseded(environment)
+                finally:
+                    environment.close()
+        remove_leftovers(path, number)
+
+    def alone(self, path: Path, timeout: float | None, work: Callable[[Generation], None]) -> None:
+        """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""
+        self.check_writable(path)
+
+        def locked() -> None:
+            generation, txn, lease = self.begin_write(path, locked=True)
+            try:
+                txn.abort()
+                work(generation)
+            finally:
+                lease.end()
+
+        self.writer.run(path, timeout, locked)
+
+    def _reopen(self, path: Path, reason: str) -> Generation:
         if self._active:
-            raise PQStoreError(f"index at {self.path}: {reason}; close all snapshots, then write again")
+            raise PQStoreError(f"index at {path}: {reason}; close all snapshots, then write again")
         assert self._generation is not None
         self.retire(self._generation)
-        return self._open()
+        return self._open(path)
 
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
@@ -228,16 +371,28 @@ class SharedIndex:
                 self._close_if_idle(generation)
             if self._forking:
                 self._gate.notify_all()
+        # This may run at any moment, also while another thread has the lock of all indexes and waits for ours.
+        if self.references == 0 and _registry_lock.acquire(blocking=False):
+            try:
+                self._forget_if_unused()
+            finally:
+                _registry_lock.release()
 
-    def check_writable(self) -> None:
+    def check_writable(self, path: Path) -> None:
         """Raise `ReadOnlyError` where nothing can be written."""
         with self._gate:
-            if not self._open().environment.writable:
-                raise ReadOnlyError(f"index at {self.path}: nothing can be written there; open it with readonly=True")
+            self._go_by(path)
+            refusal = self._open(path).environment.refusal
+        if refusal:
+            raise ReadOnlyError(f"index at {path}: {refusal}; or open it with readonly=True")
 
     def is_newest(self, generation: Generation) -> bool:
         """Whether this generation is the one to use, and the newest."""
-        return generation is self._generation and is_current(self.path, generation.number)
+        return (
+            generation is self._generation
+            and generation.environment.keeps_its_data_file()
+            and is_current(self.path, generation.number)
+        )
 
     def relax(self) -> None:
         """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""
@@ -252,7 +407,7 @@ class SharedIndex:
         with self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
-            generation = self._open()
+            generation = self._open(self.path)
             generation.environment.flush()
             self._generation = None
             generation.close()
@@ -260,7 +415,8 @@ class SharedIndex:
             sync_directory(self.path)
             self.path.rename(target)
             sync_directory(target.parent)
-            self.path, self._sync = target, True
+            self.path = self.faults.index = target
+            self._sync = True
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
@@ -270,9 +426,17 @@ class SharedIndex:
                 return
             if self._generation is not None:
                 self._close_if_idle(self._generation)
-            if not self._active:
-                _registry.pop(self.key, None)
-                self._writer.close()
+            self._forget_if_unused()
+
+    def _forget_if_unused(self) -> None:
+        """Give back what is kept for handles when the last handle and the last transaction are gone."""
+        with self._gate:
+            if self.references or self._active or _registry.get(self.key) is not self:
+                return
+            del _registry[self.key]
+            self._directory.close()
+            if not self._displaced:  # otherwise the index that took this one's place has the lock
+                self.writer.close()
 
     def before_fork(self) -> None:
         """Keep new transactions out, wait a little for those of other threads, and close the environment.
@@ -300,7 +464,7 @@ class SharedIndex:
     def after_fork_in_child(self) -> None:
         if self._generation is not None:
             self._inherited, self._generation = self._generation, None
-        writer = self._writer
+        writer = self.writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
 

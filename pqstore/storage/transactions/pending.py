@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import cast
 
 from pqstore.arrays import U8
 from pqstore.errors import IndexClosedError
@@ -17,6 +19,7 @@ from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
 from pqstore.storage.rows.column_records import StoredChunk, read_codes, read_ids
 from pqstore.storage.rows.id_columns import IdColumn
+from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords, tail_of
 from pqstore.storage.transactions.state_records import Entry, StateRecords
 
@@ -44,7 +47,14 @@ class PendingRecords:
         self._entries: dict[int, SegmentEntry | None] = {}  # None: the segment is gone
         self._table: SegmentTable | None = base.table
         self._runs: dict[int, RunReader] = {}
+        self.cached: Committed | None = None
+        """What was worked out of it, where it is a state to be searched."""
         self._deletions: list[tuple[str, bytes]] = []
+
+    @property
+    def closed(self) -> bool:
+        """Whether the transaction has ended."""
+        return self.base.closed
 
     @property
     def table(self) -> SegmentTable:
@@ -147,6 +157,16 @@ class PendingRecords:
         before = copy.copy(self)
         before.state, before.tail, before.appended_keys = base, {}, None
         return before
+
+    def visible(self) -> CommittedRecords:
+        """What was changed so far as a state that can be searched; good until the next change.
+
+        Columns of fields are written with the commit, so it has none: filters read payloads.
+        """
+        seen = copy.copy(self)
+        seen.changed_catalog = replace(self.catalog, fields=())
+        seen.cached = Committed(self.commit_number, self.state, self.table)
+        return cast(CommittedRecords, seen)  # all of it that reading a state takes
 
     # Changes
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64
 from pqstore.native import native_loops
+from pqstore.storage.idmap.ranges import ascend
 from pqstore.storage.rows.column_records import StoredChunk
 from pqstore.storage.rows.id_columns import IdColumn
 from pqstore.storage.rows.tombstones import are_set, live_positions
@@ -38,6 +39,24 @@ class RowReads:
     def total_count(self) -> int:
         """Rows that are stored, dead ones too."""
         return self._geometry.total_rows(len(self._records.table), self._records.state)
+
+    def ids_ascend(self) -> bool:
+        """Whether ids are known to ascend with rows, as automatic ids do until rows move. Reads those of the tail."""
+        records, geometry, state = self._records, self._geometry, self._records.state
+        records.check()
+        if not records.schema.codec.keys_are_ids:
+            return False
+        spans = [(geometry.first_row(segment), geometry.first_row(segment + 1)) for segment in records.table.entries]
+        if not ascend(state.ranges, spans):
+            return False
+        last = max((entry.first_id + entry.count - 1 for entry in state.ranges), default=None)
+        for chunk in geometry.tail_chunks(state):
+            column = records.tail_ids(chunk)
+            ids = column.user()
+            if not column.ascends() or (last is not None and ids.item(0) <= last):
+                return False
+            last = ids.item(-1)
+        return True
 
     def chunks(self) -> tuple[StoredChunk, ...]:
         """Packed codes of all stored rows in row order, zero-copy."""
@@ -110,17 +129,6 @@ class RowReads:
             live = live_positions(self._records.bitmap(segment), count) + self._geometry.first_row(segment)
             for start in range(0, len(live), block):
                 yield self.ids_of(live[start : start + block])
-
-    def live_rows_from(self, start: int, count: int) -> I64:
-        """Up to `count` live rows from row `start` on, ascending."""
-        found = [np.empty(0, dtype=np.int64)]
-        for chunk in self.chunks():
-            if chunk.first_row + chunk.rows <= start or count <= 0:
-                continue
-            rows = live_positions(chunk.dead, chunk.rows) + chunk.first_row
-            found.append(rows[rows >= start][:count])
-            count -= len(found[-1])
-        return np.concatenate(found)
 
 
 def id_columns(records: StateRecords, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:

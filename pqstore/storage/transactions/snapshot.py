@@ -18,6 +18,7 @@ from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.id_lookup import IdLookup
+from pqstore.storage.transactions.id_order import rows_by_id
 from pqstore.storage.transactions.open_index import Lease
 from pqstore.storage.transactions.row_reads import RowReads
 
@@ -31,7 +32,7 @@ class Snapshot:
     def __init__(self, records: CommittedRecords, lease: Lease | None) -> None:
         """Without a lease it sees what a write transaction has begun with, and ends with that."""
         self.records = records
-        self._rows = RowReads(records)
+        self.rows = RowReads(records)
         self._lookup: IdLookup | None = None  # made when it is first used
         self._attachments: AttachmentReads | None = None
         self._lease = lease
@@ -73,7 +74,7 @@ class Snapshot:
     @property
     def total_rows(self) -> int:
         """Rows that are stored, dead ones too."""
-        return self._rows.total_count
+        return self.rows.total_count
 
     @property
     def id_type(self) -> IdType:
@@ -98,19 +99,21 @@ class Snapshot:
 
     def codes_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Stored labels (n, M) of rows that exist."""
-        return self._rows.codes_of(rows)
+        return self.rows.codes_of(rows)
 
     def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
         """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
-        return self._rows.ids_of(rows)
+        return self.rows.ids_of(rows)
 
     def iter_ids(self, block: int = 65_536) -> Iterator[npt.NDArray[Any]]:
         """Ids of all live rows in row order, at most `block` at a time."""
-        return self._rows.iter_ids(block)
+        return self.rows.iter_ids(block)
 
-    def live_rows_from(self, start: int, count: int) -> I64:
-        """Up to `count` live rows from row `start` on, ascending."""
-        return self._rows.live_rows_from(start, count)
+    def rows_by_id(self, after: Any, count: int, among: I64 | None = None) -> I64:
+        """The first `count` live rows whose ids come after this id (None: from the start), in the order of ids, which
+        nothing changes: int64 ids ascend, str ids come in the order of their keys. `among`: only these rows, which are
+        live and ascend."""
+        return rows_by_id(self.records, after, count, among)
 
     def rows_of(self, ids: Any) -> I64:
         """Row of every id, int64 (n,); -1 where no live row has it."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
-from pqstore.storage.format.staged import unpack_staged
+from pqstore.storage.format.staged import check_staged, unpack_staged
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.rows.geometry import Geometry
 
 __all__ = ["clear_staged"]
+
+_END: Final = b"\xff" * 16  # no key of ours is larger
 
 
 def clear_staged(environment: Environment) -> None:
@@ -20,23 +24,23 @@ def clear_staged(environment: Environment) -> None:
         if value is None:
             return
         segments, runs = unpack_staged(value)
-        for segment in segments:
-            for name in ("codes", "rowids"):
-                txn.delete(records.key1(segment), db=databases[name])
-            with txn.cursor(db=databases["fields"]) as cursor:
-                while cursor.set_range(records.key2(segment, 0)) and bytes(cursor.key())[:8] == records.key1(segment):
-                    cursor.delete()
-        for run in runs:
-            with txn.cursor(db=databases["runchunks"]) as cursor:
-                while cursor.set_range(records.key2(run, 0)) and bytes(cursor.key())[:8] == records.key1(run):
-                    cursor.delete()
-            txn.delete(records.key1(run), db=databases["runs"])
-        # Payloads are staged with their rows: none of a row that is stored lies beyond the last row.
         state = State.unpack(txn.get(records.STATE_KEY, db=databases["meta"]))
         identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
+        check_staged(segments, runs, state)
+        for name in ("codes", "rowids", "fields"):
+            _delete(txn, databases[name], records.key1(segments.start), records.key1(segments.stop))
+        for run in runs:
+            for name in ("runchunks", "runs"):
+                _delete(txn, databases[name], records.key1(run), records.key1(run + 1))
+        # Payloads are staged with their rows: none of a row that is stored lies beyond the last row.
         next_row = Geometry.of(identity).next_row(state)
-        with txn.cursor(db=databases["payloads"]) as cursor:
-            while cursor.set_range(records.key1(next_row)):
-                cursor.delete()
+        _delete(txn, databases["payloads"], records.key1(next_row), _END)
         txn.delete(records.STAGED_KEY, db=databases["meta"])
         put_state(txn, databases["meta"], state)
+
+
+def _delete(txn: Any, database: Any, start: bytes, stop: bytes) -> None:
+    """Delete what is stored under keys from `start` up to `stop`, however many numbers lie between them."""
+    with txn.cursor(db=database) as cursor:
+        while cursor.set_range(start) and bytes(cursor.key()) < stop:
+            cursor.delete()

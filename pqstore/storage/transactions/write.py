@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,19 @@ from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.numbered_state import put_state
+from pqstore.storage.disk.writer_lock import WriterLock
 from pqstore.storage.format import records
 from pqstore.storage.format.staged import pack_staged
 from pqstore.storage.rows.id_columns import IdColumn, RangeColumn
 from pqstore.storage.rows.row_numbers import contiguous
 from pqstore.storage.rows.schema import Schema
+from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.allowances import earned
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.attachment_writes import AttachmentWrites
 from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords
+from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
@@ -34,9 +38,11 @@ from pqstore.storage.transactions.row_writes import RowWrites
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["WriteTransaction", "begin_write"]
+__all__ = ["WriteTransaction", "begin_write", "change"]
 
 _MAX_ID = 2**63 - 1
+
+Result = TypeVar("Result")
 
 
 class WriteTransaction:
@@ -49,11 +55,14 @@ class WriteTransaction:
         txn: Any,
         lease: Lease | None,
         *,
+        writer: WriterLock,
+        faults: Faults,
         flush: bool,
         after_commit: Callable[[WriteTransaction], None] | None = None,
     ) -> None:
         """Without a lease it has that of another, which ends after it. `after_commit` is called with the lease still
-        held; a transaction without one is itself maintenance, and earns none."""
+        held; a transaction without one is itself maintenance, and earns none. What fails once the change is committed
+        goes to `faults`."""
         number = int(txn.id()) - 1  # of the state that it changes
         self.records = PendingRecords(CommittedRecords(schema, generation, txn, number))
         self.schema = schema
@@ -62,7 +71,9 @@ class WriteTransaction:
         self.row_writes = RowWrites(self.records)
         self.attachment_writes = AttachmentWrites(self.records, self.attachments)
         self._lookup = IdLookup(self.records)
+        self.faults = faults
         self._lease = lease
+        self._writer = writer
         self._flush = flush
         self._after_commit = after_commit
         self._touched = 0  # rows added and removed
@@ -77,11 +88,15 @@ class WriteTransaction:
         if self.records.base.closed:
             return
         try:
-            if kind is None and self.records.changed:
-                with storage_errors(self.records.generation.index):
-                    self._commit()
-            if kind is None and self._after_commit is not None:
-                self._after_commit(self)
+            if kind is not None or not self.records.changed:
+                return
+            with storage_errors(self.records.generation.index):
+                number = self._commit()
+            with self.faults.kept("after the commit"):
+                self._settle(number)
+            if self._after_commit is not None:
+                with self.faults.kept("maintenance"):
+                    self._after_commit(self)
         finally:
             self.close()
 
@@ -91,26 +106,36 @@ class WriteTransaction:
             return
         lease, self._lease = self._lease, None
         try:
-            self.attachment_writes.close()
             self.records.base.close()
+            # What is not given back here is found again: it undoes nothing of the change, and is no part of it.
+            with self.faults.kept("giving files back"):
+                self.attachment_writes.close()
             if self._staged:
-                with storage_errors(self.records.generation.index):
+                with self.faults.kept("clearing away what was staged"), storage_errors(self.records.generation.index):
                     clear_staged(self.records.generation.environment)
         finally:
             if lease is not None:
-                lease.end()
+                with self.faults.kept("giving the lock back"):
+                    lease.end()
 
     def following(self) -> WriteTransaction:
         """A transaction after the commit of this one and before its end, for maintenance."""
         generation = self.records.generation
         with storage_errors(generation.index):
-            txn = generation.environment.begin(write=True)
-        return WriteTransaction(self.schema, generation, txn, None, flush=self._flush)
+            txn = self._writer.begin(generation.environment)
+        return WriteTransaction(
+            self.schema, generation, txn, None, writer=self._writer, faults=self.faults, flush=self._flush
+        )
 
     @property
     def committed(self) -> Snapshot:
         """What this transaction has begun with; good until it ends."""
         return Snapshot(self.records.base, None)
+
+    @property
+    def visible(self) -> Snapshot:
+        """The state with the changes that were made so far; good until the next of them."""
+        return Snapshot(self.records.visible(), None) if self.records.changed else self.committed
 
     @property
     def live_rows(self) -> int:
@@ -187,6 +212,7 @@ class WriteTransaction:
         next_id = self.records.state.next_id
         if ids is None:
             assert self.schema.codec.keys_are_ids, "string ids are given by the caller"
+            self._lookup.check_next_id()
             if next_id + count - 1 > _MAX_ID:
                 raise InvalidIdError(f"automatic ids would pass {_MAX_ID}, the largest int64: give ids yourself")
             return RangeColumn(next_id, count), next_id + count
@@ -214,6 +240,14 @@ class WriteTransaction:
             self.row_writes.kill(wanted)
             self._touched += len(wanted)
         return len(wanted)
+
+    def clear(self) -> int:
+        """Mark all rows as dead; how many were live before."""
+        self.records.check()
+        geometry, before = self.schema.geometry, self.live_rows
+        for segment, count in list(geometry.stored(self.records.table.entries, self.records.state)):
+            self.kill(live_positions(self.records.bitmap(segment), count) + geometry.first_row(segment))
+        return before
 
     def declare_field(self, name: str, unreadable: Unreadable | None = None) -> None:
         """Give a payload field an index; the first change of a transaction. `unreadable` as of `payloads_of`."""
@@ -245,12 +279,13 @@ class WriteTransaction:
         put_state(base.txn, environment.databases["meta"], base.state)
         base.txn.commit()
         self._staged = True
-        base.txn = environment.begin(write=True)
+        base.txn = self._writer.begin(environment)
         pending.written = 0
         crash_points.reach("transaction staged")
 
-    def _commit(self) -> None:
-        pending, environment = self.records, self.records.generation.environment
+    def _commit(self) -> int:
+        """The change is in the index when this returns, and is not when it raises; LMDB's number of the commit."""
+        pending = self.records
         self.row_writes.write_run()
         if self._after_commit is not None:
             limits, segment_rows = pending.generation.limits, self.schema.geometry.segment_rows
@@ -263,8 +298,13 @@ class WriteTransaction:
         crash_points.reach("before commit")
         number = int(pending.base.txn.id())
         pending.base.txn.commit()
-        crash_points.reach("after commit")
+        return number
+
+    def _settle(self, number: int) -> None:
+        """What follows a commit."""
         self._staged = False
+        environment = self.records.generation.environment
+        crash_points.reach("after commit")
         # Another handle of this process may have opened the file with less durability than this one promises.
         if self._flush and environment.sync and not environment.metasync:
             environment.flush()
@@ -285,18 +325,52 @@ class WriteTransaction:
 
 def begin_write(
     shared: SharedIndex,
+    path: Path,
     schema: Schema,
-    timeout: float | None,
+    timeout: float | None = None,
     *,
     flush: bool,
     after_commit: Callable[[WriteTransaction], None] | None = None,
+    locked: bool = False,
 ) -> WriteTransaction:
-    """A write transaction in the newest generation; waits up to `timeout` seconds (None: 60) for other writers."""
-    generation, txn, lease = shared.begin_write(timeout)
+    """A write transaction in the newest generation of the index at `path`, for a `with` block.
+
+    Waits up to `timeout` seconds (None: 60) for other writers, unless this is called within `WriterLock.run`.
+    """
+    generation, txn, lease = shared.begin_write(path, timeout, locked=locked)
     try:
-        with storage_errors(shared.path):
-            return WriteTransaction(schema, generation, txn, lease, flush=flush, after_commit=after_commit)
+        with storage_errors(path):
+            return WriteTransaction(
+                schema,
+                generation,
+                txn,
+                lease,
+                writer=shared.writer,
+                faults=shared.faults,
+                flush=flush,
+                after_commit=after_commit,
+            )
     except BaseException:
         txn.abort()
         lease.end()
         raise
+
+
+def change(
+    shared: SharedIndex,
+    path: Path,
+    schema: Schema,
+    work: Callable[[WriteTransaction], Result],
+    timeout: float | None,
+    *,
+    flush: bool,
+    after_commit: Callable[[WriteTransaction], None] | None = None,
+) -> Result:
+    """`work` in one transaction, which is committed after it. No interrupt leaves the lock behind."""
+    shared.check_writable(path)
+
+    def locked() -> Result:
+        with begin_write(shared, path, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
+            return work(txn)
+
+    return shared.writer.run(path, timeout, locked)

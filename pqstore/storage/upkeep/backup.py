@@ -21,7 +21,8 @@ def backup(snapshot: Snapshot, target: Path) -> None:
     generation.mkdir(parents=True)
     try:
         with storage_errors(source.index):
-            copy_generation(source.environment, generation)
+            snapshot.pin_originals()
+            copy_generation(source, generation, snapshot.records.txn)
         directory.sync_directory(temporary)
         temporary.rename(target)
     except BaseException:

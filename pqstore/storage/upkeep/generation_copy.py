@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import lmdb
 
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import open_data_file
-from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.numbered_state import number_copy
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.rows.geometry import Geometry
+from pqstore.storage.transactions.generation import Generation
 
 __all__ = ["copy_generation"]
 
 
-def copy_generation(environment: Environment, generation: Path, *, link: bool = False) -> None:
-    """Copy the newest commit into the directory `generation`, on the disk when this returns. With `link` files that no
-    longer change may be shared with the original."""
-    environment.copy_compacted(generation)
+def copy_generation(source: Generation, generation: Path, txn: Any = None, *, link: bool = False) -> None:
+    """Copy the state of a read transaction, or the newest commit, into the directory `generation`, on the disk when
+    this returns. With `link` files that no longer change may be shared with the original."""
+    source.environment.copy_compacted(generation, txn)
     number_copy(generation)
     sizes = _originals_that_count(generation)
-    copy_originals(environment.path, generation, sizes, link=link)
+    copy_originals(source.originals, generation, sizes, link=link)
     descriptor = open_data_file(generation)
     try:
         os.fsync(descriptor)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pqstore.errors import StorageFullError
+from collections.abc import Callable
+from typing import TypeVar
+
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.format.state import MergeJob
 from pqstore.storage.transactions.write import WriteTransaction
@@ -11,37 +13,43 @@ from pqstore.storage.upkeep.rewriting import rewrite, rewrite_due
 
 __all__ = ["maintain"]
 
+Due = TypeVar("Due")
+
 
 def maintain(done: WriteTransaction) -> None:
     """Rewriting and merging that is due after a commit, while its writer still has the lock.
 
     What one of these transactions frees a later one can fill, which keeps the file small, and the caller's rows are in
-    already.
+    already. Nothing of it raises: what fails, a damaged record or a full disk (giving space back needs space first), is
+    kept, and a later commit tries again.
     """
+    latest = _repeat(done, "rewriting segments with dead rows", _rewrite_due, rewrite)
+    _repeat(latest, "merging runs of the id map", _merge_due, merge_some)
+
+
+def _repeat(
+    done: WriteTransaction,
+    work: str,
+    due: Callable[[WriteTransaction], Due | None],
+    do: Callable[[WriteTransaction, Due], None],
+) -> WriteTransaction:
+    """Some work, piece by piece, each in a transaction of its own; the last transaction that was committed."""
     latest = done
-    try:
-        while _merge_due(latest) is not None or _rewrite_due(latest):
-            with latest.following() as latest, storage_errors(done.records.generation.index):
-                _do_what_is_due(latest)
-    except StorageFullError:
-        # Giving space back needs space first; a later commit tries again.
-        return
-
-
-def _do_what_is_due(txn: WriteTransaction) -> None:
-    """A piece of it."""
-    segments = _rewrite_due(txn)
-    if segments:
-        rewrite(txn, segments)
-        return
-    job = _merge_due(txn)
-    if job is not None:
-        merge_some(txn, job)
+    if due(latest) is None or done.faults.is_resting(work):
+        return latest
+    with done.faults.kept(work):
+        while due(latest) is not None:
+            with latest.following() as txn, storage_errors(done.records.generation.index):
+                piece = due(txn)
+                assert piece is not None, "nobody else writes meanwhile"
+                do(txn, piece)
+            latest = txn
+    return latest
 
 
 def _merge_due(txn: WriteTransaction) -> MergeJob | None:
     return merge_due(txn.records.state, txn.records.generation.limits)
 
 
-def _rewrite_due(txn: WriteTransaction) -> list[int]:
-    return rewrite_due(txn.records.state, txn.records.table, txn.schema.geometry.segment_rows)
+def _rewrite_due(txn: WriteTransaction) -> list[int] | None:
+    return rewrite_due(txn.records.state, txn.records.table, txn.schema.geometry.segment_rows) or None

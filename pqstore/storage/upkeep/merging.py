@@ -33,16 +33,21 @@ def merge_some(txn: WriteTransaction, job: MergeJob) -> None:
     pending.state = pending.state._replace(merge_allowance=max(0, allowance - spent))
 
 
-def merge_all(txn: WriteTransaction, budget: int) -> bool:
-    """Merge about so many entries towards a single run; True when there is one."""
+def merge_all(txn: WriteTransaction, budget: int, merged: set[int]) -> bool:
+    """Merge about so many entries towards a single run; True when there is one.
+
+    `merged`, of one compaction, takes the runs that come out: none is merged alone again, however many entries it has.
+    """
     pending = txn.records
     while budget > 0:
         state = pending.state
         job = state.merge
         if job is None:
-            if len(state.runs) <= 1 and not any(info.entries > state.live_rows for info in state.runs):
+            alone = [info for info in state.runs if info.entries > state.live_rows and info.run not in merged]
+            if len(state.runs) <= 1 and not alone:
                 return True
             job = MergeJob(state.next_run, tuple(info.run for info in state.runs), (0,) * len(state.runs), 0)
+            merged.add(job.output)
             pending.state = state._replace(next_run=state.next_run + 1, merge=job)
         budget -= max(1, _step(pending, job, budget))
     return False

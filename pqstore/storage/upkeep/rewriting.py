@@ -67,8 +67,8 @@ def _rewrite_segment(txn: WriteTransaction, segment: int) -> None:
     _drop_attachments(txn, segment)
     pending.bitmaps.pop(segment, None)
     pending.change_segment(segment, None)
-    there = {*pending.table.entries, pending.state.open_segment}
-    pending.state = pending.state._replace(ranges=trimmed(pending.state.ranges, geometry, there.__contains__))
+    there = sorted({*pending.table.entries, pending.state.open_segment})
+    pending.state = pending.state._replace(ranges=trimmed(pending.state.ranges, geometry, there))
     crash_points.reach("segment rewritten")
 
 

@@ -8,9 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.disk.data_file import structure_problems
 from pqstore.storage.format import records
-from pqstore.storage.format.staged import unpack_staged
+from pqstore.storage.format.staged import check_staged, unpack_staged
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.rows import column_records
@@ -64,7 +63,7 @@ class _Verification:
 
     def problems(self) -> Iterator[Problem]:
         if self._deep:
-            for text in structure_problems(self._records.generation.path):
+            for text in self._records.generation.environment.structure_problems():
                 yield Problem(1, "data file", text)
         yield from self._identity()
         yield from self._counters()
@@ -207,21 +206,22 @@ class _Verification:
     def _owners(self) -> Iterator[Problem]:
         """Invariants 2 and 13 for what is stored but not referred to."""
         state, table = self._state, self._records.table
-        staged_segments, staged_runs = range(0), [0][:0]
+        staged_segments = range(0)
+        staged_runs: tuple[int, ...] = ()
         value = self._get("meta", records.STAGED_KEY)
         if value is not None:
             try:
                 staged_segments, staged_runs = unpack_staged(value)
+                check_staged(staged_segments, staged_runs, state)
             except CorruptIndexError as error:
                 yield Problem(2, "staged", str(error))
-        segments = {*table.entries, *staged_segments}
         runs = {*(info.run for info in state.runs), *staged_runs}
         if state.merge is not None:
             runs.add(state.merge.output)
         chunks = self._geometry.tail_chunks(state)
         owned: dict[str, Callable[[tuple[int, ...]], bool]] = {
-            "codes": lambda key: key[0] in segments,
-            "rowids": lambda key: key[0] in segments,
+            "codes": lambda key: key[0] in table.entries or key[0] in staged_segments,
+            "rowids": lambda key: key[0] in table.entries or key[0] in staged_segments,
             "tombstones": lambda key: key[0] in table.entries or key[0] == state.open_segment,
             "tail": lambda key: key[0] in (records.COLUMN_CODES, records.COLUMN_IDS) and key[1] in chunks,
             "runs": lambda key: key[0] in runs,

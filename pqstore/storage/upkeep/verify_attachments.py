@@ -172,10 +172,10 @@ def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, 
 
 
 def _sets(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
-    owned: set[bytes] = set()
+    owned: dict[int, int] = {}
     chunk_ids = snapshot.records.generation.limits.set_chunk_ids
     for name, saved in catalog.sets.items():
-        owned.update(records.key2(saved.number, ordinal) for ordinal in range(saved.chunks(chunk_ids)))
+        owned[saved.number] = saved.chunks(chunk_ids)
         if saved.number >= catalog.next_set:
             yield Problem(23, f"set {name!r}", f"its number {saved.number} is not below {catalog.next_set}")
         try:
@@ -185,8 +185,8 @@ def _sets(snapshot: Snapshot, catalog: Catalog) -> Iterator[Problem]:
     if len({saved.number for saved in catalog.sets.values()}) < len(catalog.sets):
         yield Problem(23, "catalog", "two sets have one number")
     for raw in snapshot.records.keys("sets"):
-        if raw not in owned:
-            key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+        key = int.from_bytes(raw[:8], "big"), int.from_bytes(raw[8:], "big")
+        if len(raw) != 16 or key[1] >= owned.get(key[0], 0):
             yield Problem(23, f"sets {key}", "belongs to nothing")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -220,3 +221,72 @@ def test_a_file_of_every_format_gives_the_same_index(files: Path) -> None:
             codes = index.codes(list(index))
         expected = codes if expected is None else expected
         np.testing.assert_array_equal(codes, expected, err_msg=source)
+
+
+@pytest.fixture
+def precious(files: Path) -> Path:
+    """A directory of something else, with the names that a build would remove or write to."""
+    path = Path("precious")
+    (path / "index").mkdir(parents=True)
+    (path / "index" / "thesis.txt").write_text("years of work")
+    return path
+
+
+@pytest.mark.parametrize("options", [[], ["--restart"]])
+def test_a_link_in_the_place_of_the_unfinished_build(precious: Path, capsys, options: list[str]) -> None:
+    """`--restart` removed what the link led to."""
+    Path("index.building").symlink_to(precious)
+    assert main([*LINE.split(), *options]) == 2
+    assert "symbolic link" in capsys.readouterr().err
+    assert (precious / "index" / "thesis.txt").read_text() == "years of work"
+    assert not Path("index").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--restart"]])
+@pytest.mark.parametrize("name", ["index", "lock", "build.json"])
+def test_links_inside_an_unfinished_build(precious: Path, capsys, name: str, options: list[str]) -> None:
+    Path("index.building").mkdir(mode=0o700)
+    Path("index.building", name).symlink_to((precious / "index").absolute())
+    status = main([*LINE.split(), *options])
+    if (name, options) == ("build.json", ["--restart"]):
+        assert status == 0  # the link itself is replaced
+    else:
+        assert status == 2
+        assert "symbolic link" in capsys.readouterr().err
+    assert (precious / "index" / "thesis.txt").read_text() == "years of work"
+
+
+def test_the_record_is_not_written_through_a_link(precious: Path) -> None:
+    Path("index.building").mkdir(mode=0o700)
+    Path("index.building", "build.new").symlink_to((precious / "index" / "thesis.txt").absolute())
+    assert main(LINE.split()) == 0
+    assert (precious / "index" / "thesis.txt").read_text() == "years of work"
+
+
+def test_an_unfinished_build_that_others_may_write_to(files: Path, capsys) -> None:
+    Path("index.building").mkdir()
+    Path("index.building").chmod(0o777)
+    assert main(LINE.split()) == 2
+    assert "chmod go-w" in capsys.readouterr().err
+    Path("index.building").chmod(0o700)
+    assert main(LINE.split()) == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="gives a directory to another user, which only root can")
+def test_an_unfinished_build_of_another_user(files: Path, capsys) -> None:
+    Path("index.building").mkdir(mode=0o700)
+    os.chown("index.building", 65534, 65534)
+    assert main(LINE.split()) == 2
+    assert "belongs to another user" in capsys.readouterr().err
+
+
+def test_a_build_is_its_makers_alone(files: Path) -> None:
+    killed_at("Index", "add", 2, LINE)
+    assert Path("index.building").stat().st_mode & 0o077 == 0
+
+
+def test_a_link_to_nothing_in_the_place_of_the_index(files: Path, capsys) -> None:
+    Path("index").symlink_to("nowhere")
+    assert main(LINE.split()) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert not Path("index.building").exists()

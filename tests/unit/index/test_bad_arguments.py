@@ -47,7 +47,7 @@ def test_bad_arguments(filled, tmp_path, small_pq) -> None:
     with pytest.raises(pqstore.DuplicateIdError):
         filled.update_payload([1, 1], {})
     with pytest.raises(ValueError, match="after"):
-        filled.scroll(after=-1)
+        filled.scroll(after="7")
 
 
 @pytest.mark.parametrize(("k", "error"), [(0, ValueError), (-3, ValueError), (1.5, TypeError), ("3", TypeError)])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from pqstore.errors import (
     PQStoreError,
 )
 from pqstore.storage import Store
+from tests.effort import tries
 from tests.unit.storage.processes import start_python
 
 Create = Callable[..., Store]
@@ -127,4 +131,96 @@ def test_an_interrupted_wait_for_the_lock_leaves_it_free(create: Create) -> None
     child.communicate("go\n")
     with store.write(timeout=10) as txn:
         txn.append(CODES)
+    store.close()
+
+
+def interrupt_at(step: int) -> Callable[[FrameType, str, Any], None]:
+    """A profile function that raises KeyboardInterrupt at one of the places where Python does: where a function is
+    entered, and after a call into C. Counted from the first function of pqstore."""
+    left, inside = [step], [False]
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        inside[0] |= "/pqstore/" in frame.f_code.co_filename
+        if inside[0] and event in ("call", "c_return"):
+            left[0] -= 1
+            if left[0] == 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    return profile
+
+
+# An interrupt may come inside a destructor, where Python only reports it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("removed", [False, True])
+def test_interrupted_at_every_step_the_lock_is_free(create: Create, removed: bool) -> None:
+    """An interrupt between the commit and the release left the lock held for all processes, as long as somebody kept
+    the traceback. `removed`: the lock file is, before each call, which makes it anew."""
+    store = create()
+    kept: list[BaseException] = []
+    step, finished, rows = 0, False, 0
+    while not finished:
+        step += 1
+        if removed:
+            (store.path / "writer.lock").unlink(missing_ok=True)
+        sys.setprofile(interrupt_at(step))
+        try:
+            store.change(lambda txn: txn.append(CODES))
+            finished = True
+        except KeyboardInterrupt as error:
+            kept.append(error)  # as an interactive session keeps it, with all its frames
+        finally:
+            sys.setprofile(None)
+        assert not store._shared.writer.is_mine()
+        with store.read() as snapshot:
+            assert snapshot.live_rows in (rows, rows + 10)
+            rows = snapshot.live_rows
+        if step % 25 == 0:
+            store.change(lambda txn: txn.append(CODES), timeout=0)
+            rows += 10
+    assert step > 100
+    child = start_python("with store.write(timeout=0) as txn: txn.append(CODES)", str(store.path))
+    child.communicate()
+    assert child.returncode == 0
+    assert store.verify(deep=True) == []
+    kept.clear()
+    store.close()
+
+
+# An interrupt may come inside a destructor, where Python only reports it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_interrupted_at_random_the_lock_is_free(create: Create, rng: np.random.Generator) -> None:
+    """By a signal, at any bytecode, and with tracebacks kept."""
+    store = create()
+    kept: list[BaseException] = []
+    previous = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        for _ in range(tries(200, 5000)):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, float(rng.uniform(0.00005, 0.0015)))
+                store.change(lambda txn: txn.append(CODES), timeout=5)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt as error:
+                kept.append(error)
+            except PQStoreError as error:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                raise AssertionError("the call before left something") from error
+            kept = kept[-20:]
+            assert not store._shared.writer.is_mine()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    assert kept
+    store.change(lambda txn: txn.append(CODES), timeout=0)
+    with store.read() as snapshot:
+        assert snapshot.live_rows % 10 == 0
+    assert store.verify(deep=True) == []
+    store.close()
+
+
+def test_a_timeout_may_be_without_end(create: Create) -> None:
+    store = create()
+    store.change(lambda txn: txn.append(CODES), timeout=float("inf"))
+    with store.write(timeout=1e30) as txn:
+        assert txn.live_rows == 10
     store.close()

@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgpack
 import numpy as np
 import pytest
 
+from pqstore.errors import CorruptIndexError
 from pqstore.storage import Limits, Store
+from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.format import records
 from pqstore.storage.transactions import write as transaction_module
+from tests.format.edited import edited
 from tests.unit.storage.model import Model
 
 Create = Callable[..., Store]
@@ -81,3 +86,28 @@ def test_bulk_building(create: Create, reopen: Create, model: Model, path: Path)
     abandoned = create(path=path.with_name("other"), bulk=True)
     abandoned.close()
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("content", [[[0, 2**62], []], [[3, 2**62], [2**40]], [[2, 3], [0]]], ids=str)
+def test_staged_numbers_are_no_length_of_a_loop(create: Create, reopen: Create, content: object) -> None:
+    """Every write counted through the segments that were named, holding the lock; and deleted those of the index."""
+    store = create()
+    with store.write() as txn:
+        txn.append(np.zeros((3000, 8), dtype=np.uint8))
+    store.close()
+    record = records.pack_record(records.STAGED, 0, 0, 0, [msgpack.packb(content)])
+    with edited(generation_path(store.path, 1), "meta") as (txn, meta):
+        txn.put(records.STAGED_KEY, record, db=meta)
+    store = reopen()
+    belongs = content[0][0] < 2  # type: ignore[index]
+    assert {problem.invariant for problem in store.verify(deep=True)} == ({2} if belongs else set())
+    if belongs:
+        with pytest.raises(CorruptIndexError, match="staged: names segments from 0"), store.write() as txn:
+            txn.append(np.zeros((1, 8), dtype=np.uint8))
+    else:
+        with store.write() as txn:
+            txn.append(np.zeros((1, 8), dtype=np.uint8))
+        assert store.verify(deep=True) == []
+    with store.read() as snapshot:
+        assert snapshot.rows_of(np.arange(3000)).tolist() == list(range(3000))
+    store.close()

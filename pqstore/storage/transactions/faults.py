@@ -1,0 +1,81 @@
+"""What fails after a commit: the change stands, so its call succeeds, and the fault is kept and told."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+
+from pqstore.errors import StorageFullError
+
+__all__ = ["Faults"]
+
+_KEPT = 16
+_LONGEST_REST = 256  # commits
+
+_logger = logging.getLogger("pqstore")
+
+
+class Faults:
+    """Those of one index in this process.
+
+    An interrupt is no fault: it goes on to the caller, who cannot know from it whether the call has happened.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self.index = index
+        self._kept: deque[str] = deque(maxlen=_KEPT)
+        self._resting: dict[str, int] = {}  # commits that some work still lets pass, after it has failed
+        self._failed: dict[str, int] = {}  # how often it has failed, one time after another
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The last of them, the newest at the end."""
+        return tuple(self._kept)
+
+    def kept(self, work: str) -> _Keeping:
+        """For a `with` block that runs after a commit: an exception in it is kept here, and goes no further."""
+        return _Keeping(self, work)
+
+    def is_resting(self, work: str) -> bool:
+        """Whether this work is left out this time. What has failed is not tried at each commit again, which could cost
+        each the same long way to the same end, but after 1, 2, 4 ... commits."""
+        left = self._resting.get(work, 0)
+        if left:
+            self._resting[work] = left - 1
+        return left > 0
+
+    def keep(self, work: str, error: Exception) -> None:
+        """Say that some work after a commit has failed."""
+        text = f"{work}: {type(error).__name__}: {error}"
+        self._kept.append(text)
+        if not isinstance(error, StorageFullError):  # which ends as soon as there is room
+            self._failed[work] = self._failed.get(work, 0) + 1
+            self._resting[work] = min(2 ** (self._failed[work] - 1), _LONGEST_REST)
+        _logger.warning("index at %s: the change is stored, but what follows a commit failed: %s", self.index, text)
+
+    def succeeded(self, work: str) -> None:
+        """Say that it has not."""
+        self._failed.pop(work, None)
+
+
+class _Keeping:
+    __slots__ = ("_faults", "_work")
+
+    def __init__(self, faults: Faults, work: str) -> None:
+        self._faults = faults
+        self._work = work
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, Exception):
+            self._faults.keep(self._work, error)
+            return True
+        if error is None:
+            self._faults.succeeded(self._work)
+        return False
