@@ -360,11 +360,9 @@ class BatchScanner {
         const Terms terms(request_.layout, query.table);
         for (uint64_t rows = kept.rows & group.live(); rows; rows &= rows - 1) {
             const int row = __builtin_ctzll(rows);
-            const float distance =
-                tile_.turned()
-                    ? distance_of(query, tile_.row(64 * kept.group + row))
-                    : terms.distance(group.first(terms.block_bytes) + (row >> 5) * terms.block_bytes, row & 31);
-            offer(distance, group.first_row() + row);
+            const float distance = tile_.turned() ? distance_of(query, tile_.row(64 * kept.group + row))
+                                                  : terms.distance(group.codes_of(row, terms.block_bytes), row & 31);
+            offer(distance, group.number_of(row));
         }
     }
 
@@ -380,7 +378,7 @@ class BatchScanner {
             if (query.put_off == kMostPutOff) sum_put_off(query);
             std::memcpy(query.codes + query.put_off * tile_.row_bytes(), tile_.row(64 * kept.group + row),
                         static_cast<size_t>(tile_.row_bytes()));
-            query.rows[query.put_off++] = group.first_row() + row;
+            query.rows[query.put_off++] = group.number_of(row);
         }
     }
 

@@ -101,10 +101,7 @@ class CodeTile {
 
     int64_t groups() const { return groups_; }
 
-    Group group(int64_t number) const {
-        const int64_t block = piece_.first_block + 2 * number;
-        return {piece_.chunk, block, block + 1 < piece_.end_block};
-    }
+    Group group(int64_t number) const { return group_of(piece_, number); }
 
     // Of 64 rows: 64 bytes a sub-space.
     const uint8_t* indices(int64_t group) const { return indices_.data() + group * 128 * pairs_; }

@@ -65,11 +65,10 @@ class SingleScanner {
     static constexpr double kMeanShare = 4.0 / 3;  // of the mean distance: the limit of the opening's units
     static constexpr int64_t kOpening = 2048;      // blocks
     static constexpr int64_t kFirst = 64;          // blocks, of which all groups are looked at
-    static constexpr int64_t kStretch = 64;        // blocks
+    static constexpr int64_t kStretch = 256;       // blocks
     static constexpr int64_t kAhead = 3;           // groups of which codes are fetched ahead
-    static constexpr int64_t kAheadBytes = 6144;
-    static constexpr int64_t kFarMore = 3500;  // rows for each of the nearest: then 7 bits are enough
-    static constexpr int64_t kNear = 16;       // rows that show how distances fall
+    static constexpr int64_t kFarMore = 3500;      // rows for each of the nearest: then 7 bits are enough
+    static constexpr int64_t kNear = 16;           // rows that show how distances fall
     static constexpr double kRescale = 0.98;
     static constexpr int kMostUnits = 32767;
     static constexpr BoundCosts kCosts{1.0, 1.5, 2.6};
@@ -123,6 +122,8 @@ class SingleScanner {
             constexpr int kBits = decltype(bits)::value;
             __m512i first = _mm512_setzero_si512(), second = first;
             const auto add_pair = [&]() __attribute__((always_inline)) {
+                prefetch(a, kPrefetchBytes, 64);
+                prefetch(b, kPrefetchBytes, 64);
                 const PairCodes codes(a, b);
                 const auto index = [&](__m512i rows) { return kBits == 8 ? rows : prefix_first(rows); };
                 first = _mm512_adds_epu8(first, LookUp<kBits>(index(codes.first)).in(tables));
@@ -212,10 +213,8 @@ class SingleScanner {
 
     // Keeps the bounds of blocks and lists the groups that have rows within `horizon`.
     [[gnu::noinline]] void keep_bounds(int64_t first, int64_t end, int horizon) {
-        const int64_t block_bytes = terms_.block_bytes;
         visit_span(request_, first, end, [&](const Piece& piece) {
             visit_groups(piece, [&](const Group& group) {
-                prefetch(group.first(block_bytes), kAheadBytes, 2 * block_bytes);
                 Bounds& bounds = bounds_[static_cast<size_t>(kept_)];
                 bound(group, bounds);
                 groups_[static_cast<size_t>(kept_)] = group;
@@ -278,8 +277,8 @@ class SingleScanner {
             const Group& group = kept[i].group;
             for (uint64_t rows = rows_at(kept[i].positions) & group.live(); rows; rows &= rows - 1) {
                 const int row = __builtin_ctzll(rows);
-                const uint8_t* codes = group.first(terms_.block_bytes) + (row >> 5) * terms_.block_bytes;
-                best.offer(terms_.distance(codes, row & 31), group.first_row() + row);
+                const uint8_t* codes = group.codes_of(row, terms_.block_bytes);
+                best.offer(terms_.distance(codes, row & 31), group.number_of(row));
             }
         }
     }
@@ -287,8 +286,7 @@ class SingleScanner {
     // Asks for the codes of a group's first row that remains, which are no longer in the nearest cache.
     void fetch(const Kept& kept) const {
         const int row = __builtin_ctzll(rows_at(kept.positions));
-        const uint8_t* codes = kept.group.first(terms_.block_bytes) + (row >> 5) * terms_.block_bytes;
-        prefetch(codes, 0, terms_.block_bytes);
+        prefetch(kept.group.codes_of(row, terms_.block_bytes), 0, terms_.block_bytes);
     }
 
     void offer_stretch(const Piece& piece) {
@@ -303,7 +301,6 @@ class SingleScanner {
         const int limit = bounded_ ? scale_.limit_units() : kMostUnits;
         int64_t kept = 0;
         visit_groups(piece, [&](const Group& group) {
-            prefetch(group.first(terms_.block_bytes), kAheadBytes, 2 * terms_.block_bytes);
             Bounds bounds;
             bound(group, bounds);
             stretch_[kept] = {group, positions_within(bounds, limit)};
@@ -328,7 +325,7 @@ class SingleScanner {
     Buffer<Group> groups_;
     Buffer<uint32_t> listed_;
     Buffer<Kept> remaining_;
-    Kept stretch_[kStretch];
+    Kept stretch_[kStretch / 2 + 1];
     TopK best_, sample_;
 };
 
