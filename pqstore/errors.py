@@ -27,6 +27,7 @@ __all__ = [
     "InvalidVectorError",
     "KernelError",
     "MissingDependencyError",
+    "MissingKernelsWarning",
     "NotTrainedError",
     "PQStoreError",
     "ReadOnlyError",
@@ -165,3 +166,11 @@ class KernelError(PQStoreError, RuntimeError):
 
 class MissingDependencyError(PQStoreError, ImportError):
     """An optional library is needed; the message names the extra that brings it."""
+
+
+class MissingKernelsWarning(UserWarning):
+    """pqstore was installed without its compiled module, and searches several times slower than it could.
+
+    ``PQSTORE_KERNEL=numpy`` in the environment says that this is meant, and silences it; so does
+    ``warnings.simplefilter("ignore", pqstore.MissingKernelsWarning)``.
+    """

@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, IndexNotFoundError, ReadOnlyError
+from pqstore.log import slow_work
 from pqstore.paths import as_path
+from pqstore.progress import Progress, no_progress
 from pqstore.storage.attachments.original_files import originals_bytes
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.data_file import DATA_FILE
@@ -245,13 +247,13 @@ class Store:
         very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
-        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+        return begin_write(shared, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
-        return change(shared, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+        return change(shared, self._schema, work, timeout, flush=self._flushes, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
@@ -272,23 +274,24 @@ class Store:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot, decoding(f"index at {self.path}"):
-            return verify(snapshot, deep=deep)
+        with self.read() as snapshot:
+            return verify(snapshot, deep=deep, progress=progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
         """Give the space of dead rows and old records back to the disk.
 
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
-        compact(self._writable_share(), self._schema, timeout, flush=self._flushes)
+        with slow_work("compact", self.path):
+            compact(self._writable_share(), self._schema, timeout, flush=self._flushes, progress=progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
 
         Raises `IndexExistsError` when there is something at `path`.
@@ -296,7 +299,7 @@ class Store:
         target = as_path(path).absolute()
         directory.check_vacant(target)
         with self.read() as snapshot:
-            backup(snapshot, target)
+            backup(snapshot, target, progress)
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""
@@ -328,6 +331,11 @@ class Store:
                 commits=state.commit,
                 faults=self._open_share().faults.texts,
             )
+
+
+def _maintain(done: WriteTransaction) -> None:
+    with slow_work("maintenance after a commit", done.records.generation.index):
+        maintain(done)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import mmap
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -261,8 +261,9 @@ def remove_originals(generation: Path, segments: Iterable[int]) -> None:
         (originals_directory(generation) / originals_name(segment)).unlink(missing_ok=True)
 
 
-def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: bool) -> None:
-    """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk.
+def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: bool) -> Iterator[int]:
+    """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk
+    when the iterator ends, which gives the bytes of each file when it is there.
 
     With `link` the files are shared where the file system can: for a generation that takes the place of the first.
     """
@@ -276,6 +277,7 @@ def copy_originals(source: Path, target: Path, sizes: dict[int, int], *, link: b
         with file_errors(new):
             if not (link and _link(old, new)):
                 _copy_start(old, new, size)
+        yield size
     sync_directory(directory)
     sync_directory(target)
 

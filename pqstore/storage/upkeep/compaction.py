@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.rows.schema import Schema
@@ -21,23 +22,33 @@ _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
 
 
-def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush: bool) -> None:
+def compact(
+    shared: SharedIndex, schema: Schema, timeout: float | None, *, flush: bool, progress: Progress = no_progress
+) -> None:
     """See `Store.compact`."""
 
-    def repeat(piece: Callable[[WriteTransaction], bool]) -> None:
-        """In transactions of its own, until it says that all is done."""
-        done = False
+    def repeat(stage: str, left: Callable[[WriteTransaction], int], piece: Callable[[WriteTransaction], bool]) -> None:
+        """In transactions of its own, until it says that all is done; `left` counts what there is to do."""
+        done, first = False, 0
+
+        def told(txn: WriteTransaction) -> bool:
+            nonlocal first
+            before = left(txn)
+            first = max(first, before)
+            progress(ProgressStep(stage, first - before, first))
+            return piece(txn)
+
         while not done:
             with storage_errors(shared.path):
-                done = change(shared, schema, piece, timeout, flush=flush)
+                done = change(shared, schema, told, timeout, flush=flush)
 
-    repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
+    repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
-    repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
+    repeat("merging", lambda txn: len(txn.records.state.runs), lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
 
     def switch(old: Generation) -> None:
         with storage_errors(shared.path):
-            _make_next(old)
+            _make_next(old, progress)
         try:
             with shared.faults.kept("removing the generation before"):
                 _finish(old)
@@ -47,13 +58,17 @@ def compact(shared: SharedIndex, schema: Schema, timeout: float | None, *, flush
     shared.alone(timeout, switch)
 
 
-def _make_next(old: Generation) -> None:
+def _segments_with_dead(txn: WriteTransaction) -> int:
+    return sum(entry.dead > 0 for entry in txn.records.table.entries.values()) + (txn.records.state.tail_dead > 0)
+
+
+def _make_next(old: Generation, progress: Progress) -> None:
     """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
     target = directory.generation_path(old.index, old.number + 1)
     temporary = directory.temporary_beside(target)
     temporary.mkdir()
     try:
-        copy_generation(old.environment, temporary, link=True)
+        copy_generation(old.environment, temporary, link=True, progress=progress)
         crash_points.reach("generation copied")
         temporary.rename(target)  # the switch
     except BaseException:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import lmdb
 
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import open_data_file
+from pqstore.storage.disk.data_file import DATA_FILE, open_data_file
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.numbered_state import number_copy
 from pqstore.storage.format import records
@@ -19,13 +20,20 @@ from pqstore.storage.rows.geometry import Geometry
 __all__ = ["copy_generation"]
 
 
-def copy_generation(environment: Environment, generation: Path, *, link: bool = False) -> None:
+def copy_generation(
+    environment: Environment, generation: Path, *, link: bool = False, progress: Progress = no_progress
+) -> None:
     """Copy the newest commit into the directory `generation`, on the disk when this returns. With `link` files that no
     longer change may be shared with the original."""
     environment.copy_compacted(generation)
     number_copy(generation)
     sizes = _originals_that_count(generation)
-    copy_originals(environment.path, generation, sizes, link=link)
+    done = (generation / DATA_FILE).stat().st_size
+    total = done + sum(sizes.values())
+    progress(ProgressStep("copying", done, total))
+    for size in copy_originals(environment.path, generation, sizes, link=link):
+        done += size
+        progress(ProgressStep("copying", done, total))
     descriptor = open_data_file(generation)
     try:
         os.fsync(descriptor)
