@@ -209,6 +209,10 @@ def unpack_payload(content: bytes | memoryview, row: int, names: Sequence[str]) 
     """
     try:
         plain = msgpack.unpackb(content, raw=False, timestamp=3, strict_map_key=False)
-        return {names[name] if type(name) is int else name: entry for name, entry in plain.items()}
+        none = len(names)  # no name has this number: what is neither a name nor the number of one is damage
+        return {
+            name if type(name) is str else names[name if type(name) is int and name >= 0 else none]: entry
+            for name, entry in plain.items()
+        }
     except (ValueError, TypeError, OverflowError, AttributeError, IndexError, msgpack.UnpackException) as error:
         raise CorruptIndexError(f"payload of row {row}: cannot be read ({error})") from error

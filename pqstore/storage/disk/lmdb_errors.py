@@ -8,8 +8,8 @@ from pathlib import Path
 
 import lmdb
 
-from pqstore.errors import CorruptIndexError, PQStoreError, ReadOnlyError, SameProcessIdError, StorageFullError
-from pqstore.storage.disk.system_errors import FULL, NO_DESCRIPTORS, REFUSED, out_of_descriptors
+from pqstore.errors import CorruptIndexError, PQStoreError, SameProcessIdError, StorageFullError
+from pqstore.storage.disk.system_errors import FULL, NO_DESCRIPTORS, REFUSED, no_room, not_writable, out_of_descriptors
 
 __all__ = ["same_process_id", "storage_errors", "translate"]
 
@@ -34,12 +34,9 @@ def translate(error: lmdb.Error, path: Path) -> PQStoreError:
             f"index at {path}: the address space that this process may use is too small for the data file ({error})"
         )
     if isinstance(error, lmdb.DiskError) or code in FULL:
-        return StorageFullError(
-            f"index at {path}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
-            "nothing of this call is stored"
-        )
+        return no_room(f"index at {path}", error)
     if isinstance(error, lmdb.ReadonlyError) or code in REFUSED:
-        return ReadOnlyError(f"index at {path}: nothing can be written there ({error})")
+        return not_writable(f"index at {path}", error)
     if isinstance(error, _DAMAGE):
         return CorruptIndexError(
             f"index at {path}: the data file is damaged ({error}); `repair` salvages what is sound"

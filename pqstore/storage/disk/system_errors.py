@@ -16,7 +16,16 @@ from pqstore.errors import (
     TooManyFilesError,
 )
 
-__all__ = ["FULL", "NO_DESCRIPTORS", "REFUSED", "file_errors", "opening", "out_of_descriptors"]
+__all__ = [
+    "FULL",
+    "NO_DESCRIPTORS",
+    "REFUSED",
+    "file_errors",
+    "no_room",
+    "not_writable",
+    "opening",
+    "out_of_descriptors",
+]
 
 # LMDB reports a short write of a large value as an input/output error; it is what a full disk looks like.
 FULL = {errno.EIO, errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.ENOMEM}
@@ -38,6 +47,19 @@ def out_of_descriptors(path: Path, error: Exception) -> TooManyFilesError:
     )
 
 
+def no_room(what: str, error: Exception) -> StorageFullError:
+    """Nothing more can be written to `what`."""
+    return StorageFullError(
+        f"{what}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
+        "nothing of this call is stored"
+    )
+
+
+def not_writable(what: str, error: Exception) -> ReadOnlyError:
+    """Writing to `what` is not allowed."""
+    return ReadOnlyError(f"{what}: nothing can be written there ({error})")
+
+
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors with a file of ours inside the block into pqstore's."""
@@ -47,12 +69,9 @@ def file_errors(path: Path) -> Iterator[None]:
         if isinstance(error, PQStoreError):
             raise
         if error.errno in FULL:
-            raise StorageFullError(
-                f"{path}: the disk took no more data (full, a file size limit, a quota or a disk error): {error}; "
-                "nothing of this call is stored"
-            ) from error
+            raise no_room(str(path), error) from error
         if error.errno in REFUSED:
-            raise ReadOnlyError(f"{path}: nothing can be written there ({error})") from error
+            raise not_writable(str(path), error) from error
         if error.errno in NO_DESCRIPTORS:
             raise out_of_descriptors(path, error) from error
         raise PQStoreError(f"{path}: {error}") from error

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pqstore.errors import IndexLockedError, PQStoreError, ReadOnlyError
+from pqstore.errors import IndexLockedError, PQStoreError
 from pqstore.storage.disk.regular_file import create_like, open_regular
-from pqstore.storage.disk.system_errors import REFUSED, opening
+from pqstore.storage.disk.system_errors import REFUSED, not_writable, opening
 
 try:
     import fcntl
@@ -176,7 +176,7 @@ def _opened(path: Path) -> int:
             return create_like(path, path.parent)
     except OSError as error:
         if error.errno in REFUSED:
-            raise ReadOnlyError(f"index at {path.parent}: nothing can be written there ({error})") from error
+            raise not_writable(f"index at {path.parent}", error) from error
         raise
 
 

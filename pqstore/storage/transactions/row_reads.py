@@ -31,11 +31,6 @@ class RowReads:
         self._geometry = records.schema.geometry
 
     @property
-    def live_count(self) -> int:
-        """Rows that are stored and not dead."""
-        return self._records.state.live_rows
-
-    @property
     def total_count(self) -> int:
         """Rows that are stored, dead ones too."""
         return self._geometry.total_rows(len(self._records.table), self._records.state)

@@ -90,3 +90,18 @@ def test_a_payload_that_could_not_be_read_again_stores_nothing(tmp_path: Path, s
                 call()
             assert list(index) == [9]
             assert index.get(9).payload == {"kept": 1}
+
+
+def test_the_last_ids_of_int64(tmp_path: Path, small_pq: pqstore.PQ) -> None:
+    """The end of a range beyond the last id made floats of automatic ids, with a warning of an overflow."""
+    last = np.iinfo(np.int64).max
+    vectors = np.ones((5, 8), dtype=np.float32)
+    with pqstore.Index.create(tmp_path / "index", small_pq) as index:
+        index.add(vectors[:1], [last - 3])
+        ids = index.add(vectors[:3])
+        assert ids.dtype == np.int64
+        assert ids.tolist() == [last - 2, last - 1, last]
+        with pytest.raises(pqstore.PQStoreError):
+            index.add(vectors[:1])
+        assert len(index) == 4
+        assert index.search(vectors[0], k=4).ids.tolist() == [last - 3, last - 2, last - 1, last]

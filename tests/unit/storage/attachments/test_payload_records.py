@@ -212,3 +212,12 @@ def test_a_payload_that_changes_while_it_is_packed() -> None:
     again = unpack_payload(content, 0, packer.names)
     assert again["own"] == {"a": 1}
     assert again["last"] == [1.0]
+
+
+@pytest.mark.parametrize("key", [-1, -2, 2, 2**40, True, None, 1.0, b"a"])
+def test_a_key_that_is_neither_a_name_nor_the_number_of_one(key: object) -> None:
+    """-1 was the last name, and True the second: another field's value came back without a word."""
+    content = msgpack.packb({key: 7})
+    with pytest.raises(CorruptIndexError, match="payload of row 5"):
+        unpack_payload(content, 5, ("first", "second"))
+    assert unpack_payload(msgpack.packb({1: 7, "more": 8}), 5, ("first", "second")) == {"second": 7, "more": 8}
