@@ -135,10 +135,12 @@ class AttachmentWrites:
         assert first is not None, "rows before this one may have none"
         follows = first_row > first and self._geometry.locate(first_row)[1] > 0
         last = self._reads.payload_record(first_row - 1) if follows else None
-        # Small batches fill the last record. It is written anew each time, so it is let be before it is at its largest.
-        if last is not None and last.content.nbytes + len(packed.content) <= RECORD_BYTES // 2:
-            packed = last.before(first_row).followed_by(packed)
-            first_row = last.first_row
+        if last is not None:
+            kept = last.before(first_row)
+            # Small batches fill the last record. It is written anew each time, so it is let be before it is at its
+            # largest; but not with rows that a transaction staged in it which never ended: records do not overlap.
+            if last.stop > first_row or len(kept.content) + len(packed.content) <= RECORD_BYTES // 2:
+                packed, first_row = kept.followed_by(packed), last.first_row
         at = 0
         while at < len(packed.ends):
             segment, _ = self._geometry.locate(first_row + at)

@@ -189,6 +189,32 @@ def test_an_abandoned_transaction_leaves_payloads_as_they_were(
     assert store.verify(deep=True) == []
 
 
+@pytest.mark.parametrize("cleared", [False, True])
+@pytest.mark.parametrize("size", [1, 3000, 7000, 9000, 40_000])
+@pytest.mark.parametrize("blocks", [3, 8, 30])
+def test_what_follows_an_abandoned_transaction_overlaps_nothing(
+    create: Callable[..., Store], monkeypatch: pytest.MonkeyPatch, blocks: int, size: int, cleared: bool
+) -> None:
+    """A record that had been extended and staged, and then was too full to be extended again, kept the rows that were
+    never committed beside the next record, which begins with the first of them. A killed writer showed it."""
+    store = create(bulk=True, limits=Limits(stage_bytes=2000))
+    with store.write() as txn:
+        txn.append(np.zeros((3, 8), dtype=np.uint8), payloads=[{"n": n} for n in range(3)])
+    with monkeypatch.context() as patch:
+        if not cleared:
+            patch.setattr("pqstore.storage.transactions.write.clear_staged", lambda environment: None)
+        txn = store.write()
+        for block in range(blocks):
+            txn.append(np.zeros((100, 8), dtype=np.uint8), payloads=[{"other": block, "text": "x" * 10}] * 100)
+        assert txn._staged
+        txn.close()
+    with store.write() as txn:
+        txn.append(np.zeros((2, 8), dtype=np.uint8), payloads=[{"n": "y" * size}, None])
+    with store.read() as snapshot:
+        assert snapshot.payloads_of(np.arange(5)) == [{"n": 0}, {"n": 1}, {"n": 2}, {"n": "y" * size}, None]
+    assert store.verify(deep=True) == []
+
+
 def test_a_record_in_another_place_is_noticed() -> None:
     ((_, value),) = pack_payloads(5, PackedPayloads.of([b"\x80"]))
     with pytest.raises(CorruptIndexError, match="payloads from row 6 on"):
