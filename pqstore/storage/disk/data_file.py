@@ -165,9 +165,11 @@ def bytes_freed_after(file: DataFile, transaction: int, since: int) -> int:
 
 
 def _check_older(pages: _Pages) -> None:
-    """The state behind the older meta page must not be newer than the page: then a newer page has been damaged.
+    """The older meta page must not lead to the state of the next transaction but one: then it is the newest, damaged.
 
-    After a loss of power, and while others write, the older pages may be used for something else: that says nothing.
+    Meta pages take turns, and numbers that do not follow each other are refused, so damage shows as just this. What is
+    further on is none: transaction N + 1 spares the pages of N - 1, N + 2 may use them again, and after a loss of power
+    a disk may hold those new pages under the meta pages of N and N - 1. Where the state cannot be read nothing follows.
     """
     older = pages.older
     if older is pages.newest:
@@ -177,7 +179,7 @@ def _check_older(pages: _Pages) -> None:
         transaction = State.unpack(memoryview(value)).transaction if value is not None else None
     except (CorruptIndexError, FormatVersionError):
         return
-    if transaction is not None and transaction > older.transaction:
+    if transaction == older.transaction + 2:
         raise DamagedFileError(
             f"the meta page of transaction {older.transaction} leads to the state of transaction {transaction}"
         )

@@ -12,7 +12,9 @@ import pytest
 
 from pqstore.errors import CorruptIndexError
 from pqstore.storage import Store
+from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path, newest_generation
+from pqstore.storage.disk.lmdb_meta import PAGE_SIZE
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
 from tests.format import golden
@@ -53,6 +55,26 @@ def test_an_older_state_in_the_newest_transaction(create: Create, path: Path, rn
             txn.put(b"something", b"else", db=meta)
     with pytest.raises(CorruptIndexError, match="holds the state of"):
         Store.open(path, lambda _: golden.PACKING)
+
+
+def test_a_loss_of_power_that_takes_a_meta_page(
+    create: Create, reopen: Create, path: Path, rng: np.random.Generator
+) -> None:
+    """A disk kept the pages of an unfinished commit, but not the meta page before it, which "relaxed" does not sync.
+
+    The older meta page then leads to the unfinished state, which was taken for damage of the newest.
+    """
+    contents = []
+    with create(durability="relaxed") as store:
+        for _ in range(10):
+            with store.write() as txn:
+                txn.append(rng.integers(0, 256, (1, 8), dtype=np.uint8))
+            contents.append((generation_path(path, 1) / DATA_FILE).read_bytes())
+    metas = 2 * PAGE_SIZE
+    (generation_path(path, 1) / DATA_FILE).write_bytes(contents[-3][:metas] + contents[-1][metas:])
+    with reopen() as store:
+        assert store.verify(deep=True) == []
+        assert store.stats().live_rows == 8
 
 
 def test_an_index_of_an_earlier_version(tmp_path: Path) -> None:
