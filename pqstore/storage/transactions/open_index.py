@@ -379,9 +379,8 @@ class SharedIndex:
                 _registry_lock.release()
 
     def check_writable(self, path: Path) -> None:
-        """Raise `ReadOnlyError` where nothing can be written."""
+        """Raise `ReadOnlyError` where nothing can be written. Who becomes the writer looks at the path again."""
         with self._gate:
-            self._go_by(path)
             refusal = self._open(path).environment.refusal
         if refusal:
             raise ReadOnlyError(f"index at {path}: {refusal}; or open it with readonly=True")

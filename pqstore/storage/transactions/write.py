@@ -315,6 +315,7 @@ class WriteTransaction:
         """Spare the next transaction of this process the reading of what this one has just written."""
         pending = self.records
         committed = Committed(number, pending.state, pending.table)
+        committed.catalog = pending.changed_catalog or pending.base.cached.catalog
         for chunk, (packed, ids) in pending.tail.items():
             if len(ids) < self.schema.geometry.chunk_rows:
                 packed.flags.writeable = False
