@@ -13,9 +13,9 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.quantizer.state import Settings, check_settings
-from pqstore.storage import Store
+from pqstore.storage import Snapshot, Store, field_name
 
-__all__ = ["as_fields", "as_index_arguments", "as_original_kind", "packing_of", "read_space", "record_of"]
+__all__ = ["as_fields", "as_index_arguments", "as_original_kind", "fields_of", "packing_of", "read_space", "record_of"]
 
 MAX_FIELD_BYTES = 1024
 METRICS = ("l2", "dot", "cosine")
@@ -69,6 +69,11 @@ def as_fields(fields: Any) -> tuple[str, ...]:
         if not 1 <= size <= MAX_FIELD_BYTES or name.startswith("$"):
             raise ValueError(f"a field has 1 to {MAX_FIELD_BYTES} bytes and does not begin with '$', got {name[:80]!r}")
     return tuple(map(str.__str__, dict.fromkeys(names)))
+
+
+def fields_of(state: Snapshot) -> tuple[str, ...]:
+    """Payload fields that have an index, as they were named."""
+    return tuple(dict.fromkeys(map(field_name, state.catalog.fields)))
 
 
 def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:

@@ -25,7 +25,9 @@ from pqstore.errors import (
     ReadOnlyError,
     UnlockedIndexWarning,
 )
+from pqstore.log import slow_work
 from pqstore.paths import as_path
+from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
@@ -314,25 +316,25 @@ class Store:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot, decoding(f"index at {self.path}"):
-            return verify(snapshot, deep=deep)
+        with self.read() as snapshot:
+            return verify(snapshot, deep=deep, progress=progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
         """Give the space of dead rows and old records back to the disk.
 
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
         shared = self._writable_share()
-        with self._letting_go():
-            compact(shared, self.path, self._schema, timeout, flush=self._flushes)
+        with slow_work("compact", self.path), self._letting_go():
+            compact(shared, self.path, self._schema, timeout, flush=self._flushes, progress=progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
 
         Raises `IndexExistsError` when there is something at `path`.
@@ -342,7 +344,7 @@ class Store:
         while True:
             with self.read() as snapshot:
                 try:
-                    return backup(snapshot, target)
+                    return backup(snapshot, target, progress)
                 except PQStoreError:
                     # A compaction in another process may remove files of originals before they are taken hold of.
                     if snapshot.records.generation.environment.is_newest():
@@ -379,6 +381,11 @@ class Store:
                 commits=state.commit,
                 faults=self._open_share().faults.texts,
             )
+
+
+def _maintain(done: WriteTransaction) -> None:
+    with slow_work("maintenance after a commit", done.records.generation.index):
+        maintain(done)
 
 
 @contextmanager

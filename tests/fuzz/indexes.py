@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
+from pqstore.storage.repair.repair import repair
 from tests.unit.storage.attached import FIELDS, attached, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking
 
