@@ -146,7 +146,7 @@ def add_rows(store: Store, batch: Batch, timeout: float | None) -> IdArray:
         return batch.no_ids
     if not batch.waits or store.is_building:
         return store.change(batch.append, timeout)
-    with store.spool() as spool:
+    with Spool[_Part](store.path) as spool:
         batch.gather(spool)
         return store.change(batch.append, timeout)
 

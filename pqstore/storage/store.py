@@ -32,7 +32,6 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.numbered_state import put_state
-from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.decoding import decoding
@@ -86,6 +85,7 @@ class Store:
             txn.abort()
             lease.end()
         self.durability = durability or identity.durability
+        self._flushes = self.durability == "full"
         if self.durability == "relaxed":
             shared.relax()
         self._schema = Schema(identity, packing_of(identity.settings))
@@ -301,14 +301,6 @@ class Store:
     def is_building(self) -> bool:
         """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
         return self._publish_at is not None
-
-    def spool(self) -> Spool[Any]:
-        """A place for things that wait until there are all of them."""
-        return Spool(self.path)
-
-    @property
-    def _flushes(self) -> bool:
-        return self.durability == "full"
 
     def _writable_share(self) -> SharedIndex:
         shared = self._open_share()
