@@ -288,14 +288,14 @@ class Store:
         """
         shared = self._writable_share()
         with self._letting_go():
-            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
         with self._letting_go():
-            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:

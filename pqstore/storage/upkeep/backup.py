@@ -22,7 +22,7 @@ def backup(snapshot: Snapshot, target: Path, progress: Progress = no_progress) -
     generation.mkdir(parents=True)
     try:
         with storage_errors(source.index):
-            snapshot.pin_originals()
+            snapshot.attachments.pin_originals()
             copy_generation(source, generation, snapshot.records.txn, progress=progress)
         directory.sync_directory(temporary)
         temporary.rename(target)
