@@ -20,6 +20,7 @@ from pqstore.index.asynchronous import in_thread, in_threads, twin_of
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -174,6 +175,46 @@ class Index:
             CorruptIndexError: its first records are damaged.
         """
         return cls._of(Store.open(path, packing_of, readonly=readonly))
+
+    @classmethod
+    def open_or_create(
+        cls,
+        path: str | os.PathLike[str],
+        quantizer: Quantizer | Callable[[], Quantizer],
+        id_type: IdType = "int64",
+        metric: Metric | None = None,
+        durability: Durability = "full",
+        *,
+        originals: OriginalKind | None = None,
+        fields: Iterable[str] = (),
+    ) -> Index:
+        """Open the index at a path, or make an empty one where there is none yet.
+
+        Many processes may call it at once: one of them makes the index, and all open that one.
+
+        Args:
+            path: The directory.
+            quantizer: What a new index is made with: a trained `PQ` or `OPQ`, or a function that returns one, which is
+                called only where there is no index yet.
+            id_type, metric, durability, originals, fields: As for `create`. An index that is there keeps its own
+                durability and fields; see Raises for the others.
+
+        Raises:
+            ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
+                one given here.
+            DimensionError: it is of vectors of another dimension than the quantizer given here.
+            IndexExistsError: something that is no index is at `path`.
+            What `open` and `create` raise.
+        """
+
+        def create() -> Index:
+            made = quantizer if isinstance(quantizer, Quantizer) or not callable(quantizer) else quantizer()
+            return cls.create(path, made, id_type, metric, durability, originals=originals, fields=fields)
+
+        def look_over(index: Index) -> None:
+            refuse_difference(index, quantizer, id_type, metric, as_original_kind(originals))
+
+        return open_or_create(lambda: cls.open(path), create, look_over)
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""

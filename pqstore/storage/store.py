@@ -138,7 +138,7 @@ class Store:
                 _write_first_generation(temporary, identity, arrays, fields, limits)
             crash_points.reach("index created under a temporary name")
             if not bulk:
-                _move_into_place(temporary, target)
+                directory.put_in_place(temporary, target)
                 return cls.open(target, lambda _: packing, limits=limits)
             shared = share(temporary, sync=False, limits=limits)
             store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
@@ -382,16 +382,12 @@ def _maintain(done: WriteTransaction) -> None:
 
 @contextmanager
 def _temporary_for(target: Path) -> Iterator[Path]:
-    """A place beside a new index, empty again when the block fails."""
-    temporary = directory.temporary_beside(target)
+    """A place for a new index, empty again when the block fails."""
     try:
-        yield temporary
+        with directory.unfinished_index(target) as temporary:
+            yield temporary
     except PermissionError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _write_first_generation(
@@ -414,8 +410,3 @@ def _write_first_generation(
         environment.close()
     directory.sync_directory(path)
     directory.sync_directory(index)
-
-
-def _move_into_place(temporary: Path, target: Path) -> None:
-    temporary.rename(target)
-    directory.sync_directory(target.parent)

@@ -92,7 +92,7 @@ FLOORS = {
         ["search"],
         ["recall", "records", "stats"],
         ["ingest", "removal", "faiss_rows"],
-        ["snapshot_view", "transaction", "asynchronous"],
+        ["snapshot_view", "transaction", "asynchronous", "open_or_create"],
         ["index"],
         ["faiss_transfer"],
     ],

@@ -28,6 +28,7 @@ PROMISES = {
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
     "storage/test_against_a_dict.py": "random changes and reopenings against a dict",
+    "storage/test_directory_there.py": "a new index fills an empty directory that is there, a mount point too",
     "storage/test_many_processes.py": "threads and processes on one index",
 }
 

@@ -24,6 +24,7 @@ from pqstore.storage.disk.directory import (
     is_current,
     newest_generation,
     older_generations,
+    put_in_place,
     remove_leftovers,
     sync_directory,
 )
@@ -56,10 +57,7 @@ def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> Shared
         with _registry_lock:
             shared, writer = _registry.get(directory.key), None
             if shared is not None and not shared.is_still_at(path):
-                writer = shared.give_way()
-                shared.key = (*directory.key, id(shared))
-                _registry[shared.key] = _registry.pop(directory.key)
-                shared = None
+                writer, shared = _displace(shared), None
             if shared is None:
                 shared = SharedIndex(directory, path, sync=sync, limits=limits, writer=writer)
                 _registry[directory.key] = shared
@@ -68,6 +66,20 @@ def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> Shared
     finally:
         if shared is None or not shared.holds(directory):
             directory.close()
+
+
+def _displace(shared: SharedIndex) -> WriterLock:
+    """Make room for another index that was put into the directory of this one, whose writer lock it gets."""
+    writer = shared.give_way()
+    del _registry[shared.key]
+    shared.key = (*shared.key, id(shared))
+    _registry[shared.key] = shared
+    return writer
+
+
+def _key_of(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 class Lease:
@@ -403,7 +415,7 @@ class SharedIndex:
 
     def finish_building(self, target: Path) -> None:
         """Everything on the disk, then the index under its own name."""
-        with self._gate, storage_errors(self.path):
+        with _registry_lock, self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
             generation = self._open(self.path)
@@ -412,10 +424,21 @@ class SharedIndex:
             generation.close()
             sync_directory(generation.path)
             sync_directory(self.path)
-            self.path.rename(target)
-            sync_directory(target.parent)
-            self.path = self.faults.index = target
+            put_in_place(self.path, target)
             self._sync = True
+            self._enter_at(target)
+
+    def _enter_at(self, path: Path) -> None:
+        """Other handles find it by its directory: not the one that it was built in where another was there already."""
+        built_in, self._directory = self._directory, HeldDirectory(path)
+        built_in.close()
+        del _registry[self.key]
+        former = _registry.get(self._directory.key)
+        if former is not None:
+            self.writer = _displace(former)
+        self.path = self.faults.index = path
+        self.key = self._directory.key
+        _registry[self.key] = self
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
