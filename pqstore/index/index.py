@@ -983,6 +983,13 @@ class Index:
         """`open` in a thread."""
         return await in_thread(cls.open, path, readonly)
 
+    @classmethod
+    async def aopen_or_create(
+        cls, path: str | os.PathLike[str], quantizer: Quantizer | Callable[[], Quantizer], **settings: Any
+    ) -> Index:
+        """`open_or_create` in a thread; `settings` as there."""
+        return await in_thread(cls.open_or_create, path, quantizer, **settings)
+
     @staticmethod
     async def afrom_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
         """`from_faiss` in a thread."""

@@ -15,8 +15,9 @@ import pytest
 import pqstore
 from pqstore.cli import main
 from pqstore.errors import IndexExistsError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
 from pqstore.storage.disk import crash_points
+from pqstore.storage.repair.repair import repair
 from tests.unit.storage.row_packing import RowPacking
 
 ROOT = Path(__file__).parents[3]
