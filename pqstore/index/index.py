@@ -101,7 +101,7 @@ class Index:
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
-        index._id_type = store.id_type
+        index._id_type = store.identity.id_type
         return index
 
     # Opening and closing
@@ -481,7 +481,7 @@ class Index:
         (name,) = as_fields(field)
 
         def declare(txn: WriteTransaction) -> None:
-            unreadable = UnreadablePayloads(txn.ids_of)
+            unreadable = UnreadablePayloads(txn.rows.ids_of)
             txn.declare_field(stored_field(name), unreadable)
             unreadable.warn()
 

@@ -303,10 +303,10 @@ def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch,
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
     if merge:
         merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
-        earlier = txn.payloads_of(rows[[at for at, _ in merged]])
+        earlier = txn.attachments.payloads_of(rows[[at for at, _ in merged]])
         for (at, new), old in zip(merged, earlier, strict=True):
             payloads[at] = {**(old or {}), **new}
-    codes = txn.codes_of(rows)
-    originals = txn.originals_of(rows) if txn.schema.identity.row_bytes else None
+    codes = txn.rows.codes_of(rows)
+    originals = txn.attachments.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)
     txn.append(codes, ids, originals, payloads)

@@ -121,7 +121,7 @@ def read_space(store: Store) -> CodeSpace:
     """
     arrays = dict(store.arrays())
     labels = arrays.pop("labels", None)
-    settings = store.settings
+    settings = store.identity.settings
     try:
         quantizer = Quantizer.from_state(_quantizer_of(settings), arrays)
     except InvalidQuantizerError as error:
@@ -129,9 +129,9 @@ def read_space(store: Store) -> CodeSpace:
     _check_labels(labels, quantizer, store)
     space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"))
     row_bytes = 0 if space.originals is None else space.originals.row_bytes
-    if row_bytes != store.row_bytes:
+    if row_bytes != store.identity.row_bytes:
         raise CorruptIndexError(
-            f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
+            f"the index at {store.path} stores {store.identity.row_bytes} bytes of original a row, "
             f"but {settings.get('originals')} of D = {space.D} takes {row_bytes}"
         )
     return space

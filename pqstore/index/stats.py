@@ -92,7 +92,7 @@ class IndexStats:
             M=space.M,
             Ks=space.Ks,
             metric=space.metric,
-            id_type=store.id_type,
+            id_type=store.identity.id_type,
             originals=None if space.originals is None else space.originals.kind,
             fields=fields,
             sets=sets,

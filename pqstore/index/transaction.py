@@ -94,7 +94,7 @@ class Transaction:
             raise
 
     def _read(self) -> Reading:
-        return Reading(self._open().visible, self._space, self._store.id_type)
+        return Reading(self._open().visible, self._space, self._store.identity.id_type)
 
     # Changing
 
@@ -110,7 +110,7 @@ class Transaction:
     ) -> IdArray:
         """As `Index.add`."""
         batch = batch_of_vectors(
-            self._space, vectors, ids, on_conflict, threads, payloads, self._store.id_type, progress
+            self._space, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
         )
         return self._change(batch.append)
 
@@ -122,16 +122,16 @@ class Transaction:
         self, codes: Any, ids: Any = None, on_conflict: OnConflict = "error", *, payloads: Payloads = None
     ) -> IdArray:
         """As `Index.add_codes`."""
-        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._store.id_type)
+        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._store.identity.id_type)
         return self._change(batch.append)
 
     def remove(self, ids: Any, missing: Missing = "error") -> int:
         """As `Index.remove`."""
-        return self._change(removal_of_ids(ids, missing, self._store.id_type))
+        return self._change(removal_of_ids(ids, missing, self._store.identity.id_type))
 
     def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """As `Index.delete`: what the filter finds with the changes made so far."""
-        return self._change(removal_of_selected(where, ids, self._space, self._store.id_type))
+        return self._change(removal_of_selected(where, ids, self._space, self._store.identity.id_type))
 
     def clear(self) -> int:
         """As `Index.clear`."""
@@ -139,11 +139,11 @@ class Transaction:
 
     def update_payload(self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True) -> int:
         """As `Index.update_payload`."""
-        return self._change(payload_update(ids, payloads, merge, self._store.id_type))
+        return self._change(payload_update(ids, payloads, merge, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""
-        return self._change(saving_of_set(name, ids, self._store.id_type))
+        return self._change(saving_of_set(name, ids, self._store.identity.id_type))
 
     def drop_set(self, name: str) -> None:
         """As `Index.drop_set`."""

@@ -232,31 +232,13 @@ class Store:
             return snapshot.records.generation.environment.locked
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings as given at creation."""
-        return dict(self._schema.identity.settings)
+    def identity(self) -> Identity:
+        """What was given at creation, and never changes."""
+        return self._schema.identity
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the arrays given at creation."""
         return {name: array.copy() for name, array in self._arrays.items()}
-
-    @property
-    def id_type(self) -> IdType:
-        return self._schema.identity.id_type
-
-    @property
-    def uuid(self) -> str:
-        return self._schema.identity.uuid
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the original that every row comes with; 0: none."""
-        return self._schema.identity.row_bytes
-
-    @property
-    def segment_rows(self) -> int:
-        """Rows of a sealed segment."""
-        return self._schema.geometry.segment_rows
 
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
@@ -348,13 +330,13 @@ class Store:
             generation, state = snapshot.records.generation, snapshot.records.state
             environment = generation.environment
             used, free, page = environment.page_counts(snapshot.records.txn)
-            oldest, readers = environment.reader_lag()
+            oldest, readers = environment.readers.lag()
             return StoreStats(
                 live_rows=snapshot.live_rows,
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
                 segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
-                segment_rows=self.segment_rows,
+                segment_rows=self.identity.segment_rows,
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),
@@ -366,7 +348,7 @@ class Store:
                 pinned_bytes=environment.pinned_bytes(),
                 format_version=records.FORMAT_VERSION,
                 durability=self.durability,
-                uuid=self.uuid,
+                uuid=self.identity.uuid,
                 originals_bytes=generation.originals.file_bytes(),
                 locked=environment.locked,
                 generation=generation.number,

@@ -93,7 +93,9 @@ def _reads_right(store: Store, sound: Sound) -> bool:
 
 def _add(store: Store) -> None:
     codes = np.zeros((300, 8), dtype=np.uint8)
-    ids: Any = np.arange(10**6, 10**6 + 300) if store.id_type == "int64" else [f"new {at}" for at in range(300)]
+    ids: Any = (
+        np.arange(10**6, 10**6 + 300) if store.identity.id_type == "int64" else [f"new {at}" for at in range(300)]
+    )
     for _ in range(2):
         with store.write() as txn:
             txn.kill(txn.rows_of(ids)[txn.rows_of(ids) >= 0])

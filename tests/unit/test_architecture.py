@@ -49,7 +49,7 @@ FLOORS = {
     ],
     "storage.format": [["records", "fields", "decoding"], ["state", "catalog"], ["segment_table", "staged"]],
     "storage.disk": [
-        ["crash_points", "lmdb_meta", "numbered_state", "regular_file", "system_errors"],
+        ["crash_points", "lmdb_meta", "numbered_state", "reader_table", "regular_file", "system_errors"],
         ["directory", "held_directory", "lmdb_errors", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
         ["lmdb_contents"],
         ["lock_file"],
@@ -71,10 +71,11 @@ FLOORS = {
     "storage.transactions": [
         ["cache", "staging", "allowances", "faults"],
         ["generation"],
+        ["leftovers", "place"],
         ["open_index", "state_records"],
         ["committed", "row_reads", "attachment_reads"],
         ["id_lookup", "id_order", "pending"],
-        ["row_writes", "attachment_writes", "snapshot"],
+        ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
         ["write"],
     ],
     "storage.upkeep": [

@@ -11,7 +11,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.transactions.generation import Generation, mark_superseded
-from pqstore.storage.transactions.open_index import SharedIndex
+from pqstore.storage.transactions.open_index import SharedIndex, alone
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.merging import merge_all
@@ -62,7 +62,7 @@ def compact(
         finally:
             shared.retire(old)
 
-    shared.alone(path, timeout, switch)
+    alone(shared, path, timeout, switch)
 
 
 def _segments_with_dead(txn: WriteTransaction) -> int:
