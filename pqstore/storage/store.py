@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 import lmdb
-import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import (
@@ -29,16 +28,13 @@ from pqstore.log import slow_work
 from pqstore.paths import as_path
 from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
-from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
-from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
-from pqstore.storage.rows.schema import Schema
+from pqstore.storage.rows.schema import PackingOf
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import SharedIndex, share
@@ -47,7 +43,9 @@ from pqstore.storage.transactions.write import WriteTransaction, begin_write, ch
 from pqstore.storage.upkeep.backup import backup
 from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
+from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.problem import Problem
+from pqstore.storage.upkeep.rebuilding import Rebuild, rebuild
 from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
@@ -58,7 +56,6 @@ _UNLOCKED = (
     "long as nobody writes to the index (stats().locked tells)"
 )
 Result = TypeVar("Result")
-PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
 class Store:
@@ -72,25 +69,14 @@ class Store:
         self.readonly = readonly
         self._publish_at: Path | None = None
         self._replaced: str | None = None  # what happened to the directory, as an error says it
-        generation, txn, lease = shared.begin_read(path)
-        databases = generation.environment.databases
-        try:
-            with storage_errors(path), decoding(f"index at {path}"):
-                identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-                quantizer = databases["quantizer"]
-                self._arrays = {
-                    name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
-                }
-        finally:
-            txn.abort()
-            lease.end()
-        self.durability = durability or identity.durability
+        self._packing_of = packing_of
+        with self.read() as snapshot:  # the counters agree, or this raises
+            self.identity = snapshot.records.schema.identity
+            """What the index was when this handle was opened. Rebuilding changes settings and sizes, nothing else."""
+            self.durability = durability or self.identity.durability
         self._flushes = self.durability == "full"
         if self.durability == "relaxed":
             shared.relax()
-        self._schema = Schema(identity, packing_of(identity.settings))
-        with self.read():
-            pass  # the counters agree, or this raises
 
     @classmethod
     def create(
@@ -135,7 +121,8 @@ class Store:
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays, fields, limits)
+                first = directory.generation_path(temporary, 1)
+                write_generation(first, identity, arrays, Catalog(fields=tuple(fields)), State(), limits)
             crash_points.reach("index created under a temporary name")
             if not bulk:
                 directory.put_in_place(temporary, target)
@@ -231,14 +218,10 @@ class Store:
         with self.read() as snapshot:
             return snapshot.records.generation.environment.locked
 
-    @property
-    def identity(self) -> Identity:
-        """What was given at creation, and never changes."""
-        return self._schema.identity
-
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of the arrays given at creation."""
-        return {name: array.copy() for name, array in self._arrays.items()}
+        """Copies of the arrays that were given at creation, or when it was last rebuilt."""
+        with self.read() as snapshot:
+            return snapshot.records.arrays()
 
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
@@ -250,7 +233,8 @@ class Store:
                 self._let_go(error)
                 raise
             try:
-                snapshot = Snapshot(CommittedRecords(self._schema, generation, txn, txn.id()), lease)
+                schema = generation.schema(self._packing_of)
+                snapshot = Snapshot(CommittedRecords(schema, generation, txn, txn.id()), lease)
             except BaseException as error:
                 txn.abort()
                 lease.end()
@@ -269,15 +253,17 @@ class Store:
         very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
+        flush, packing_of = self._flushes, self._packing_of
         with self._letting_go():
-            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
+            return begin_write(shared, self.path, packing_of, timeout, flush=flush, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
+        flush, packing_of = self._flushes, self._packing_of
         with self._letting_go():
-            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=_maintain)
+            return change(shared, self.path, packing_of, work, timeout, flush=flush, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
@@ -306,7 +292,18 @@ class Store:
         """
         shared = self._writable_share()
         with slow_work("compact", self.path), self._letting_go():
-            compact(shared, self.path, self._schema, timeout, flush=self._flushes, progress=progress)
+            compact(shared, self.path, self._packing_of, timeout, flush=self._flushes, progress=progress)
+
+    def rebuild(
+        self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
+    ) -> None:
+        """Put all rows into codes of another kind, as a new generation: one step for readers, who go on meanwhile.
+
+        Other writers wait. `plan` is called once they do; what it raises leaves the index as it was.
+        """
+        shared = self._writable_share()
+        with slow_work("rebuild", self.path), self._letting_go():
+            rebuild(shared, self.path, self._packing_of, plan, timeout, progress=progress)
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
@@ -370,25 +367,3 @@ def _temporary_for(target: Path) -> Iterator[Path]:
             yield temporary
     except PermissionError as error:
         raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-
-
-def _write_first_generation(
-    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str], limits: Limits
-) -> None:
-    """The records of an empty index, durable."""
-    path = directory.generation_path(index, 1)
-    path.mkdir(parents=True)
-    environment = Environment(path, metasync=False, sync=False, create=True, max_readers=limits.max_readers)
-    try:
-        with environment.begin(write=True) as txn:
-            meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
-            txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
-            put_state(txn, meta, State())
-            txn.put(records.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
-            for name, array in arrays.items():
-                txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)
-        environment.flush()
-    finally:
-        environment.close()
-    directory.sync_directory(path)
-    directory.sync_directory(index)

@@ -331,9 +331,9 @@ class SharedIndex:
                 generation, self._generation = self._generation, None
                 generation.close()
 
-    def finish_building(self, target: Path) -> None:
-        """Everything on the disk, then the index under its own name."""
-        with _registry_lock, self._gate, storage_errors(self.path):
+    def settle(self) -> None:
+        """Everything on the disk, and the generation closed until it is next used."""
+        with self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
             generation = self._open(self.path)
@@ -342,6 +342,11 @@ class SharedIndex:
             generation.close()
             sync_directory(generation.path)
             sync_directory(self.path)
+
+    def finish_building(self, target: Path) -> None:
+        """Everything on the disk, then the index under its own name."""
+        with _registry_lock, self._gate, storage_errors(self.path):
+            self.settle()
             put_in_place(self.path, target)
             self._sync = True
             self._enter_at(target)
@@ -409,7 +414,7 @@ class SharedIndex:
 
 
 def alone(shared: SharedIndex, path: Path, timeout: float | None, work: Callable[[Generation], None]) -> None:
-    """`work` with the newest generation, while no other writer may begin; it opens its transactions itshared."""
+    """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""
     shared.check_writable(path)
 
     def locked() -> None:

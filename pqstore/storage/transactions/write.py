@@ -21,7 +21,7 @@ from pqstore.storage.format import records
 from pqstore.storage.format.staged import pack_staged
 from pqstore.storage.rows.id_columns import IdColumn, RangeColumn
 from pqstore.storage.rows.row_numbers import contiguous
-from pqstore.storage.rows.schema import Schema
+from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.allowances import earned
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
@@ -243,6 +243,10 @@ class WriteTransaction:
         with storage_errors(self.records.generation.index):
             self.attachment_writes.declare(name, unreadable)
 
+    def keep_next_id(self, next_id: int) -> None:
+        """Let no automatic id be below this one."""
+        self.records.state = self.records.state._replace(next_id=max(next_id, self.records.state.next_id))
+
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small thing beside the index (None: forget it)."""
         self.records.check()
@@ -314,7 +318,7 @@ class WriteTransaction:
 def begin_write(
     shared: SharedIndex,
     path: Path,
-    schema: Schema,
+    packing_of: PackingOf,
     timeout: float | None = None,
     *,
     flush: bool,
@@ -329,7 +333,7 @@ def begin_write(
     try:
         with storage_errors(path):
             return WriteTransaction(
-                schema,
+                generation.schema(packing_of),
                 generation,
                 txn,
                 lease,
@@ -347,7 +351,7 @@ def begin_write(
 def change(
     shared: SharedIndex,
     path: Path,
-    schema: Schema,
+    packing_of: PackingOf,
     work: Callable[[WriteTransaction], Result],
     timeout: float | None,
     *,
@@ -358,7 +362,7 @@ def change(
     shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, path, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(shared, path, packing_of, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
     return shared.writer.run(path, timeout, locked)
