@@ -65,7 +65,7 @@ class Reading:
         prepared = kept.get("prepared")
         if prepared is None:
             # The same fields, named in the room that each belongs to.
-            prepared = self.space.searcher.prepare(cast(Sequence[CodeChunk], self.snapshot.chunks()))
+            prepared = self.space.prepared(cast(Sequence[CodeChunk], self.snapshot.chunks()))
             kept["prepared"] = prepared
         return prepared
 
@@ -87,7 +87,7 @@ class Reading:
 
     def decoded(self, rows: I64) -> F32:
         """The vectors of rows that exist as their codes describe them, float32 (n, D)."""
-        return self.space.quantizer.decode(self.codes_of(rows))
+        return self.space.decode(self.snapshot.codes_of(rows))
 
     def vectors_of(self, rows: I64) -> F32:
         """The vectors of rows that exist, float32 (n, D): originals where they are stored, else decoded from codes."""
