@@ -12,6 +12,7 @@ from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
+from pqstore.kernels.lists import Lists
 from pqstore.kernels.readable import readable
 from pqstore.kernels.table_parts import table_parts
 
@@ -120,6 +121,7 @@ class CompiledSearcher:
         dot: bool,
     ) -> None:
         """`native`: the compiled module; the others as of `ReferenceSearcher`."""
+        self._module = native
         self._prepared = native.PreparedChunks
         self._layout = layout
         self._native = native.Searcher(
@@ -147,6 +149,42 @@ class CompiledSearcher:
             if not self._native.search(queries[part], prepared, threads, distances[part], rows[part]):
                 return None
         return distances, rows
+
+    def prepare_lists(self, lists: Lists) -> Any:
+        native, layout = self._module, self._layout
+        for run in lists.runs:
+            if run.prepared is None:
+                shape = layout.kind, layout.M, layout.table_size
+                run.prepared = native.PreparedRun(*shape, readable(run.offsets), run.first_row, run.chunk_rows)
+        runs = [(run, run.prepared) for run in lists.runs]
+        prepared = native.PreparedLists(
+            native.PreparedGrid(*lists.grid),
+            [mine for _, mine in runs],
+            self.prepare(lists.flat),
+            readable(lists.segments),
+            lists.dead,
+            lists.segment_rows,
+        )
+        return prepared, runs
+
+    def search_lists(
+        self, queries: F32, prepared: Any, k: int, most: int, budget: int, threads: int = 1
+    ) -> tuple[F32, I64, I64] | None:
+        n, queries = len(queries), readable(queries)
+        lists, runs = prepared
+        distances, rows = np.empty((n, k), dtype=np.float32), np.empty((n, k), dtype=np.int64)
+        read = np.empty((n, 3), dtype=np.int64)
+        for part in [slice(0, 1)] if n == 1 else table_parts(n, self._layout):
+            out = distances[part], rows[part], read[part]
+            missing = self._native.search_lists(queries[part], lists, most, budget, threads, *out)
+            while missing:  # chunks are read when they are first wanted
+                for number, ordinal in sorted(set(missing)):
+                    run, mine = runs[number]
+                    mine.put(ordinal, *map(readable, run.chunk(ordinal)))
+                missing = self._native.search_lists(queries[part], lists, most, budget, threads, *out)
+            if missing is None:
+                return None
+        return distances, rows, read
 
 
 def _code_dtype(Ks: int) -> type[np.unsignedinteger[Any]]:

@@ -30,7 +30,7 @@ FLOORS = {
     ],
     "kernels": [
         ["chunk", "code_layout", "threads", "checksum", "readable"],
-        ["table_parts"],
+        ["table_parts", "lists"],
         ["contract"],
         ["reference", "compiled"],
         ["dispatch"],
