@@ -124,7 +124,8 @@ PreparedLists::PreparedLists(const PreparedGrid& grid, const std::vector<const P
 
 bool PreparedLists::fits(const Layout& layout, int64_t D) const { return same_layout(layout, layout_) && grid_.D == D; }
 
-ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t k) const {
+ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least,
+                                      int64_t k) const {
     return {kernels,
             layout_,
             grid_,
@@ -135,6 +136,7 @@ ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int6
             {segments_.data(), dead_.data(), static_cast<int64_t>(segments_.size()), segment_rows_},
             lists,
             rows,
+            least,
             k};
 }
 

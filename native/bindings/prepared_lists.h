@@ -61,7 +61,7 @@ class PreparedLists {
                   const In<int64_t, 1>& segments, nb::handle dead, int64_t segment_rows);
 
     bool fits(const Layout& layout, int64_t D) const;
-    ListRequest request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t k) const;
+    ListRequest request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least, int64_t k) const;
 
   private:
     PartitionGrid grid_;

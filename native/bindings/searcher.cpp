@@ -109,13 +109,14 @@ class Searcher {
     // otherwise the chunks, (run, chunk), that have to be put there before it can be answered: none when it is.
     std::optional<std::vector<std::pair<int64_t, int64_t>>> search_lists(const In<float, 2>& queries,
                                                                          const PreparedLists& lists, int64_t most,
-                                                                         int64_t budget, int threads,
+                                                                         int64_t budget, int64_t least, int threads,
                                                                          const Out<float, 2>& distances,
                                                                          const Out<int64_t, 2>& rows,
                                                                          const Out<int64_t, 2>& read) const {
         require_queries(queries);
         const int64_t n = extent(queries, 0), k = extent(distances, 1);
         require(threads >= 1 && most >= 1 && budget >= 1, "threads, lists and rows must be at least 1");
+        require(least >= 0 && least <= k, "no more than k rows can be found");
         require(lists.fits(layout_, columns_.M * columns_.Ds), "the lists are of another layout");
         require(extent(distances, 0) == n && extent(rows, 0) == n && extent(rows, 1) == k && extent(read, 0) == n &&
                     extent(read, 1) == 3,
@@ -125,7 +126,7 @@ class Searcher {
             nb::gil_scoped_release released;
             Scratch tables(static_cast<size_t>(n * columns_.M * columns_.table_size));
             if (!fill(queries.data(), n, threads, tables.data())) return std::nullopt;
-            const ListRequest request = lists.request(kernels_, most, budget, k);
+            const ListRequest request = lists.request(kernels_, most, budget, least, k);
             std::mutex lock;
             parallel_for(threads, n, [&](int, int64_t q) {
                 std::vector<MissingChunk> mine;
@@ -198,7 +199,8 @@ void bind_searcher(nb::module_& module) {
         .def("tables", &Searcher::tables, exactly("queries"), exactly("tables"))
         .def("search", &Searcher::search, exactly("queries"), "chunks"_a, "threads"_a, exactly("distances"),
              exactly("rows"))
-        .def("search_lists", &Searcher::search_lists, exactly("queries"), "lists"_a, "most"_a, "budget"_a, "threads"_a,
+        .def("search_lists", &Searcher::search_lists, exactly("queries"), "lists"_a, "most"_a, "budget"_a, "least"_a,
+             "threads"_a,
              exactly("distances"), exactly("rows"), exactly("read"));
     bind_prepared_lists(module);
 }

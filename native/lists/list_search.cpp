@@ -49,7 +49,7 @@ class Pieces {
     int64_t rows_ = 0;
 };
 
-bool is_full(const int64_t* rows, int64_t k) { return k == 0 || rows[k - 1] >= 0; }
+bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[least - 1] >= 0; }
 
 }  // namespace
 
@@ -69,7 +69,7 @@ bool search_lists(const ListRequest& request, const float* query, const float* t
         request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
                                request.k, threads, distances, rows, &request.living});
         read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
-        if (lists == request.grid.P || is_full(rows, request.k)) return true;
+        if (lists == request.grid.P || has_found(rows, request.least)) return true;
         most = std::min(request.grid.P, std::max<int64_t>(1, 2 * lists));
         enough = INT64_MAX;
     }

@@ -29,8 +29,9 @@ struct ListRequest {
     int64_t flat_count;
     Living living;
     int64_t lists;  // so many are read,
-    int64_t rows;   // or lists until there are so many rows, whichever is less; and more of them where fewer than k
-    int64_t k;      // rows were found
+    int64_t rows;   // or lists until there are so many rows, whichever is less;
+    int64_t least;  // and more of them where fewer rows than this, at most k, were found
+    int64_t k;
 };
 
 struct MissingChunk {

@@ -19,6 +19,8 @@ from pqstore.index.asynchronous import AsyncCalls
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.lists.assigning import PartitionAssigner
+from pqstore.index.lists.partitioning import PartitionReport, partition
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -97,6 +99,7 @@ class Index(AsyncCalls):
             store.close()  # nobody has the handle, to close it
             raise
         index._id_type = store.id_type
+        store.assign_with(PartitionAssigner(index._space))
         return index
 
     # Opening and closing
@@ -520,6 +523,8 @@ class Index(AsyncCalls):
         deny: Any = None,
         include: Any = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -537,7 +542,12 @@ class Index(AsyncCalls):
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
             include: "payload", "vector": what to bring with each hit; the result is a `SearchHits` then.
-            explain: Say how the filter was answered: the result is a `SearchHits` with a `plan`.
+            explain: Say how the search was answered: the result is a `SearchHits` with a `plan`.
+            nprobe: So many of the nearest lists are read, of an index that has some (`partition`); "all" reads every
+                code, which is exact. None: lists until they have `scan` rows.
+            scan: No further list of a query is read once so many rows have been; None: 24 times the square root of
+                the rows, or every code where that is quicker. Rows that are in no list yet are read in any case, and
+                more lists where fewer than k rows are found.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -558,7 +568,7 @@ class Index(AsyncCalls):
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._space, self._id_type), queries, question)
@@ -727,6 +737,37 @@ class Index(AsyncCalls):
             IndexLockedError: another writer held the index for longer.
         """
         self._store.compact(as_timeout(timeout))
+
+    def partition(
+        self,
+        partitions: int | str | None = "auto",
+        *,
+        sample: int | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> PartitionReport:
+        """Divide the vectors into inverted lists, so that a search reads the nearest of them in place of every code.
+
+        Lists are made from the codes alone, and follow adds and removes by themselves. While this works others read and
+        write, and searches read what there was before; after a crash a further call goes on. Called again it makes the
+        lists anew, which growth to several times the rows asks for.
+
+        Args:
+            partitions: How many lists; "auto": about 8 times the square root of the vectors. None drops the lists:
+                every search is exact over the codes again.
+            sample: Vectors to train on; None: 64 for each partition.
+            threads: Threads to train and assign with; None means all cores.
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            What was made.
+
+        Raises:
+            TrainingError: there are fewer vectors than partitions.
+            TypeError, ValueError: an argument cannot be meant.
+            ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
+        """
+        return partition(self._store, self._space, partitions, sample, threads, as_timeout(timeout))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.

@@ -12,7 +12,7 @@ from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
-from pqstore.kernels.lists import Lists
+from pqstore.kernels.lists import ListGrid, Lists
 from pqstore.kernels.readable import readable
 from pqstore.kernels.table_parts import table_parts
 
@@ -122,6 +122,7 @@ class CompiledSearcher:
     ) -> None:
         """`native`: the compiled module; the others as of `ReferenceSearcher`."""
         self._module = native
+        self._grid: tuple[ListGrid | None, Any] = None, None
         self._prepared = native.PreparedChunks
         self._layout = layout
         self._native = native.Searcher(
@@ -158,7 +159,7 @@ class CompiledSearcher:
                 run.prepared = native.PreparedRun(*shape, readable(run.offsets), run.first_row, run.chunk_rows)
         runs = [(run, run.prepared) for run in lists.runs]
         prepared = native.PreparedLists(
-            native.PreparedGrid(*lists.grid),
+            self._prepared_grid(lists.grid),
             [mine for _, mine in runs],
             self.prepare(lists.flat),
             readable(lists.segments),
@@ -167,8 +168,13 @@ class CompiledSearcher:
         )
         return prepared, runs
 
+    def _prepared_grid(self, grid: ListGrid) -> Any:
+        if self._grid[0] is not grid:
+            self._grid = grid, self._module.PreparedGrid(*grid)
+        return self._grid[1]
+
     def search_lists(
-        self, queries: F32, prepared: Any, k: int, most: int, budget: int, threads: int = 1
+        self, queries: F32, prepared: Any, k: int, most: int, budget: int, least: int, threads: int = 1
     ) -> tuple[F32, I64, I64] | None:
         n, queries = len(queries), readable(queries)
         lists, runs = prepared
@@ -176,12 +182,12 @@ class CompiledSearcher:
         read = np.empty((n, 3), dtype=np.int64)
         for part in [slice(0, 1)] if n == 1 else table_parts(n, self._layout):
             out = distances[part], rows[part], read[part]
-            missing = self._native.search_lists(queries[part], lists, most, budget, threads, *out)
+            missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)
             while missing:  # chunks are read when they are first wanted
                 for number, ordinal in sorted(set(missing)):
                     run, mine = runs[number]
                     mine.put(ordinal, *map(readable, run.chunk(ordinal)))
-                missing = self._native.search_lists(queries[part], lists, most, budget, threads, *out)
+                missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)
             if missing is None:
                 return None
         return distances, rows, read

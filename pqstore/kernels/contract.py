@@ -30,11 +30,11 @@ class Searcher(Protocol):
         """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used."""
 
     def search_lists(
-        self, queries: F32, prepared: Any, k: int, most: int, budget: int, threads: int = 1
+        self, queries: F32, prepared: Any, k: int, most: int, budget: int, least: int, threads: int = 1
     ) -> tuple[F32, I64, I64] | None:
-        """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, and
-        in rows that are in no list; see `reference.list_search`. Distances and rows as of `search`, then what was read:
-        int64 (n, 3), lists, rows of them, pieces. None: as for `search`."""
+        """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, or
+        more until `least` rows are found, and in rows that are in no list; see `reference.list_search`. Distances and
+        rows as of `search`, then what was read: int64 (n, 3), lists, rows of them, pieces. None: as for `search`."""
 
     def tables(self, queries: F32) -> F32 | None:
         """Tables over stored labels, float32 (n, M, layout.table_size), for `Kernels.scan`: squared distances, or the

@@ -15,14 +15,17 @@ from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payl
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
+from pqstore.storage.lists.stored_table import StoredTable
 from pqstore.storage.repair.repair import RepairReport, repair
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
+from pqstore.storage.transactions.list_reads import ListReads
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction
+from pqstore.storage.upkeep.partitioning import begin_lists, drop_lists, fill_lists
 from pqstore.storage.upkeep.problem import Problem
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "FieldColumn",
     "FieldKind",
     "Limits",
+    "ListReads",
     "Problem",
     "RepairReport",
     "RowPacking",
@@ -42,12 +46,16 @@ __all__ = [
     "Store",
     "StoreStats",
     "StoredChunk",
+    "StoredTable",
     "UnfitValueError",
     "Wanted",
     "WriteTransaction",
+    "begin_lists",
     "count_set",
+    "drop_lists",
     "field_name",
     "field_numbers",
+    "fill_lists",
     "kind_of",
     "plain_payload",
     "plain_value",

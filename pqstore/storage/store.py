@@ -36,6 +36,7 @@ from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
+from pqstore.storage.lists.assigning import Assign, Assigner
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.stats import StoreStats
@@ -313,6 +314,10 @@ class Store:
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
+
+    def assign_with(self, assign: Assign) -> None:
+        """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed."""
+        self._schema.assigner = Assigner(assign)
 
     def verify(self, deep: bool = False) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.

@@ -1,4 +1,4 @@
-"""Searches of inverted lists equal the reference: rows, float bits, and what was read; over all lists, the flat scan."""
+"""Searches of inverted lists equal the reference: rows, float bits, what was read; over all lists, the flat scan."""
 
 from __future__ import annotations
 
@@ -85,11 +85,14 @@ def test_search_of_lists(kernels: Kernels, rng: np.random.Generator, Ks: int, do
         lists, _ = made(rng, layout, M * Ds, rows, P, G, dot=dot)
         asked = (rng.standard_normal((5, M * Ds)) * [[1], [1], [1], [0], [1e6]]).astype(np.float32)
         for k, most, budget in ((10, 1, 10**9), (10, P, 300), (1, 7, 900), (3000, 2, 10**9), (40, P, 10**9)):
-            expected = reference.search_lists(asked, reference.prepare_lists(lists), k, most, budget)
+            expected = reference.search_lists(asked, reference.prepare_lists(lists), k, most, budget, min(k, 60))
             prepared = searcher.prepare_lists(lists)
             for threads in (1, 2):
-                _equal(searcher.search_lists(asked, prepared, k, most, budget, threads), expected)
-            _equal(searcher.search_lists(asked[:1], prepared, k, most, budget, 2), [part[:1] for part in expected])
+                _equal(searcher.search_lists(asked, prepared, k, most, budget, min(k, 60), threads), expected)
+            _equal(
+                searcher.search_lists(asked[:1], prepared, k, most, budget, min(k, 60), 2),
+                [part[:1] for part in expected],
+            )
 
 
 @pytest.mark.parametrize("Ks", [9, 16, 100, 256, 300])
@@ -102,7 +105,7 @@ def test_all_lists_are_the_flat_scan(kernels: Kernels, rng: np.random.Generator,
         asked = rng.standard_normal((4, 12)).astype(np.float32)
         for k in (1, 10, 500):
             flat = searcher.search(asked, searcher.prepare(chunks), k)
-            found = searcher.search_lists(asked, searcher.prepare_lists(lists), k, 130, 10**9)
+            found = searcher.search_lists(asked, searcher.prepare_lists(lists), k, 130, 10**9, 0)
             _equal(found[:2], flat)
             assert found[2][:, 0].tolist() == [130] * 4
 
@@ -130,7 +133,7 @@ def test_long_lists(kernels: Kernels, rng: np.random.Generator) -> None:
         asked = rng.standard_normal((3, 64)).astype(np.float32)
         lists = searcher.prepare_lists(Lists(grid, [run], [], np.array([0]), [bitmap], 1 << 17))
         for k in (1, 10, 100):
-            found = searcher.search_lists(asked, lists, k, 9, 10**9, 2)
+            found = searcher.search_lists(asked, lists, k, 9, 10**9, k, 2)
             _equal(found[:2], searcher.search(asked, searcher.prepare(flat), k))
         assert sorted(run.asked) == list(range(len(run.chunks)))  # each was read once
 
@@ -164,8 +167,8 @@ def test_queries_that_are_not_finite(kernels: Kernels, rng: np.random.Generator)
     reference, searcher = searchers(kernels, layout, words, dot=False)
     lists, _ = made(rng, layout, 6, 2000, 5, 1, dot=False)
     asked = np.full((2, 6), np.nan, dtype=np.float32)
-    assert reference.search_lists(asked, reference.prepare_lists(lists), 3, 1, 9) is None
-    assert searcher.search_lists(asked, searcher.prepare_lists(lists), 3, 1, 9) is None
+    assert reference.search_lists(asked, reference.prepare_lists(lists), 3, 1, 9, 3) is None
+    assert searcher.search_lists(asked, searcher.prepare_lists(lists), 3, 1, 9, 3) is None
 
 
 def _equal(found: Any, expected: Any) -> None:

@@ -25,6 +25,8 @@ class Question(NamedTuple):
     deny: Any = None
     include: Any = ()
     explain: bool = False
+    nprobe: Any = None
+    scan: Any = None
 
 
 def as_rerank(reading: Reading, rerank: Any, k: int) -> int:

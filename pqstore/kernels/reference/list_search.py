@@ -10,7 +10,8 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.lists import ListGrid, ListRun, Lists
-from pqstore.kernels.reference.scanning import least, scan
+from pqstore.kernels.reference.scanning import least as nearest
+from pqstore.kernels.reference.scanning import scan
 from pqstore.kernels.reference.tables import adist
 
 __all__ = ["list_order", "search_lists"]
@@ -38,18 +39,20 @@ def list_order(grid: ListGrid, query: F32) -> I64:
 
 
 def search_lists(
-    lists: Lists, layout: CodeLayout, query: F32, table: F32, k: int, most: int, budget: int
+    lists: Lists, layout: CodeLayout, query: F32, table: F32, k: int, most: int, budget: int, least: int
 ) -> tuple[F32, I64, tuple[int, int, int]]:
     """The k nearest rows of one query: distances float32 (k,), rows int64 (k,), and what was read: lists, rows of them,
     pieces (a list of a run within a chunk).
 
-    At most `most` lists are read, and no more once they have `budget` rows, dead ones too. Where fewer than k rows were
-    found twice as many lists are read, and so on to all of them. Rows in no list are read in any case.
+    At most `most` lists are read, and no more once they have `budget` rows, dead ones too. Where fewer than `least`
+    rows were found, at most k, twice as many lists are read, and so on to all of them. Rows in no list are read in any
+    case.
     """
     order = list_order(lists.grid, query)
-    sizes = np.zeros(len(order), dtype=np.int64)
+    sizes: I64 = np.zeros(len(order), dtype=np.int64)
     for run in lists.runs:
-        sizes += np.diff(run.offsets.astype(np.int64))
+        offsets = run.offsets.astype(np.int64)
+        sizes += offsets[1:] - offsets[:-1]
     before = np.cumsum(sizes[order]) - sizes[order]
     count = min(most, int(np.searchsorted(before, budget, side="left")))
     flat_distances, flat_rows = scan(lists.flat, layout, table[None], k)
@@ -57,10 +60,10 @@ def search_lists(
         distances, rows, pieces = _rows_of(lists, layout, table, order[:count])
         distances = np.concatenate((flat_distances[0][flat_rows[0] >= 0], distances))
         rows = np.concatenate((flat_rows[0][flat_rows[0] >= 0], rows))
-        if len(rows) >= k or count == len(order):
+        if len(rows) >= least or count == len(order):
             break
         count = min(len(order), max(1, 2 * count))
-    best = least(distances, rows, k)
+    best = nearest(distances, rows, k)
     out_distances = np.full(k, np.inf, dtype=np.float32)
     out_rows = np.full(k, -1, dtype=np.int64)
     out_distances[: len(best)], out_rows[: len(best)] = distances[best], rows[best]
@@ -107,4 +110,3 @@ def _are_live(lists: Lists, rows: I64) -> npt.NDArray[np.bool_]:
             at = positions[mine]
             live[mine] = (dead[at >> 3] >> (at & 7).astype(np.uint8)) & 1 == 0
     return live
-

@@ -65,6 +65,7 @@ class ReferenceSearcher:
         k: int,
         most: int,
         budget: int,
+        least: int,
         threads: int = 1,  # noqa: ARG002
     ) -> tuple[F32, I64, I64] | None:
         distances = np.empty((len(queries), k), dtype=np.float32)
@@ -75,6 +76,6 @@ class ReferenceSearcher:
             if tables is None:
                 return None
             for q, table in enumerate(tables, part.start):
-                found = search_lists(prepared, self._layout, queries[q], table, k, most, budget)
+                found = search_lists(prepared, self._layout, queries[q], table, k, most, budget, least)
                 distances[q], rows[q], read[q] = found
         return (-distances if self._dot else distances), rows, read

@@ -39,10 +39,17 @@ __all__ = [
     "IDS_RANGE",
     "IDS_STRINGS",
     "KIND_NAMES",
+    "LISTS",
+    "LISTS_KEY",
+    "LIST_CHUNK",
+    "LIST_DIRECTORY",
+    "LIST_STATE",
     "MAGIC",
     "NUMBERED_STATES",
     "ORIGINALS_CRC_BYTES",
     "OWN_PAGES",
+    "PARTITIONS",
+    "PARTITION_TABLE",
     "PAYLOADS",
     "ROWIDS",
     "ROWS_U32",
@@ -93,7 +100,8 @@ Delete: TypeAlias = Callable[[str, bytes], None]
 MAGIC: Final = b"PQS1"
 FORMAT_VERSION: Final = 1
 NUMBERED_STATES: Final = "numbered-states"  # each state names the transaction of LMDB that wrote it
-FEATURES: Final = frozenset({NUMBERED_STATES})  # that this version understands; format 1 as released has none
+LISTS: Final = "lists"  # codes also lie in inverted lists
+FEATURES: Final = frozenset({NUMBERED_STATES, LISTS})  # that this version understands; format 1 as released has none
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")
@@ -118,6 +126,11 @@ FIELD: Final = 14
 FIELD_TAIL: Final = 15
 PAYLOADS: Final = 16
 SET_CHUNK: Final = 17
+LIST_STATE: Final = 18
+PARTITION_TABLE: Final = 19
+PARTITIONS: Final = 20
+LIST_DIRECTORY: Final = 21
+LIST_CHUNK: Final = 22
 
 KIND_NAMES: Final = {
     IDENTITY: "identity",
@@ -137,6 +150,11 @@ KIND_NAMES: Final = {
     FIELD_TAIL: "tail field column",
     PAYLOADS: "payloads",
     SET_CHUNK: "set chunk",
+    LIST_STATE: "list state",
+    PARTITION_TABLE: "partition table",
+    PARTITIONS: "partitions",
+    LIST_DIRECTORY: "list directory",
+    LIST_CHUNK: "list chunk",
 }
 
 # Named databases; later columns come as further names
@@ -159,6 +177,7 @@ IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
 STAGED_KEY: Final = b"staged"
 CATALOG_KEY: Final = b"catalog"
+LISTS_KEY: Final = b"lists"
 COLUMN_CODES: Final = 0
 COLUMN_IDS: Final = 1
 
@@ -221,6 +240,11 @@ _NAMES: Final = {
     FIELD_TAIL: "{name} {key_1} of chunk {key_0}",
     PAYLOADS: "{name} from row {key_0} on",
     SET_CHUNK: "{name} {key_1} of set {key_0}",
+    LIST_STATE: "{name}",
+    PARTITION_TABLE: "{name} {key_0}",
+    PARTITIONS: "{name} {key_1} of table {key_0}",
+    LIST_DIRECTORY: "{name} of run {key_0}",
+    LIST_CHUNK: "{name} {key_1} of run {key_0}",
 }
 
 

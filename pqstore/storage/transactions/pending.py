@@ -12,6 +12,7 @@ from pqstore.errors import IndexClosedError
 from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentEntry, SegmentTable
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.recent import RecentKeys
@@ -35,6 +36,7 @@ class PendingRecords:
         self.generation = base.generation
         self.state = base.state
         self.changed_catalog: Catalog | None = None
+        self.changed_lists: tuple[ListState | None] | None = None
         self.bitmaps: dict[int, U8] = {}
         self.tail: dict[int, tuple[U8, IdColumn]] = {}  # by chunk
         self.left_tail = range(0)
@@ -67,6 +69,15 @@ class PendingRecords:
         return self.changed_catalog or self.base.catalog
 
     @property
+    def lists(self) -> ListState | None:
+        return self.base.lists if self.changed_lists is None else self.changed_lists[0]
+
+    @property
+    def known_lists(self) -> tuple[ListState | None] | None:
+        """The same without reading anything; None: they have not been read, or cannot be."""
+        return self.changed_lists or self.base.cached.lists
+
+    @property
     def commit_number(self) -> int:
         """The number of the commit that these changes are for."""
         return self.base.state.commit + 1
@@ -74,6 +85,8 @@ class PendingRecords:
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
+        if self.changed_lists is not None:
+            return True
         return self.state is not self.base.state or bool(self.bitmaps) or self.catalog_changed
 
     @property
@@ -209,6 +222,10 @@ class PendingRecords:
             else:
                 value = records.pack_segment(segment, geometry.segment_rows, entry.dead, entry.stamp)
                 self.put("segments", records.key1(segment), value)
+        if self.changed_lists == (None,):
+            self.delete("meta", records.LISTS_KEY)
+        elif self.changed_lists is not None and self.changed_lists[0] is not None:
+            self.put("meta", records.LISTS_KEY, self.changed_lists[0].pack())
         for database, key in self._deletions:
             self.base.txn.delete(key, db=self.generation.environment.databases[database])
         table_stamp = self.commit_number if self._entries else self.base.state.table_stamp

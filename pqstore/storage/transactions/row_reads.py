@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,21 @@ class RowReads:
     def total_count(self) -> int:
         """Rows that are stored, dead ones too."""
         return self._geometry.total_rows(len(self._records.table), self._records.state)
+
+    def spread(self, count: int) -> I64:
+        """About so many live rows, spread evenly over all, or all where there are no more: int64, ascending."""
+        records, geometry = self._records, self._geometry
+        records.check()
+        step = max(1.0, records.state.live_rows / count)
+        before, parts = 0, [np.empty(0, dtype=np.int64)]
+        for segment, rows in geometry.stored(records.table.entries, records.state):
+            live = live_positions(records.bitmap(segment), rows)
+            # Of all live rows those that are numbered 0, step, 2 step, ...
+            first, end = math.ceil(before / step), math.ceil((before + len(live)) / step)
+            wanted = (np.arange(first, end) * step).astype(np.int64) - before
+            parts.append(live[wanted[(wanted >= 0) & (wanted < len(live))]] + geometry.first_row(segment))
+            before += len(live)
+        return np.concatenate(parts)
 
     def ids_ascend(self) -> bool:
         """Whether ids are known to ascend with rows, as automatic ids do until rows move. Reads those of the tail."""

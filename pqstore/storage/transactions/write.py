@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import InvalidIdError
+from pqstore.errors import CorruptIndexError, InvalidIdError
 from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
@@ -287,6 +288,8 @@ class WriteTransaction:
         """The change is in the index when this returns, and is not when it raises; LMDB's number of the commit."""
         pending = self.records
         self.row_writes.write_run()
+        with suppress(CorruptIndexError):
+            _ = pending.lists  # read while it can be: maintenance asks for it after the commit
         if self._after_commit is not None:
             limits, segment_rows = pending.generation.limits, self.schema.geometry.segment_rows
             pending.state = earned(pending.state, self._touched, segment_rows, limits)
@@ -315,6 +318,9 @@ class WriteTransaction:
         """Spare the next transaction of this process the reading of what this one has just written."""
         pending = self.records
         committed = Committed(number, pending.state, pending.table)
+        committed.lists = pending.known_lists
+        if pending.changed_lists is not None:
+            pending.generation.cache.forget_lists(pending.changed_lists[0])
         for chunk, (packed, ids) in pending.tail.items():
             if len(ids) < self.schema.geometry.chunk_rows:
                 packed.flags.writeable = False

@@ -13,6 +13,7 @@ from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.open_index import SharedIndex
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
+from pqstore.storage.upkeep.listing import list_all
 from pqstore.storage.upkeep.merging import merge_all
 from pqstore.storage.upkeep.rewriting import rewrite_dead
 
@@ -20,6 +21,7 @@ __all__ = ["compact"]
 
 _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
+_LIST_ROWS_PER_COMMIT = 1 << 20
 
 
 def compact(shared: SharedIndex, path: Path, schema: Schema, timeout: float | None, *, flush: bool) -> None:
@@ -35,6 +37,8 @@ def compact(shared: SharedIndex, path: Path, schema: Schema, timeout: float | No
     repeat(lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
     repeat(lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
+    lists_merged: set[int] = set()
+    repeat(lambda txn: list_all(txn, _LIST_ROWS_PER_COMMIT, lists_merged))
 
     def switch(old: Generation) -> None:
         with storage_errors(path):
