@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
-from pqstore.kernels import CodeLayout, ListGrid, OriginalFormat, OriginalKind, Searcher, active
+from pqstore.kernels import CodeLayout, ListGrid, OriginalFormat, OriginalKind, ReadChunk, Searcher, active
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock"]
@@ -123,7 +123,15 @@ class CodeSpace:
         return nearest
 
     def search_lists(
-        self, queries: F32, prepared: Any, k: int, most: int, budget: int, least: int, threads: int
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int,
     ) -> tuple[F32, I64, I64]:
         """The k nearest of the lists that `searcher` prepared; see `Searcher.search_lists`.
 
@@ -131,7 +139,7 @@ class CodeSpace:
             InvalidVectorError: as `search`.
         """
         turned = queries if self.takes_queries else self._coder.turned(queries)
-        nearest = self.searcher.search_lists(turned, prepared, k, most, budget, least, threads)
+        nearest = self.searcher.search_lists(turned, prepared, read, k, most, budget, least, threads)
         if nearest is None:
             self._refuse(queries)
         return nearest

@@ -5,7 +5,7 @@ from pqstore.kernels.code_layout import BLOCK_ROWS, CodeLayout
 from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.exact import nearest_in_blocks
-from pqstore.kernels.lists import ListGrid, Lists, list_grid
+from pqstore.kernels.lists import ListGrid, Lists, ReadChunk, list_grid
 from pqstore.kernels.originals import OriginalFormat, as_halves, nearest_originals, unit_length
 from pqstore.kernels.threads import resolve_threads
 
@@ -19,6 +19,7 @@ __all__ = [
     "OriginalChunk",
     "OriginalFormat",
     "OriginalKind",
+    "ReadChunk",
     "Searcher",
     "active",
     "as_halves",

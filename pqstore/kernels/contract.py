@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
-from pqstore.kernels.lists import Lists
+from pqstore.kernels.lists import Lists, ReadChunk
 
 __all__ = ["Kernels", "Searcher"]
 
@@ -27,10 +27,19 @@ class Searcher(Protocol):
         those that are missing are -1, infinitely far. None: a query, or its distance to a codeword, is not finite."""
 
     def prepare_lists(self, lists: Lists) -> Any:
-        """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used."""
+        """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used, and so must
+        that of chunks, which are read when they are first wanted and kept with their run."""
 
     def search_lists(
-        self, queries: F32, prepared: Any, k: int, most: int, budget: int, least: int, threads: int = 1
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int = 1,
     ) -> tuple[F32, I64, I64] | None:
         """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, or
         more until `least` rows are found, and in rows that are in no list; see `reference.list_search`. Distances and

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from pqstore.arrays import F32, I64, U8
+from pqstore.arrays import F32, F64, I64, U8
 from pqstore.kernels.chunk import CodeChunk
 
-__all__ = ["I16", "I32", "U32", "ListGrid", "ListRun", "Lists", "list_grid"]
+__all__ = ["I16", "I32", "U32", "ListGrid", "ListRun", "Lists", "ReadChunk", "list_grid"]
 
 I16 = np.ndarray[Any, np.dtype[np.int16]]
 I32 = np.ndarray[Any, np.dtype[np.int32]]
@@ -64,8 +64,9 @@ class ListRun(Protocol):
     def chunk_rows(self) -> int:
         """Rows of every chunk but the last: whole blocks."""
 
-    def chunk(self, ordinal: int) -> tuple[U8, U32]:
-        """(packed codes, row numbers minus `first_row`) of the rows of a chunk."""
+
+ReadChunk: TypeAlias = Callable[[int, int], tuple[U8, U32]]
+"""Of a run, by its place in `Lists.runs`, and an ordinal: (packed codes, row numbers minus `first_row`) of a chunk."""
 
 
 class Lists(NamedTuple):
@@ -82,8 +83,8 @@ class Lists(NamedTuple):
     segment_rows: int
 
 
-def list_grid(centroids: F32, spreads: F32, groups: F32, first: I64, *, dot: bool) -> ListGrid:
-    """The grid of `centroids` float32 (P, D), `spreads` float32 (P,), their rows' mean squared distances to them, and
+def list_grid(centroids: F32, spreads: F64, groups: F32, first: I64, *, dot: bool) -> ListGrid:
+    """The grid of `centroids` float32 (P, D), `spreads` float64 (P,), their rows' mean squared distances to them, and
     `groups` float32 (G, D). `dot`: lists are ordered by inner product in place of distance."""
     P, D = centroids.shape
     width = -(-D // _WIDTH) * _WIDTH
@@ -97,7 +98,7 @@ def list_grid(centroids: F32, spreads: F32, groups: F32, first: I64, *, dot: boo
         _steps(centroids, scale, largest, width),
         _halves(centroids, spreads, scale, dot),
         _steps(groups, scale, largest, width),
-        _halves(groups, np.zeros(len(groups), dtype=np.float32), scale, dot),
+        _halves(groups, np.zeros(len(groups)), scale, dot),
         first.astype(np.int64),
         D,
         looked,
@@ -112,12 +113,12 @@ def _steps(vectors: F32, scale: float, largest: float, width: int) -> I16:
     return steps
 
 
-def _halves(vectors: F32, spreads: F32, scale: float, dot: bool) -> I32:
+def _halves(vectors: F32, spreads: F64, scale: float, dot: bool) -> I32:
     if dot:
         return np.zeros(len(vectors), dtype=np.int32)
     wide = vectors.astype(np.float64) * scale
     squares = np.zeros(len(vectors))
     for d in range(vectors.shape[1]):  # in this order, whatever the machine
         squares += wide[:, d] * wide[:, d]
-    halves = (squares + _SPREAD_SHARE * (spreads.astype(np.float64) * scale * scale)) / 2
+    halves = (squares + _SPREAD_SHARE * (spreads * scale * scale)) / 2
     return np.rint(np.minimum(halves, _LARGEST_SUM)).astype(np.int32)

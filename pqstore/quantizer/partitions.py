@@ -39,7 +39,7 @@ class PartitionTable:
         """float16 (P, D): the centroids divided by ``2 ** exponent``."""
         self.exponent = exponent
         self.spreads = spreads
-        """float32 (P,): mean squared distance of the vectors of a partition to its centroid."""
+        """float32 (P,): mean squared distance of the vectors of a partition to its centroid, over ``4 ** exponent``."""
         self.groups = groups
         """float32 (G, D): centroids of groups."""
         self.first = first
@@ -61,7 +61,8 @@ class PartitionTable:
 
     def grid(self, *, dot: bool) -> ListGrid:
         """What searches order lists by; `dot`: by inner products."""
-        return list_grid(self.centroids, self.spreads, self.groups, self.first, dot=dot)
+        spreads = np.ldexp(self.spreads.astype(np.float64), 2 * self.exponent)
+        return list_grid(self.centroids, spreads, self.groups, self.first, dot=dot)
 
     def assign(self, vectors: F32, threads: int = 1) -> I64:
         """The partition of each vector float32 (n, D): int64 (n,)."""
@@ -195,9 +196,9 @@ def _measured(table: PartitionTable, vectors_at: Callable[[I64], F32], rows: int
         counts += np.bincount(assigned, minlength=len(table))
         squares = np.zeros(len(vectors))
         for d in range(table.D):
-            squares += (vectors[:, d].astype(np.float64) - table.centroids[assigned, d]) ** 2
+            squares += np.ldexp(vectors[:, d].astype(np.float64) - table.centroids[assigned, d], -table.exponent) ** 2
         sums += np.bincount(assigned, weights=squares, minlength=len(table))
     spreads = np.full(len(table), sums.sum() / max(1, counts.sum()))
     spreads[counts > 0] = sums[counts > 0] / counts[counts > 0]
-    table.spreads = np.minimum(spreads, np.finfo(np.float32).max).astype(np.float32)
+    table.spreads = spreads.astype(np.float32)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -28,11 +29,15 @@ class Run:
         numbers = (rows[order] - self.first_row).astype(np.uint32)
         bounds = [*range(0, len(rows), chunk_rows), len(rows)]
         self.chunks = [(exact(layout.pack(coded[order][a:b])), exact(numbers[a:b])) for a, b in pairwise(bounds)]
-        self.asked: list[int] = []
 
-    def chunk(self, ordinal: int) -> Any:
-        self.asked.append(ordinal)
-        return self.chunks[ordinal]
+
+def reader(runs: Sequence[Run], asked: list[Any] | None = None) -> Any:
+    def read(run: int, ordinal: int) -> Any:
+        if asked is not None:
+            asked.append(ordinal)
+        return runs[run].chunks[ordinal]
+
+    return read
 
 
 def made(
@@ -61,7 +66,7 @@ def made(
     first = np.sort(np.concatenate(([0, P], rng.integers(0, P + 1, G - 1))))
     grid = list_grid(
         rng.standard_normal((P, D)).astype(np.float32),
-        rng.random(P).astype(np.float32),
+        rng.random(P),
         rng.standard_normal((G, D)).astype(np.float32),
         first,
         dot=dot,
@@ -83,14 +88,24 @@ def test_search_of_lists(kernels: Kernels, rng: np.random.Generator, Ks: int, do
         layout, words = CodeLayout(M, Ks), codewords(rng, M, Ks, Ds)
         reference, searcher = searchers(kernels, layout, words, dot=dot)
         lists, _ = made(rng, layout, M * Ds, rows, P, G, dot=dot)
+        read = reader(lists.runs)
         asked = (rng.standard_normal((5, M * Ds)) * [[1], [1], [1], [0], [1e6]]).astype(np.float32)
-        for k, most, budget in ((10, 1, 10**9), (10, P, 300), (1, 7, 900), (3000, 2, 10**9), (40, P, 10**9)):
-            expected = reference.search_lists(asked, reference.prepare_lists(lists), k, most, budget, min(k, 60))
+        for k, *limits in (
+            (10, 1, 10**9, 10),
+            (10, P, 300, 5),
+            (1, 7, 900, 1),
+            (3000, 2, 10**9, 60),
+            (40, P, 10**9, 0),
+        ):
+            expected = reference.search_lists(asked, reference.prepare_lists(lists), read, k, *limits)
             prepared = searcher.prepare_lists(lists)
             for threads in (1, 2):
-                _equal(searcher.search_lists(asked, prepared, k, most, budget, min(k, 60), threads), expected)
+                _equal(
+                    searcher.search_lists(asked, prepared, read, k, *limits, threads),
+                    expected,
+                )
             _equal(
-                searcher.search_lists(asked[:1], prepared, k, most, budget, min(k, 60), 2),
+                searcher.search_lists(asked[:1], prepared, read, k, *limits, 2),
                 [part[:1] for part in expected],
             )
 
@@ -102,10 +117,11 @@ def test_all_lists_are_the_flat_scan(kernels: Kernels, rng: np.random.Generator,
         layout, words = CodeLayout(6, Ks), codewords(rng, 6, Ks, 2)
         _, searcher = searchers(kernels, layout, words, dot=dot)
         lists, chunks = made(rng, layout, 12, rows, 130, 1, dot=dot, dead=dead)
+        read = reader(lists.runs)
         asked = rng.standard_normal((4, 12)).astype(np.float32)
         for k in (1, 10, 500):
             flat = searcher.search(asked, searcher.prepare(chunks), k)
-            found = searcher.search_lists(asked, searcher.prepare_lists(lists), k, 130, 10**9, 0)
+            found = searcher.search_lists(asked, searcher.prepare_lists(lists), read, k, 130, 10**9, 0)
             _equal(found[:2], flat)
             assert found[2][:, 0].tolist() == [130] * 4
 
@@ -122,7 +138,7 @@ def test_long_lists(kernels: Kernels, rng: np.random.Generator) -> None:
         run = Run(layout, coded, rows, rng.integers(0, 9, len(coded)), 9, 1632)
         grid = list_grid(
             rng.standard_normal((9, 64)).astype(np.float32),
-            np.zeros(9, dtype=np.float32),
+            np.zeros(9),
             np.zeros((1, 64), dtype=np.float32),
             np.array([0, 9]),
             dot=False,
@@ -132,10 +148,11 @@ def test_long_lists(kernels: Kernels, rng: np.random.Generator) -> None:
         flat = [CodeChunk(layout.pack(coded), len(coded), 77, np.packbits(dead, bitorder="little"))]
         asked = rng.standard_normal((3, 64)).astype(np.float32)
         lists = searcher.prepare_lists(Lists(grid, [run], [], np.array([0]), [bitmap], 1 << 17))
+        read: list[int] = []
         for k in (1, 10, 100):
-            found = searcher.search_lists(asked, lists, k, 9, 10**9, k, 2)
+            found = searcher.search_lists(asked, lists, reader([run], read), k, 9, 10**9, k, 2)
             _equal(found[:2], searcher.search(asked, searcher.prepare(flat), k))
-        assert sorted(run.asked) == list(range(len(run.chunks)))  # each was read once
+        assert sorted(read) == list(range(len(run.chunks)))  # each was read once
 
 
 def test_order_of_lists(rng: np.random.Generator) -> None:
@@ -143,7 +160,7 @@ def test_order_of_lists(rng: np.random.Generator) -> None:
     centroids = rng.standard_normal((300, 20)).astype(np.float32)
     query = rng.standard_normal(20).astype(np.float32)
     one = np.zeros((1, 20), dtype=np.float32), np.array([0, 300])
-    flat = np.zeros(300, dtype=np.float32)
+    flat = np.zeros(300)
     distances = ((centroids - query) ** 2).sum(axis=1)
     order = list_order(list_grid(centroids, flat, *one, dot=False), query)
     assert sorted(order) == list(range(300))
@@ -156,7 +173,7 @@ def test_order_of_lists(rng: np.random.Generator) -> None:
     many = rng.standard_normal((2000, 20)).astype(np.float32)
     first = np.linspace(0, 2000, 9).astype(np.int64)
     groups = np.stack([many[a:b].mean(axis=0) for a, b in pairwise(first)])
-    grid = list_grid(many, np.zeros(2000, dtype=np.float32), groups, first, dot=False)
+    grid = list_grid(many, np.zeros(2000), groups, first, dot=False)
     looked = {np.searchsorted(first, p, side="right") for p in list_order(grid, query)[: 3 * 250]}
     assert grid.looked == 3
     assert len(looked) == 3
@@ -166,9 +183,10 @@ def test_queries_that_are_not_finite(kernels: Kernels, rng: np.random.Generator)
     layout, words = CodeLayout(3, 16), codewords(rng, 3, 16, 2)
     reference, searcher = searchers(kernels, layout, words, dot=False)
     lists, _ = made(rng, layout, 6, 2000, 5, 1, dot=False)
+    read = reader(lists.runs)
     asked = np.full((2, 6), np.nan, dtype=np.float32)
-    assert reference.search_lists(asked, reference.prepare_lists(lists), 3, 1, 9, 3) is None
-    assert searcher.search_lists(asked, searcher.prepare_lists(lists), 3, 1, 9, 3) is None
+    assert reference.search_lists(asked, reference.prepare_lists(lists), read, 3, 1, 9, 3) is None
+    assert searcher.search_lists(asked, searcher.prepare_lists(lists), read, 3, 1, 9, 3) is None
 
 
 def _equal(found: Any, expected: Any) -> None:

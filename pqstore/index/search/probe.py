@@ -42,10 +42,14 @@ class Probe:
 
     def search(self, reading: Reading, queries: F32, k: int, threads: int) -> tuple[F32, I64]:
         """The k nearest rows of these lists, equal distances by row; see `nearest_rows`."""
-        least = min(k, self._least)
+        least, runs = min(k, self._least), self._prepared.reads.runs
+
+        def read_chunk(run: int, ordinal: int) -> Any:
+            return reading.snapshot.list_chunk(runs[run], ordinal)
+
         with told():
             distances, rows, read = reading.space.search_lists(
-                queries, self._prepared.prepared, k, self._lists, self._rows, least, threads
+                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
             )
         if self._read is None:
             self._read = read

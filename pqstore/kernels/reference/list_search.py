@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import F32, I64
+from pqstore.arrays import F32, I64, U8
 from pqstore.kernels.code_layout import CodeLayout
-from pqstore.kernels.lists import ListGrid, ListRun, Lists
+from pqstore.kernels.lists import U32, ListGrid, Lists, ReadChunk
 from pqstore.kernels.reference.scanning import least as nearest
 from pqstore.kernels.reference.scanning import scan
 from pqstore.kernels.reference.tables import adist
@@ -39,7 +39,15 @@ def list_order(grid: ListGrid, query: F32) -> I64:
 
 
 def search_lists(
-    lists: Lists, layout: CodeLayout, query: F32, table: F32, k: int, most: int, budget: int, least: int
+    lists: Lists,
+    read: ReadChunk,
+    layout: CodeLayout,
+    query: F32,
+    table: F32,
+    k: int,
+    most: int,
+    budget: int,
+    least: int,
 ) -> tuple[F32, I64, tuple[int, int, int]]:
     """The k nearest rows of one query: distances float32 (k,), rows int64 (k,), and what was read: lists, rows of them,
     pieces (a list of a run within a chunk).
@@ -57,7 +65,7 @@ def search_lists(
     count = min(most, int(np.searchsorted(before, budget, side="left")))
     flat_distances, flat_rows = scan(lists.flat, layout, table[None], k)
     while True:
-        distances, rows, pieces = _rows_of(lists, layout, table, order[:count])
+        distances, rows, pieces = _rows_of(lists, read, layout, table, order[:count])
         distances = np.concatenate((flat_distances[0][flat_rows[0] >= 0], distances))
         rows = np.concatenate((flat_rows[0][flat_rows[0] >= 0], rows))
         if len(rows) >= least or count == len(order):
@@ -70,18 +78,18 @@ def search_lists(
     return out_distances, out_rows, (count, int(sizes[order[:count]].sum()), pieces)
 
 
-def _rows_of(lists: Lists, layout: CodeLayout, table: F32, partitions: I64) -> tuple[F32, I64, int]:
+def _rows_of(lists: Lists, read: ReadChunk, layout: CodeLayout, table: F32, partitions: I64) -> tuple[F32, I64, int]:
     """(distances, rows) of the live rows of some lists, and how many pieces they have."""
     all_codes: list[npt.NDArray[Any]] = []
     all_rows: list[I64] = [np.empty(0, dtype=np.int64)]
     pieces = 0
     for partition in partitions.tolist():
-        for run in lists.runs:
+        for number, run in enumerate(lists.runs):
             begin, end = int(run.offsets[partition]), int(run.offsets[partition + 1])
             while begin < end:
                 ordinal, place = divmod(begin, run.chunk_rows)
                 stop = min(end, (ordinal + 1) * run.chunk_rows)
-                codes, numbers = _piece(run, layout, ordinal, place, stop - begin)
+                codes, numbers = _piece(read(number, ordinal), layout, place, stop - begin)
                 all_codes.append(codes)
                 all_rows.append(numbers.astype(np.int64) + run.first_row)
                 begin, pieces = stop, pieces + 1
@@ -93,8 +101,9 @@ def _rows_of(lists: Lists, layout: CodeLayout, table: F32, partitions: I64) -> t
     return distances, rows[live], pieces
 
 
-def _piece(run: ListRun, layout: CodeLayout, ordinal: int, place: int, count: int) -> tuple[Any, Any]:
-    packed, numbers = run.chunk(ordinal)
+def _piece(chunk: tuple[U8, U32], layout: CodeLayout, place: int, count: int) -> tuple[npt.NDArray[Any], U32]:
+    """(codes, numbers) of `count` rows of a chunk from `place` on."""
+    packed, numbers = chunk
     whole = place - place % 32
     codes = layout.unpack(packed[layout.packed_size(whole) :], place - whole + count)
     return codes[place - whole :], numbers[place : place + count]

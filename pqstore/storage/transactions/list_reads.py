@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from pqstore.arrays import I64, U8
+from pqstore.arrays import I64
 from pqstore.storage.format.list_state import ListRunInfo, PartitionedRows
-from pqstore.storage.format.records import Get
-from pqstore.storage.lists.list_runs import U32, ListReader
+from pqstore.storage.lists.list_runs import ListReader
 from pqstore.storage.lists.stored_table import StoredTable, read_table
 from pqstore.storage.rows.column_records import StoredChunk
 from pqstore.storage.transactions.committed import tail_of
 from pqstore.storage.transactions.state_records import StateRecords
 
-__all__ = ["BoundRun", "ListReads", "flat_chunks", "list_reader", "list_table", "pending_segments", "read_lists"]
-
-
-class BoundRun:
-    """A run under a transaction, which reads its chunks when they are first wanted."""
-
-    __slots__ = ("_get", "_reader")
-
-    def __init__(self, reader: ListReader, get: Get) -> None:
-        self._reader = reader
-        self._get = get
-
-    @property
-    def prepared(self) -> Any:
-        """What the index room keeps with the run."""
-        return self._reader.prepared
-
-    @prepared.setter
-    def prepared(self, prepared: Any) -> None:
-        self._reader.prepared = prepared
-
-    @property
-    def offsets(self) -> U32:
-        """uint32 (P + 1): where each list begins."""
-        return self._reader.offsets
-
-    @property
-    def first_row(self) -> int:
-        """What row numbers count from."""
-        return self._reader.first_row
-
-    @property
-    def chunk_rows(self) -> int:
-        """Rows of every chunk but the last."""
-        return self._reader.chunk_rows
-
-    def chunk(self, ordinal: int) -> tuple[U8, U32]:
-        """(packed codes, row numbers minus `first_row`) of a chunk."""
-        return self._reader.chunk(ordinal, self._get)
+__all__ = ["ListReads", "flat_chunks", "list_reader", "list_table", "pending_segments", "read_lists"]
 
 
 class ListReads(NamedTuple):
@@ -61,7 +22,8 @@ class ListReads(NamedTuple):
 
     lists: PartitionedRows
     table: StoredTable
-    runs: tuple[BoundRun, ...]
+    runs: tuple[ListReader, ...]
+    """Their chunks must be read under a transaction: see `Snapshot.list_chunk`."""
     pending: I64
     """Sealed segments that are in no list."""
 
@@ -72,7 +34,7 @@ def read_lists(records: StateRecords) -> ListReads | None:
     if state is None or state.current is None:
         return None
     lists = state.current
-    runs = tuple(BoundRun(list_reader(records, lists, info), records.get) for info in lists.runs)
+    runs = tuple(list_reader(records, lists, info) for info in lists.runs)
     return ListReads(lists, list_table(records, lists), runs, lists.pending(records.table.numbers))
 
 

@@ -16,6 +16,7 @@ from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import IdType
+from pqstore.storage.lists.list_runs import U32, ListReader
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.committed import CommittedRecords
@@ -164,6 +165,11 @@ class Snapshot:
         """Inverted lists, for use before the snapshot is closed; None where there are none."""
         self.records.check()
         return read_lists(self.records)
+
+    def list_chunk(self, run: ListReader, ordinal: int) -> tuple[U8, U32]:
+        """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
+        self.records.check()
+        return run.chunk(ordinal, self.records.get)
 
     @property
     def begun_partitions(self) -> int | None:

@@ -50,7 +50,7 @@ def rows_in_lists(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray, np.ndarra
     for run in () if reads is None else reads.runs:
         count = int(run.offsets[-1])
         for ordinal, start in enumerate(range(0, count, run.chunk_rows)):
-            packed, numbers = run.chunk(ordinal)
+            packed, numbers = snapshot.list_chunk(run, ordinal)
             rows.append(numbers.astype(np.int64) + run.first_row)
             codes.append(snapshot.records.schema.packing.unpack(packed, len(numbers)))
             places = np.arange(start, start + len(numbers))
