@@ -20,6 +20,8 @@ $(READY): pyproject.toml $(NATIVE)
 	@echo "installing pqstore in $(VENV): it is compiled, which takes a minute or so"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable ".[cli]" --config-settings=build-dir=$(VENV)/native
+	@$(BIN)/python -c "from pqstore.native import native_module as m; m() or print('NOTE: the compiled kernels could' \
+		'not be built, NumPy does the work, several times slower; PQSTORE_REQUIRE_NATIVE=1 make setup says why')"
 	@touch $@
 
 # A pip that knows dependency groups, then the group of that name.

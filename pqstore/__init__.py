@@ -12,8 +12,10 @@ if TYPE_CHECKING:  # what _ROOMS says, for readers that do not run it: a test ho
     # isort: off
     from pqstore.index import (
         Calibration as Calibration,
+        Filter as Filter,
         IdSet as IdSet,
         Index as Index,
+        Payload as Payload,
         RangeResult as RangeResult,
         RecallReport as RecallReport,
         Record as Record,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:  # what _ROOMS says, for readers that do not run it: a test ho
         SearchResult as SearchResult,
     )
     from pqstore.interop.faiss import faiss_to_nanopq as faiss_to_nanopq, nanopq_to_faiss as nanopq_to_faiss
+    from pqstore.progress import ProgressStep as ProgressStep
     from pqstore.quantizer import OPQ as OPQ, PQ as PQ, DistanceTable as DistanceTable
     # isort: on
 
@@ -33,8 +36,10 @@ __version__ = "0.1.0"
 _ROOMS = {
     "pqstore.index": (
         "Calibration",
+        "Filter",
         "IdSet",
         "Index",
+        "Payload",
         "RangeResult",
         "RecallReport",
         "Record",
@@ -44,6 +49,7 @@ _ROOMS = {
         "SearchResult",
     ),
     "pqstore.interop.faiss": ("faiss_to_nanopq", "nanopq_to_faiss"),
+    "pqstore.progress": ("ProgressStep",),
     "pqstore.quantizer": ("OPQ", "PQ", "DistanceTable"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

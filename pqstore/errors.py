@@ -29,6 +29,7 @@ __all__ = [
     "InvalidVectorError",
     "KernelError",
     "MissingDependencyError",
+    "MissingKernelsWarning",
     "NotTrainedError",
     "PQStoreError",
     "ReadOnlyError",
@@ -199,4 +200,12 @@ class UnlockedIndexWarning(UserWarning):
     """An index was opened for reading where its lock file cannot be written: writers do not see this reader.
 
     Right where nobody writes; where somebody does, answers of this handle may be wrong. `stats().locked` tells.
+    """
+
+
+class MissingKernelsWarning(UserWarning):
+    """pqstore was installed without its compiled module, and searches several times slower than it could.
+
+    ``PQSTORE_KERNEL=numpy`` in the environment says that this is meant, and silences it; so does
+    ``warnings.simplefilter("ignore", pqstore.MissingKernelsWarning)``.
     """

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import pqstore
+from pqstore.native import native_module
 from tests.effort import AT_NIGHT
 
 DATA = Path(__file__).parents[1] / "examples" / "data"
@@ -31,8 +32,12 @@ def memory_has_room() -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`tmp_path` lies in memory where there is room: waiting for a disk tests the disk. Who names a place, by TMPDIR or
+    """Where there is no compiled module, the tests are meant to run without it: they hear nothing of that.
+
+    `tmp_path` lies in memory where there is room: waiting for a disk tests the disk. Who names a place, by TMPDIR or
     --basetemp, gets it; `make nightly` names the disk."""
+    if native_module() is None:
+        os.environ.setdefault("PQSTORE_KERNEL", "numpy")
     if config.option.basetemp is None and "TMPDIR" not in os.environ and not AT_NIGHT and memory_has_room():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

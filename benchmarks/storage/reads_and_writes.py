@@ -234,7 +234,7 @@ def lookups(directory: Path, rows: int) -> None:
         # What a removal writes: the tombstones of a segment, its entry, and the state.
         bare = bare_environment(directory)
         database = bare.open_db(b"values")
-        value = bytes(store.segment_rows // 8 + 500)
+        value = bytes(store.identity.segment_rows // 8 + 500)
 
         def commit(at: int) -> None:
             with bare.begin(write=True) as txn:

@@ -1,5 +1,7 @@
 """A build on its way: the directory INDEX.building, which becomes INDEX at the end, and what it says of itself.
 
+Where INDEX is an empty directory, perhaps a mount point, it lies within that: INDEX/.building.
+
 It holds `build.json` (source and settings, written once), `lock`, and `index`: an ordinary index, there from the
 moment the quantizer is trained, filled in committed blocks. How many rows are done is what that index says.
 """
@@ -11,6 +13,7 @@ import os
 import shutil
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +30,7 @@ from pqstore.errors import (
     InvalidVectorError,
     PQStoreError,
 )
+from pqstore.storage.disk.directory import check_vacant, put_in_place
 from pqstore.storage.disk.regular_file import check_directory, open_regular
 
 __all__ = ["UnfinishedBuild", "identity_of"]
@@ -40,6 +44,8 @@ _BAD_INPUT = (
     InvalidPayloadError,
     InvalidVectorError,
 )
+
+_WITHIN = ".building"
 
 # Files of a source that are named one by one in the record.
 _NAMED_FILES = 100
@@ -57,6 +63,8 @@ class UnfinishedBuild:
     def __init__(self, target: str, record: Mapping[str, Any], restart: bool = False) -> None:
         self.target = Path(target).absolute()
         self.directory = self.target.with_name(f"{self.target.name}.building")
+        if self.target.is_dir() and not os.path.lexists(self.directory):
+            self.directory = self.target / _WITHIN
         self.path = self.directory / "index"
         self._record = json.loads(json.dumps(record))
         self._restart = restart
@@ -91,24 +99,21 @@ class UnfinishedBuild:
     def is_trained(self) -> bool:
         """Whether the index is there already, and with it the quantizer."""
         check_directory(self.path)
-        return self.path.is_dir()
+        return self.path.is_dir() and any(self.path.iterdir())
 
     def finish(self) -> None:
         """Give the index, closed and durable, its name, and remove the directory."""
-        self.path.rename(self.target)
-        descriptor = os.open(self.target.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        put_in_place(self.path, self.target)
         self._unlock()
         shutil.rmtree(self.directory)
 
     def _check_vacant(self) -> None:
         if not os.path.lexists(self.target):
             return
-        if self.target.is_dir() and not self.target.is_symlink() and not any(self.target.iterdir()):
-            return
+        if self.target.is_dir() and not self.target.is_symlink():
+            with suppress(IndexExistsError):
+                check_vacant(self.target, beside=(_WITHIN,) if self.directory.parent == self.target else ())
+                return
         if self._lock is not None and not self.is_trained:
             # A build was killed when it had given the index its name, before it could clean up.
             shutil.rmtree(self.directory, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The index: one method, one transaction. It sees rows, codes and ids, and no key of the store."""
 
 from pqstore.index.arguments.ids import IdType
+from pqstore.index.arguments.types import Filter, Include, Payload
 from pqstore.index.index import Index
 from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
@@ -13,10 +14,13 @@ from pqstore.index.transaction import Transaction
 
 __all__ = [
     "Calibration",
+    "Filter",
     "IdSet",
     "IdType",
+    "Include",
     "Index",
     "IndexStats",
+    "Payload",
     "RangeResult",
     "RecallReport",
     "Record",

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pqstore.index.arguments.ids import IdArray
-from pqstore.index.search.results import RangeResult, SearchResult
+if TYPE_CHECKING:
+    from typing import Concatenate
 
-__all__ = ["AsyncCalls"]
+    from typing_extensions import ParamSpec
 
+    Arguments = ParamSpec("Arguments")
+
+__all__ = ["in_thread", "in_threads", "twin_of"]
+
+Handle = TypeVar("Handle")
 Result = TypeVar("Result")
 
 
-class AsyncCalls:
-    """For `Index`: ``await index.asearch(...)`` is ``index.search(...)``, with the same arguments and errors.
+def twin_of(
+    method: Callable[Concatenate[Handle, Arguments], Result],
+) -> Callable[Concatenate[Handle, Arguments], Coroutine[Any, Any, Result]]:
+    """The method that does in a thread what `method` does, with the same arguments and errors.
 
-    Scans run outside Python's global lock. A call that was begun runs to its end even when the task that awaits it
-    is cancelled.
+    Scans run outside Python's global lock. A call that was begun runs to its end even when the task that awaits it is
+    cancelled.
     """
+    name = method.__name__
 
-    async def asearch(self: Any, queries: Any, k: int = 10, **options: Any) -> SearchResult:
-        """As `Index.search`."""
-        return await _in_thread(self.search, queries, k, **options)
+    async def twin(self: Handle, /, *arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        return await in_thread(getattr(self, name), *arguments, **named)
 
-    async def arange_search(self: Any, queries: Any, radius: float, **options: Any) -> RangeResult:
-        """As `Index.range_search`."""
-        return await _in_thread(self.range_search, queries, radius, **options)
-
-    async def aadd(self: Any, vectors: Any, ids: Any = None, **options: Any) -> IdArray:
-        """As `Index.add`."""
-        return await _in_thread(self.add, vectors, ids, **options)
-
-    async def aupsert(self: Any, vectors: Any, ids: Any, **options: Any) -> IdArray:
-        """As `Index.upsert`."""
-        return await _in_thread(self.upsert, vectors, ids, **options)
-
-    async def aremove(self: Any, ids: Any, missing: str = "error", **options: Any) -> int:
-        """As `Index.remove`."""
-        return await _in_thread(self.remove, ids, missing, **options)
-
-    async def aget(self: Any, ids: Any, **options: Any) -> Any:
-        """As `Index.get`."""
-        return await _in_thread(self.get, ids, **options)
+    update_wrapper(twin, method)
+    twin.__name__, twin.__doc__ = f"a{name}", f"`Index.{name}` in a thread, to be awaited."
+    twin.__qualname__ = f"{method.__qualname__.rpartition('.')[0]}.a{name}"
+    return twin
 
 
-async def _in_thread(call: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+async def in_thread(call: Callable[..., Result], *arguments: Any, **named: Any) -> Result:
+    """What `call` returns or raises, in a thread."""
     from asyncio import to_thread  # noqa: PLC0415 # who calls this has loaded it; most programs never do
 
     return await to_thread(call, *arguments, **named)
+
+
+async def in_threads(source: Iterator[Result]) -> AsyncIterator[Result]:
+    """The items of an iterator, each fetched in a thread."""
+    end = object()
+    while True:
+        item: Any = await in_thread(next, source, end)
+        if item is end:
+            return
+        yield item

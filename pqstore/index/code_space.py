@@ -99,6 +99,15 @@ class CodeSpace:
         originals = None if self.originals is None else self.originals.encode(vectors)
         return RowBlock(self.encode(vectors, threads), originals)
 
+    def join(self, codes: Codes, vectors: F32) -> RowBlock:
+        """Codes (n, M) in the quantizer's labels and the vectors float32 (n, D) that they describe, as stored.
+
+        Raises:
+            InvalidVectorError: a vector is not finite.
+        """
+        assert self.originals is not None
+        return RowBlock(self.to_stored(codes), self.originals.encode(as_vectors(vectors, self.D, "vectors")))
+
     def to_stored(self, codes: Codes) -> Codes:
         """The quantizer's labels (n, M) -> stored labels."""
         return codes if self._names is None else active().relabel(self._names, codes.astype(np.uint8, copy=False))

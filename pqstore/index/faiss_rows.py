@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidIdError
 from pqstore.index.arguments.ids import IdType
 from pqstore.interop.faiss import FaissContents
@@ -32,12 +33,15 @@ class FaissRows:
         """ "int64" or "str"."""
         return "int64" if self._ids is None or self._ids.dtype.kind in "iu" else "str"
 
-    def blocks(self) -> Iterator[tuple[npt.NDArray[Any], Any]]:
-        """(codes (n, M), their ids), in blocks of bounded memory."""
+    def blocks(self) -> Iterator[tuple[npt.NDArray[Any], Any, F32 | None]]:
+        """(codes (n, M), their ids, their vectors float32 (n, D) if those are there), in blocks of bounded memory."""
+        vectors, order = self._contents.vectors, self._contents.order
         start = 0
         for codes, numbers in zip(self._contents.code_blocks(), self._contents.id_blocks(), strict=True):
             ids = numbers if self._ids is None else self._ids[start : start + len(codes)]
-            yield codes, ids if self.id_type == "int64" else ids.tolist()
+            rows = slice(start, start + len(codes)) if order is None else order[start : start + len(codes)]
+            part = None if vectors is None else np.asarray(vectors[rows])
+            yield codes, ids if self.id_type == "int64" else ids.tolist(), part
             start += len(codes)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,14 @@ from pqstore.index import records
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
 from pqstore.index.arguments.sets import as_set_name
-from pqstore.index.asynchronous import AsyncCalls
+from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
+from pqstore.index.asynchronous import in_thread, in_threads, twin_of
 from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
-from pqstore.index.ingest import add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.assigning import PartitionAssigner
 from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -30,27 +32,27 @@ from pqstore.index.removal import removal_of_ids, removal_of_selected
 from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration, keep_calibration
 from pqstore.index.search.question import Question
-from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
-from pqstore.index.settings import as_fields, as_index_arguments, as_original_kind, packing_of, read_space, record_of
+from pqstore.index.settings import (
+    as_fields,
+    as_index_arguments,
+    as_original_kind,
+    fields_of,
+    packing_of,
+    read_space,
+    record_of,
+)
 from pqstore.index.snapshot_view import SnapshotView
-from pqstore.index.stats import IndexStats
+from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind
+from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import (
-    Durability,
-    Problem,
-    RepairReport,
-    Store,
-    WriteTransaction,
-    field_name,
-    repair,
-    stored_field,
-)
+from pqstore.storage import Durability, Problem, RepairReport, Store, WriteTransaction, stored_field
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -60,12 +62,15 @@ __all__ = ["Index"]
 Result = TypeVar("Result")
 
 
-class Index(AsyncCalls):
+class Index:
     """A persistent index of product-quantized vectors: a directory on disk, searched in place.
 
     Make one with `Index.create`, open one with `Index.open`. Every call that changes it is one transaction: when the
     call returns, the change is on the disk; when it raises, nothing was changed. Many processes and threads may read
     while one writes. An index pickles as its path.
+
+    Every method that waits for the disk or computes has a twin for event loops that begins with "a": ``await
+    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors.
 
     Examples:
         >>> import numpy as np, pqstore, tempfile
@@ -98,7 +103,7 @@ class Index(AsyncCalls):
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
-        index._id_type = store.id_type
+        index._id_type = store.identity.id_type
         store.assign_with(PartitionAssigner(index._space))
         return index
 
@@ -174,6 +179,46 @@ class Index(AsyncCalls):
         """
         return cls._of(Store.open(path, packing_of, readonly=readonly))
 
+    @classmethod
+    def open_or_create(
+        cls,
+        path: str | os.PathLike[str],
+        quantizer: Quantizer | Callable[[], Quantizer],
+        id_type: IdType = "int64",
+        metric: Metric | None = None,
+        durability: Durability = "full",
+        *,
+        originals: OriginalKind | None = None,
+        fields: Iterable[str] = (),
+    ) -> Index:
+        """Open the index at a path, or make an empty one where there is none yet.
+
+        Many processes may call it at once: one of them makes the index, and all open that one.
+
+        Args:
+            path: The directory.
+            quantizer: What a new index is made with: a trained `PQ` or `OPQ`, or a function that returns one, which is
+                called only where there is no index yet.
+            id_type, metric, durability, originals, fields: As for `create`. An index that is there keeps its own
+                durability and fields; see Raises for the others.
+
+        Raises:
+            ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
+                one given here.
+            DimensionError: it is of vectors of another dimension than the quantizer given here.
+            IndexExistsError: something that is no index is at `path`.
+            What `open` and `create` raise.
+        """
+
+        def create() -> Index:
+            made = quantizer if isinstance(quantizer, Quantizer) or not callable(quantizer) else quantizer()
+            return cls.create(path, made, id_type, metric, durability, originals=originals, fields=fields)
+
+        def look_over(index: Index) -> None:
+            refuse_difference(index, quantizer, id_type, metric, as_original_kind(originals))
+
+        return open_or_create(lambda: cls.open(path), create, look_over)
+
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
         self._store.publish()
@@ -228,13 +273,13 @@ class Index(AsyncCalls):
     def fields(self) -> tuple[str, ...]:
         """Payload fields that have an index."""
         with self._store.read() as snapshot:
-            return tuple(dict.fromkeys(map(field_name, snapshot.catalog.fields)))
+            return fields_of(snapshot)
 
     @property
     def sets(self) -> dict[str, int]:
         """Names of the saved sets of ids, and how many ids each has."""
-        with self._read() as reading:
-            return sizes_of_sets(reading)
+        with self._store.read() as snapshot:
+            return sizes_of_sets(snapshot)
 
     @property
     def readonly(self) -> bool:
@@ -248,12 +293,16 @@ class Index(AsyncCalls):
 
     def __repr__(self) -> str:
         quantizer = self._space.quantizer
-        size = "closed" if self.closed else f"{len(self):,} vectors"
         kind = type(quantizer).__name__
-        return (
-            f"<pqstore.Index {self.path!r}: {size}, D={quantizer.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, "
-            f"{self.metric}, {self.id_type} ids{', readonly' if self.readonly else ''}>"
-        )
+        facts = [
+            *(["closed"] if self.closed else []),
+            f"D={quantizer.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, {self.metric}, {self.id_type} ids",
+            *([f"{self.originals} originals"] if self.originals else []),
+        ]
+        if not self.closed:
+            with self._store.read() as snapshot:
+                facts = [f"{snapshot.live_rows:,} vectors", *facts, *shown_extras(snapshot)]
+        return f"<pqstore.Index {self.path!r}: {', '.join([*facts, *(['readonly'] if self.readonly else [])])}>"
 
     # Changing it
 
@@ -261,11 +310,12 @@ class Index(AsyncCalls):
         self,
         vectors: Any,
         ids: Any = None,
-        on_conflict: str = "error",
+        on_conflict: OnConflict = "error",
         threads: int | None = None,
         *,
-        payloads: Any = None,
+        payloads: Payloads = None,
         timeout: float | None = None,
+        progress: Progress | None = None,
     ) -> IdArray:
         """Encode vectors and add them, in one transaction.
 
@@ -283,6 +333,7 @@ class Index(AsyncCalls):
                 zone (which come back in UTC), or what NumPy, pandas and enums have of these, which is stored as the
                 plain value that it stands for. A replaced vector's payload goes with it.
             timeout: Seconds to wait while another writes; None means 60.
+            progress: Called with a `ProgressStep` after each block of vectors; when it raises, nothing was added.
 
         Returns:
             The ids of the vectors, in their order: int64 (n,), or dtype object holding str.
@@ -298,7 +349,7 @@ class Index(AsyncCalls):
             StorageFullError: there is no room.
         """
         wait = as_timeout(timeout)
-        batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._id_type)
+        batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._id_type, progress)
         return add_rows(self._store, batch, wait)
 
     def upsert(
@@ -306,7 +357,7 @@ class Index(AsyncCalls):
         vectors: Any,
         ids: Any,
         *,
-        payloads: Any = None,
+        payloads: Payloads = None,
         threads: int | None = None,
         timeout: float | None = None,
     ) -> IdArray:
@@ -320,9 +371,9 @@ class Index(AsyncCalls):
         self,
         codes: Any,
         ids: Any = None,
-        on_conflict: str = "error",
+        on_conflict: OnConflict = "error",
         *,
-        payloads: Any = None,
+        payloads: Payloads = None,
         timeout: float | None = None,
     ) -> IdArray:
         """Add vectors that are encoded already, in one transaction.
@@ -345,7 +396,7 @@ class Index(AsyncCalls):
         batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._id_type)
         return add_rows(self._store, batch, wait)
 
-    def remove(self, ids: Any, missing: str = "error", *, timeout: float | None = None) -> int:
+    def remove(self, ids: Any, missing: Missing = "error", *, timeout: float | None = None) -> int:
         """Remove vectors by id, in one transaction.
 
         Args:
@@ -362,7 +413,7 @@ class Index(AsyncCalls):
         """
         return self._change(removal_of_ids(ids, missing, self._id_type), timeout)
 
-    def delete(self, where: Any = None, *, ids: Any = None, timeout: float | None = None) -> int:
+    def delete(self, where: Filter | None = None, *, ids: Any = None, timeout: float | None = None) -> int:
         """Remove the vectors that a filter finds, in one transaction.
 
         Args:
@@ -401,7 +452,9 @@ class Index(AsyncCalls):
         """
         return Transaction(self._store, self._space, as_timeout(timeout))
 
-    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True, timeout: float | None = None) -> int:
+    def update_payload(
+        self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None
+    ) -> int:
         """Change the payloads of vectors by id, in one transaction.
 
         An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
@@ -431,7 +484,7 @@ class Index(AsyncCalls):
         (name,) = as_fields(field)
 
         def declare(txn: WriteTransaction) -> None:
-            unreadable = UnreadablePayloads(txn.ids_of)
+            unreadable = UnreadablePayloads(txn.rows.ids_of)
             txn.declare_field(stored_field(name), unreadable)
             unreadable.warn()
 
@@ -511,17 +564,45 @@ class Index(AsyncCalls):
 
     # Asking it
 
+    @overload
     def search(
         self,
         queries: Any,
         k: int = 10,
         threads: int | None = None,
         *,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
-        include: Any = (),
+        include: tuple[()] = (),
+        explain: Literal[False] = False,
+    ) -> SearchResult: ...
+    @overload
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
+        explain: bool = False,
+    ) -> SearchHits: ...
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
@@ -582,8 +663,8 @@ class Index(AsyncCalls):
         *,
         limit: int | None = None,
         threads: int | None = None,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
     ) -> RangeResult:
@@ -608,7 +689,27 @@ class Index(AsyncCalls):
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
-    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+    @overload
+    def get(  # type: ignore[overload-overlap] # a str is one id, though it could be read as several
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Literal["error"] = "error"
+    ) -> Record: ...
+    @overload
+    def get(  # type: ignore[overload-overlap]
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> Record | None: ...
+    @overload
+    def get(
+        self,
+        ids: Iterable[Id] | npt.NDArray[Any],
+        *,
+        include: Include = ("payload", "vector"),
+        missing: Literal["error"] = "error",
+    ) -> list[Record]: ...
+    @overload
+    def get(
+        self, ids: Iterable[Id] | npt.NDArray[Any], *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> list[Record | None]: ...
+    def get(self, ids: Any, *, include: Include = ("payload", "vector"), missing: Missing = "error") -> Any:
         """Vectors by id: a `Record` for one id, a list of them for several.
 
         Args:
@@ -623,13 +724,18 @@ class Index(AsyncCalls):
         with self._read() as reading:
             return records.get_records(reading, ids, include, missing)
 
-    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+    def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """How many vectors a filter finds; arguments as for `search`."""
         with self._read() as reading:
             return count(reading, where, allow, deny)
 
     def scroll(
-        self, where: Any = None, *, limit: int = 100, after: int | str | None = None, include: Any = ("payload",)
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = 100,
+        after: int | str | None = None,
+        include: Include = ("payload",),
     ) -> ScrollPage:
         """Records page by page, in the order of their ids: int64 ids ascend, str ids come as the index orders them.
 
@@ -703,7 +809,7 @@ class Index(AsyncCalls):
     def snapshot(self) -> SnapshotView:
         """One consistent state, to be asked as the index itself, while others write; a context manager."""
         reading = self._read()
-        reading.snapshot.pin_originals()
+        reading.snapshot.attachments.pin_originals()
         return SnapshotView(reading)
 
     def _read(self) -> Reading:
@@ -715,28 +821,31 @@ class Index(AsyncCalls):
         """Sizes and counts."""
         return IndexStats.of(self._store, self._space)
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress | None = None) -> list[Problem]:
         """Check the records on disk against each other, by the numbered invariants of the format.
 
         Args:
             deep: Look up every id instead of a sample, and walk all pages.
+            progress: Called with a `ProgressStep` after each piece of the work.
 
         Returns:
             What is wrong; empty when the index is sound.
         """
-        return self._store.verify(deep=deep)
+        return self._store.verify(deep=deep, progress=progress or no_progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress | None = None) -> None:
         """Give the disk back what removed vectors took, beside readers, who keep the state they opened.
 
         Args:
             timeout: Seconds to wait for another writer; None means 60.
+            progress: Called with a `ProgressStep` after each piece of the work; what is rewritten and merged stays so
+                when it raises.
 
         Raises:
             ReadOnlyError, StorageFullError: as `add`.
             IndexLockedError: another writer held the index for longer.
         """
-        self._store.compact(as_timeout(timeout))
+        self._store.compact(as_timeout(timeout), progress=progress or no_progress)
 
     def partition(
         self,
@@ -769,14 +878,18 @@ class Index(AsyncCalls):
         """
         return partition(self._store, self._space, partitions, sample, threads, as_timeout(timeout))
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.
+
+        Args:
+            path: The directory to make.
+            progress: Called with a `ProgressStep` after each file; when it raises, nothing is left at `path`.
 
         Raises:
             IndexExistsError: something is at `path` already.
             StorageFullError: there is no room.
         """
-        self._store.backup(path)
+        self._store.backup(path, progress=progress or no_progress)
 
     # To Faiss and back
 
@@ -801,16 +914,21 @@ class Index(AsyncCalls):
         return export_rows(self.quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
 
     @staticmethod
-    def from_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
+    def from_faiss(
+        path: str | os.PathLike[str], source: Any, ids: Any = None, *, reencode: bool = False, **settings: Any
+    ) -> Index:
         """Make an index at `path` with the codes, ids and metric of a Faiss index.
 
         Args:
             path: The directory to make; it appears when the index is whole.
-            source: An ``IndexPQ``, ``IndexPQFastScan``, ``IndexPreTransform`` with a rotation, ``IndexIDMap`` or
-                ``IndexIDMap2`` around them, or the base of an ``IndexRefine``; or the path of such an index file,
-                which is read in blocks and without Faiss.
+            source: An ``IndexPQ``, ``IndexPQFastScan`` or ``IndexIVFPQ``, also in an ``IndexPreTransform`` with a
+                rotation, an ``IndexRefine``, or an ``IndexIDMap`` or ``IndexIDMap2``; or the path of such an index
+                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``).
             ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
-            settings: Passed on to `create`.
+            reencode: Take an ``IndexIVFPQ`` with codes of residuals (Faiss's default): its vectors are decoded, a
+                codebook is trained on them, and they are encoded again, less accurately than they were.
+            settings: Passed on to `create`. The vectors of an ``IndexRefineFlat`` become originals, float32 unless
+                `originals` says otherwise; None leaves them behind.
 
         Returns:
             The open index.
@@ -823,14 +941,23 @@ class Index(AsyncCalls):
             DuplicateIdError: an id occurs twice. DimensionError: not one id a row.
         """
         from pqstore.index.faiss_rows import FaissRows  # noqa: PLC0415 # few ask for it
-        from pqstore.interop.faiss import open_index  # noqa: PLC0415
+        from pqstore.interop.faiss import open_index, reencoded  # noqa: PLC0415
 
         contents = open_index(source)
+        if reencode:
+            contents = reencoded(contents)
+        if contents.vectors is not None:
+            settings.setdefault("originals", "float32")
         quantizer, rows = contents.quantizer(), FaissRows(contents, ids)
         # In bulk: under another name until all is there.
         with Index.create(path, quantizer, id_type=rows.id_type, bulk=True, **settings) as index:
-            for codes, names in rows.blocks():
-                index.add_codes(codes, names)
+            for codes, names, vectors in rows.blocks():
+                if index.originals is None or vectors is None:
+                    index.add_codes(codes, names)
+                else:
+                    block = index._space.join(codes, vectors)
+                    batch = Batch([block], len(block), names, "error", None, index._id_type)
+                    add_rows(index._store, batch, None)
         return Index.open(path)
 
     @staticmethod
@@ -848,4 +975,68 @@ class Index(AsyncCalls):
             IndexExistsError: something is at `destination` already.
             CorruptIndexError: not even the quantizer could be found.
         """
+        from pqstore.storage.repair.repair import repair  # noqa: PLC0415 # few ask for it
+
         return repair(path, destination, packing_of)
+
+    # In a thread, for event loops
+
+    apublish = twin_of(publish)
+    aclose = twin_of(close)
+    aadd = twin_of(add)
+    aupsert = twin_of(upsert)
+    aadd_codes = twin_of(add_codes)
+    aremove = twin_of(remove)
+    adelete = twin_of(delete)
+    aclear = twin_of(clear)
+    aupdate_payload = twin_of(update_payload)
+    acreate_field_index = twin_of(create_field_index)
+    asave_set = twin_of(save_set)
+    asaved_set = twin_of(saved_set)
+    adrop_set = twin_of(drop_set)
+    acalibrate = twin_of(calibrate)
+    asearch = twin_of(search)
+    arange_search = twin_of(range_search)
+    aget = twin_of(get)
+    acount = twin_of(count)
+    ascroll = twin_of(scroll)
+    arecall_report = twin_of(recall_report)
+    acodes = twin_of(codes)
+    areconstruct = twin_of(reconstruct)
+    asnapshot = twin_of(snapshot)
+    astats = twin_of(stats)
+    averify = twin_of(verify)
+    acompact = twin_of(compact)
+    abackup = twin_of(backup)
+    ato_faiss = twin_of(to_faiss)
+
+    def aiter_codes(self, block_rows: int = 65_536) -> AsyncIterator[tuple[IdArray, npt.NDArray[Any]]]:
+        """`iter_codes`, each block read in a thread."""
+        return in_threads(self.iter_codes(block_rows))
+
+    @classmethod
+    async def acreate(cls, path: str | os.PathLike[str], quantizer: Quantizer, **settings: Any) -> Index:
+        """`create` in a thread; `settings` as there."""
+        return await in_thread(cls.create, path, quantizer, **settings)
+
+    @classmethod
+    async def aopen(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
+        """`open` in a thread."""
+        return await in_thread(cls.open, path, readonly)
+
+    @classmethod
+    async def aopen_or_create(
+        cls, path: str | os.PathLike[str], quantizer: Quantizer | Callable[[], Quantizer], **settings: Any
+    ) -> Index:
+        """`open_or_create` in a thread; `settings` as there."""
+        return await in_thread(cls.open_or_create, path, quantizer, **settings)
+
+    @staticmethod
+    async def afrom_faiss(path: str | os.PathLike[str], source: Any, ids: Any = None, **settings: Any) -> Index:
+        """`from_faiss` in a thread."""
+        return await in_thread(Index.from_faiss, path, source, ids, **settings)
+
+    @staticmethod
+    async def arepair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
+        """`repair` in a thread."""
+        return await in_thread(Index.repair, path, destination)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
@@ -22,14 +22,14 @@ from pqstore.index.arguments.ids import (
     refuse_unordered,
 )
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
+from pqstore.index.arguments.types import OnConflict
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import CodeSpace, RowBlock
 from pqstore.kernels import resolve_threads
+from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
 
-__all__ = ["Batch", "OnConflict", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors", "payload_update"]
-
-OnConflict = Literal["error", "skip", "replace"]
+__all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors", "payload_update"]
 
 
 class _Part(NamedTuple):
@@ -44,14 +44,23 @@ class Batch:
     """The rows of one call, checked as far as they are at hand."""
 
     def __init__(
-        self, blocks: Iterable[RowBlock], rows: int | None, ids: Any, on_conflict: str, payloads: Any, id_type: IdType
+        self,
+        blocks: Iterable[RowBlock],
+        rows: int | None,
+        ids: Any,
+        on_conflict: str,
+        payloads: Any,
+        id_type: IdType,
+        progress: Progress | None = None,
     ) -> None:
         """`rows`: how many there are in all, where that is known beforehand. The first block, most often the only one,
-        is encoded here."""
+        is encoded here. `progress` is told of each block that is appended or, where they are gathered, put aside."""
         self._policy, self._id_type = _as_on_conflict(on_conflict), id_type
         self._distinct = _are_one_batch(ids, rows)
         self._automatic = ids is None and id_type == "int64"
         parts = _with_payloads(_pair_blocks(blocks, ids, id_type, rows), PayloadShares(payloads, rows))
+        if progress is not None:
+            parts = _told(parts, rows, progress)
         first = next(parts, None)
         self.is_empty = first is None
         self.waits = rows is None
@@ -91,13 +100,20 @@ class Batch:
 
 
 def batch_of_vectors(
-    space: CodeSpace, vectors: Any, ids: Any, on_conflict: str, threads: Any, payloads: Any, id_type: IdType
+    space: CodeSpace,
+    vectors: Any,
+    ids: Any,
+    on_conflict: str,
+    threads: Any,
+    payloads: Any,
+    id_type: IdType,
+    progress: Progress | None = None,
 ) -> Batch:
     """The arguments of `pqstore.Index.add`."""
     blocks, rows = blocks_of_vectors(vectors, space.D)
     thread_count = resolve_threads(threads)
     encoded = (space.prepare(block, thread_count) for block in blocks)
-    return Batch(encoded, rows, ids, on_conflict, payloads, id_type)
+    return Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress)
 
 
 def batch_of_codes(space: CodeSpace, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:
@@ -130,7 +146,7 @@ def add_rows(store: Store, batch: Batch, timeout: float | None) -> IdArray:
         return batch.no_ids
     if not batch.waits or store.is_building:
         return store.change(batch.append, timeout)
-    with store.spool() as spool:
+    with Spool[_Part](store.path) as spool:
         batch.gather(spool)
         return store.change(batch.append, timeout)
 
@@ -139,6 +155,15 @@ def _with_payloads(pairs: Iterable[tuple[RowBlock, IdArray | None]], shares: Pay
     for block, ids in pairs:
         yield _Part(block, ids, shares.take(len(block)))
     shares.finish()
+
+
+def _told(parts: Iterable[_Part], rows: int | None, progress: Progress) -> Iterator[_Part]:
+    """The parts; whoever takes one has done its work on it when asking for the next."""
+    done = 0
+    for part in parts:
+        yield part
+        done += len(part.block)
+        progress(ProgressStep("adding", done, rows))
 
 
 def _as_on_conflict(value: str) -> OnConflict:
@@ -278,10 +303,10 @@ def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch,
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
     if merge:
         merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
-        earlier = txn.payloads_of(rows[[at for at, _ in merged]])
+        earlier = txn.attachments.payloads_of(rows[[at for at, _ in merged]])
         for (at, new), old in zip(merged, earlier, strict=True):
             payloads[at] = {**(old or {}), **new}
-    codes = txn.codes_of(rows)
-    originals = txn.originals_of(rows) if txn.schema.identity.row_bytes else None
+    codes = txn.rows.codes_of(rows)
+    originals = txn.attachments.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)
     txn.append(codes, ids, originals, payloads)

@@ -14,9 +14,9 @@ from pqstore.storage import Snapshot, WriteTransaction
 __all__ = ["dropping_of_set", "ids_of_set", "saving_of_set", "sizes_of_sets"]
 
 
-def sizes_of_sets(reading: Reading) -> dict[str, int]:
+def sizes_of_sets(state: Snapshot) -> dict[str, int]:
     """Names of the sets, and how many ids each has."""
-    return {name: saved.ids for name, saved in sorted(reading.snapshot.catalog.sets.items())}
+    return {name: saved.ids for name, saved in sorted(state.catalog.sets.items())}
 
 
 def ids_of_set(reading: Reading, name: str) -> IdArray:

@@ -13,9 +13,9 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.quantizer.state import Settings, check_settings
-from pqstore.storage import Store
+from pqstore.storage import Snapshot, Store, field_name
 
-__all__ = ["as_fields", "as_index_arguments", "as_original_kind", "packing_of", "read_space", "record_of"]
+__all__ = ["as_fields", "as_index_arguments", "as_original_kind", "fields_of", "packing_of", "read_space", "record_of"]
 
 MAX_FIELD_BYTES = 1024
 METRICS = ("l2", "dot", "cosine")
@@ -71,6 +71,11 @@ def as_fields(fields: Any) -> tuple[str, ...]:
     return tuple(map(str.__str__, dict.fromkeys(names)))
 
 
+def fields_of(state: Snapshot) -> tuple[str, ...]:
+    """Payload fields that have an index, as they were named."""
+    return tuple(dict.fromkeys(map(field_name, state.catalog.fields)))
+
+
 def record_of(space: CodeSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Settings and arrays from which `read_space` makes the same code space again."""
     quantizer_settings, arrays = space.quantizer.state()
@@ -116,7 +121,7 @@ def read_space(store: Store) -> CodeSpace:
     """
     arrays = dict(store.arrays())
     labels = arrays.pop("labels", None)
-    settings = store.settings
+    settings = store.identity.settings
     try:
         quantizer = Quantizer.from_state(_quantizer_of(settings), arrays)
     except InvalidQuantizerError as error:
@@ -124,9 +129,9 @@ def read_space(store: Store) -> CodeSpace:
     _check_labels(labels, quantizer, store)
     space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"))
     row_bytes = 0 if space.originals is None else space.originals.row_bytes
-    if row_bytes != store.row_bytes:
+    if row_bytes != store.identity.row_bytes:
         raise CorruptIndexError(
-            f"the index at {store.path} stores {store.row_bytes} bytes of original a row, "
+            f"the index at {store.path} stores {store.identity.row_bytes} bytes of original a row, "
             f"but {settings.get('originals')} of D = {space.D} takes {row_bytes}"
         )
     return space

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy.typing as npt
 
@@ -14,6 +14,7 @@ from pqstore.index import records
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
+from pqstore.index.arguments.types import Filter, Id, Include, Missing, Rerank
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -22,7 +23,7 @@ from pqstore.index.records import ScrollPage
 from pqstore.index.saved_sets import ids_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration
 from pqstore.index.search.question import Question
-from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
@@ -92,17 +93,45 @@ class SnapshotView:
         for block in self._steps(lambda reading: reading.snapshot.iter_ids()):
             yield from block.tolist()
 
+    @overload
     def search(
         self,
         queries: Any,
         k: int = 10,
         threads: int | None = None,
         *,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
-        include: Any = (),
+        include: tuple[()] = (),
+        explain: Literal[False] = False,
+    ) -> SearchResult: ...
+    @overload
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
+        explain: bool = False,
+    ) -> SearchHits: ...
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
@@ -119,8 +148,8 @@ class SnapshotView:
         *,
         limit: int | None = None,
         threads: int | None = None,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
     ) -> RangeResult:
@@ -129,12 +158,32 @@ class SnapshotView:
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
-    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+    @overload
+    def get(  # type: ignore[overload-overlap] # a str is one id, though it could be read as several
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Literal["error"] = "error"
+    ) -> Record: ...
+    @overload
+    def get(  # type: ignore[overload-overlap]
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> Record | None: ...
+    @overload
+    def get(
+        self,
+        ids: Iterable[Id] | npt.NDArray[Any],
+        *,
+        include: Include = ("payload", "vector"),
+        missing: Literal["error"] = "error",
+    ) -> list[Record]: ...
+    @overload
+    def get(
+        self, ids: Iterable[Id] | npt.NDArray[Any], *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> list[Record | None]: ...
+    def get(self, ids: Any, *, include: Include = ("payload", "vector"), missing: Missing = "error") -> Any:
         """As `Index.get`, in this state."""
         with self._read() as reading:
             return records.get_records(reading, ids, include, missing)
 
-    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+    def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """As `Index.count`, in this state."""
         with self._read() as reading:
             return count(reading, where, allow, deny)
@@ -143,7 +192,7 @@ class SnapshotView:
     def sets(self) -> dict[str, int]:
         """As `Index.sets`, in this state."""
         with self._read() as reading:
-            return sizes_of_sets(reading)
+            return sizes_of_sets(reading.snapshot)
 
     def saved_set(self, name: str) -> IdArray:
         """As `Index.saved_set`, in this state."""
@@ -151,7 +200,12 @@ class SnapshotView:
             return ids_of_set(reading, as_set_name(name))
 
     def scroll(
-        self, where: Any = None, *, limit: int = 100, after: int | str | None = None, include: Any = ("payload",)
+        self,
+        where: Filter | None = None,
+        *,
+        limit: int = 100,
+        after: int | str | None = None,
+        include: Include = ("payload",),
     ) -> ScrollPage:
         """As `Index.scroll`, in this state."""
         with self._read() as reading:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pqstore.index.code_space import CodeSpace
-from pqstore.storage import Store
+from pqstore.index.saved_sets import sizes_of_sets
+from pqstore.index.search.calibration import Calibration, kept_calibration
+from pqstore.index.settings import fields_of
+from pqstore.storage import Snapshot, Store
 
-__all__ = ["IndexStats"]
+__all__ = ["IndexStats", "shown_extras"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,14 @@ class IndexStats:
     Ks: int
     metric: str
     id_type: str
+    originals: str | None
+    """How the vectors themselves are kept: "float32", "float16", "int8" or None."""
+    fields: tuple[str, ...]
+    """Payload fields that have an index."""
+    sets: dict[str, int]
+    """Names of the saved sets of ids, and how many ids each has."""
+    calibration: Calibration | None
+    """What `rerank="auto"` goes by; None: the index was never calibrated."""
     code_bytes: int
     """Bytes of a code as it lies on the disk."""
     segments: int
@@ -68,6 +79,9 @@ class IndexStats:
     @classmethod
     def of(cls, store: Store, space: CodeSpace) -> IndexStats:
         """The numbers of an open store."""
+        with store.read() as snapshot:
+            fields, sets = fields_of(snapshot), sizes_of_sets(snapshot)
+            calibration = kept_calibration(snapshot)
         stored = store.stats()
         return cls(
             path=str(store.path),
@@ -78,7 +92,11 @@ class IndexStats:
             M=space.M,
             Ks=space.Ks,
             metric=space.metric,
-            id_type=store.id_type,
+            id_type=store.identity.id_type,
+            originals=None if space.originals is None else space.originals.kind,
+            fields=fields,
+            sets=sets,
+            calibration=calibration,
             code_bytes=space.code_bytes,
             segments=stored.segments,
             segment_rows=stored.segment_rows,
@@ -101,3 +119,14 @@ class IndexStats:
             locked=stored.locked,
             faults=stored.faults,
         )
+
+
+def shown_extras(state: Snapshot) -> list[str]:
+    """What an index has beside vectors, in a few words each; nothing of what it does not have."""
+    fields, sets = fields_of(state), state.catalog.sets
+    shown = [f"fields {', '.join(fields[:3])}{', ...' if len(fields) > 3 else ''}"] if fields else []
+    if sets:
+        shown.append(f"{len(sets)} saved set{'s' if len(sets) > 1 else ''}")
+    if kept_calibration(state) is not None:
+        shown.append("calibrated")
+    return shown

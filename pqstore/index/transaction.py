@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy.typing as npt
 
 from pqstore.errors import IndexClosedError, PQStoreError
 from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
+from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.removal import removal_of_ids, removal_of_selected
 from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
 from pqstore.index.search.question import Question
-from pqstore.index.search.results import RangeResult, SearchResult
+from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
+from pqstore.progress import Progress
 from pqstore.storage import Store, WriteTransaction
 
 if TYPE_CHECKING:
@@ -90,7 +94,7 @@ class Transaction:
             raise
 
     def _read(self) -> Reading:
-        return Reading(self._open().visible, self._space, self._store.id_type)
+        return Reading(self._open().visible, self._space, self._store.identity.id_type)
 
     # Changing
 
@@ -98,43 +102,48 @@ class Transaction:
         self,
         vectors: Any,
         ids: Any = None,
-        on_conflict: str = "error",
+        on_conflict: OnConflict = "error",
         threads: int | None = None,
         *,
-        payloads: Any = None,
+        payloads: Payloads = None,
+        progress: Progress | None = None,
     ) -> IdArray:
         """As `Index.add`."""
-        batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._store.id_type)
+        batch = batch_of_vectors(
+            self._space, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
+        )
         return self._change(batch.append)
 
-    def upsert(self, vectors: Any, ids: Any, *, payloads: Any = None, threads: int | None = None) -> IdArray:
+    def upsert(self, vectors: Any, ids: Any, *, payloads: Payloads = None, threads: int | None = None) -> IdArray:
         """As `Index.upsert`."""
         return self.add(vectors, as_upsert_ids(ids), "replace", threads, payloads=payloads)
 
-    def add_codes(self, codes: Any, ids: Any = None, on_conflict: str = "error", *, payloads: Any = None) -> IdArray:
+    def add_codes(
+        self, codes: Any, ids: Any = None, on_conflict: OnConflict = "error", *, payloads: Payloads = None
+    ) -> IdArray:
         """As `Index.add_codes`."""
-        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._store.id_type)
+        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._store.identity.id_type)
         return self._change(batch.append)
 
-    def remove(self, ids: Any, missing: str = "error") -> int:
+    def remove(self, ids: Any, missing: Missing = "error") -> int:
         """As `Index.remove`."""
-        return self._change(removal_of_ids(ids, missing, self._store.id_type))
+        return self._change(removal_of_ids(ids, missing, self._store.identity.id_type))
 
-    def delete(self, where: Any = None, *, ids: Any = None) -> int:
+    def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """As `Index.delete`: what the filter finds with the changes made so far."""
-        return self._change(removal_of_selected(where, ids, self._space, self._store.id_type))
+        return self._change(removal_of_selected(where, ids, self._space, self._store.identity.id_type))
 
     def clear(self) -> int:
         """As `Index.clear`."""
         return self._change(WriteTransaction.clear)
 
-    def update_payload(self, ids: Any, payloads: Any, *, merge: bool = True) -> int:
+    def update_payload(self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True) -> int:
         """As `Index.update_payload`."""
-        return self._change(payload_update(ids, payloads, merge, self._store.id_type))
+        return self._change(payload_update(ids, payloads, merge, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""
-        return self._change(saving_of_set(name, ids, self._store.id_type))
+        return self._change(saving_of_set(name, ids, self._store.identity.id_type))
 
     def drop_set(self, name: str) -> None:
         """As `Index.drop_set`."""
@@ -150,17 +159,45 @@ class Transaction:
         """Whether this id is in the index; False for what cannot be an id."""
         return records.contains_id(self._read(), id)
 
+    @overload
     def search(
         self,
         queries: Any,
         k: int = 10,
         threads: int | None = None,
         *,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
-        include: Any = (),
+        include: tuple[()] = (),
+        explain: Literal[False] = False,
+    ) -> SearchResult: ...
+    @overload
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
+        explain: bool = False,
+    ) -> SearchHits: ...
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        threads: int | None = None,
+        *,
+        rerank: Rerank = None,
+        where: Filter | None = None,
+        allow: Any = None,
+        deny: Any = None,
+        include: Include = (),
         explain: bool = False,
     ) -> SearchResult:
         """As `Index.search`."""
@@ -173,8 +210,8 @@ class Transaction:
         *,
         limit: int | None = None,
         threads: int | None = None,
-        rerank: int | str | None = None,
-        where: Any = None,
+        rerank: Rerank = None,
+        where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
     ) -> RangeResult:
@@ -182,18 +219,38 @@ class Transaction:
         question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
         return range_search(self._read(), queries, radius, limit, question)
 
-    def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
+    @overload
+    def get(  # type: ignore[overload-overlap] # a str is one id, though it could be read as several
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Literal["error"] = "error"
+    ) -> Record: ...
+    @overload
+    def get(  # type: ignore[overload-overlap]
+        self, ids: Id, *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> Record | None: ...
+    @overload
+    def get(
+        self,
+        ids: Iterable[Id] | npt.NDArray[Any],
+        *,
+        include: Include = ("payload", "vector"),
+        missing: Literal["error"] = "error",
+    ) -> list[Record]: ...
+    @overload
+    def get(
+        self, ids: Iterable[Id] | npt.NDArray[Any], *, include: Include = ("payload", "vector"), missing: Missing
+    ) -> list[Record | None]: ...
+    def get(self, ids: Any, *, include: Include = ("payload", "vector"), missing: Missing = "error") -> Any:
         """As `Index.get`."""
         return records.get_records(self._read(), ids, include, missing)
 
-    def count(self, where: Any = None, *, allow: Any = None, deny: Any = None) -> int:
+    def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """As `Index.count`."""
         return count(self._read(), where, allow, deny)
 
     @property
     def sets(self) -> dict[str, int]:
         """As `Index.sets`."""
-        return sizes_of_sets(self._read())
+        return sizes_of_sets(self._open().visible)
 
     def saved_set(self, name: str) -> IdArray:
         """As `Index.saved_set`."""

@@ -11,14 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, F64, I64
-from pqstore.errors import KernelError
+from pqstore.errors import KernelError, MissingKernelsWarning
 from pqstore.kernels import reference
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.compiled import CompiledKernels
 from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.reference.searching import ReferenceSearcher
+from pqstore.log import info, warning
 from pqstore.native import native_module
+from pqstore.warning import warn_caller
 
 __all__ = ["active", "available", "get"]
 
@@ -107,5 +109,23 @@ def active() -> Kernels:
 
     Raises:
         KernelError: ``PQSTORE_KERNEL`` names kernels that are unknown or cannot run here.
+
+    Warns:
+        MissingKernelsWarning: there are none but NumPy's, and nobody asked for those.
     """
-    return get(os.environ.get("PQSTORE_KERNEL") or available()[0])
+    named = os.environ.get("PQSTORE_KERNEL")
+    kernels = get(named or available()[0])
+    if native_module() is None and not named:
+        _say_that_none_are_compiled()
+    info("kernels: %s, of %s", kernels.name, ", ".join(available()))
+    return kernels
+
+
+def _say_that_none_are_compiled() -> None:
+    text = (
+        "pqstore was installed without its compiled module, so NumPy does the work, several times slower: install it "
+        "again where there is a C++ compiler (PQSTORE_REQUIRE_NATIVE=1 pip install --force-reinstall --no-deps pqstore "
+        "says what is wrong); PQSTORE_KERNEL=numpy in the environment silences this"
+    )
+    warning(text)
+    warn_caller(text, MissingKernelsWarning)

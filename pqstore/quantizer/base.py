@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -14,18 +14,40 @@ from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, PQStoreError
 from pqstore.kernels import active, resolve_threads
 from pqstore.quantizer.codebook import Codebook
-from pqstore.quantizer.codes import CodeType, as_codes, code_type
+from pqstore.quantizer.codes import CodeType, as_codes
 from pqstore.quantizer.distance_table import DistanceTable, Metric
+from pqstore.quantizer.progress import say
+from pqstore.quantizer.rotation import Rotation
 from pqstore.quantizer.state import Settings, check_arrays, check_settings
 from pqstore.quantizer.vectors import VectorsLike, as_queries, as_rows, as_vectors, block_rows, unit_rows, vector_blocks
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
 __all__ = ["Quantizer"]
 
 # Table entries computed at a time: bounds the temporaries of the NumPy kernels.
 _BLOCK_ENTRIES = 1 << 22
+
+
+T = TypeVar("T")
+
+
+class Fact(Generic[T]):
+    """What a quantizer's codebook says of itself, as a read-only attribute of the quantizer."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, quantizer: None, owner: type) -> Fact[T]: ...
+    @overload
+    def __get__(self, quantizer: Quantizer, owner: type) -> T: ...
+    def __get__(self, quantizer: Quantizer | None, owner: type) -> Fact[T] | T:
+        return self if quantizer is None else getattr(quantizer._book, self._name)
+
+    def __set__(self, quantizer: Quantizer, value: Never) -> None:
+        raise AttributeError(f"{self._name} of a {quantizer.kind} cannot be set: make another one with it")
 
 
 class Quantizer(ABC):
@@ -39,25 +61,29 @@ class Quantizer(ABC):
 
     kind: ClassVar[str]
     """The name of the class in states and files."""
+    rotates: ClassVar[bool] = False
+    """Whether vectors are rotated before they are encoded."""
+
+    M = Fact[int]("M")
+    """The number of sub-spaces."""
+    Ks = Fact[int]("Ks")
+    """The number of codewords of each sub-space."""
+    metric = Fact[Metric]("metric")
+    """"l2", "dot" or "cosine"."""
+    code_dtype = Fact[CodeType]("code_dtype")
+    """The type of a code: ``numpy.uint8`` for Ks <= 256, ``uint16`` for Ks <= 65,536, else ``uint32``."""
+    Ds = Fact["int | None"]("Ds")
+    """The dimension of a sub-vector, D / M; None until trained."""
+    D = Fact["int | None"]("D")
+    """The dimension of a vector; None until trained."""
 
     _book: Codebook
+    _rotation: Rotation | None = None
 
-    # -- settings and codewords ---------------------------------------------------------------------------------------
-
-    @property
-    def M(self) -> int:  # noqa: N802
-        """The number of sub-spaces."""
-        return self._book.M
-
-    @property
-    def Ks(self) -> int:  # noqa: N802
-        """The number of codewords of each sub-space."""
-        return self._book.Ks
-
-    @property
-    def metric(self) -> Metric:
-        """ "l2", "dot" or "cosine"."""
-        return self._book.metric
+    @abstractmethod
+    def __init__(self, M: int, Ks: int = 256, metric: Metric = "l2", verbose: bool = True) -> None:
+        self._book = Codebook(M, Ks, metric, verbose)
+        say(verbose, f"M: {M}, Ks: {Ks}, metric: {metric}, code_dtype: {self.code_dtype.__name__}")
 
     @property
     def verbose(self) -> bool:
@@ -67,11 +93,6 @@ class Quantizer(ABC):
     @verbose.setter
     def verbose(self, verbose: bool) -> None:
         self._book.verbose = bool(verbose)
-
-    @property
-    def code_dtype(self) -> CodeType:
-        """The type of a code: ``numpy.uint8`` for Ks <= 256, ``uint16`` for Ks <= 65,536, else ``uint32``."""
-        return code_type(self.Ks)
 
     @property
     def codewords(self) -> F32 | None:
@@ -86,56 +107,19 @@ class Quantizer(ABC):
         self._book.codewords = codewords
 
     @property
-    def Ds(self) -> int | None:  # noqa: N802
-        """The dimension of a sub-vector, D / M; None until trained."""
-        return None if self.codewords is None else self.codewords.shape[2]
-
-    @property
-    def D(self) -> int | None:  # noqa: N802
-        """The dimension of a vector; None until trained."""
-        return None if self.Ds is None else self.M * self.Ds
-
-    @property
     def is_trained(self) -> bool:
         """Whether there is all that encoding needs."""
-        return self.codewords is not None
+        return self.codewords is not None and (self._rotation is not None or not self.rotates)
 
-    def _trained(self) -> tuple[F32, int]:
-        """The codewords, and D; NotTrainedError where there are none."""
-        codewords = self.codewords
-        if codewords is None or not self.is_trained:
-            raise NotTrainedError(f"this {self.kind} is not trained: call fit(vectors) first")
-        return codewords, self.M * codewords.shape[2]
-
-    # -- what the kinds do differently --------------------------------------------------------------------------------
-
-    @abstractmethod
-    def _turn(self, block: F32) -> F32:
-        """Rows of vectors -> rows in the space of the codewords."""
-
-    @abstractmethod
-    def _turn_back(self, block: F32) -> F32:
-        """Rows in the space of the codewords -> rows of vectors."""
-
-    @abstractmethod
-    def _extra_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of the state besides the codewords; empty until trained."""
-
-    @abstractmethod
-    def _set_extra_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take what `_extra_arrays` gave, of another quantizer."""
-
-    def _normalized(self, block: F32, what: str, first: int = 0) -> F32:
-        return unit_rows(block, what, first) if self.metric == "cosine" else block
-
-    def turned(self, queries: F32) -> F32:
-        """Checked queries float32 (n, D) in the space of the codewords, of which distance tables are made: divided by
+    def turned(self, vectors: F32, what: str = "queries", first: int = 0) -> F32:
+        """Checked vectors float32 (n, D) in the space of the codewords, of which distance tables are made: divided by
         their length under "cosine", rotated by an OPQ; the same array where there is nothing to do.
 
         Raises:
-            InvalidVectorError: a zero vector under "cosine".
+            InvalidVectorError: a zero vector under "cosine"; the message names it by `what` and its row after `first`.
         """
-        return self._turn(self._normalized(queries, "queries"))
+        ready = unit_rows(vectors, what, first) if self.metric == "cosine" else vectors
+        return ready if self._rotation is None else self._rotation.turn(ready)
 
     # -- vectors and codes --------------------------------------------------------------------------------------------
 
@@ -157,7 +141,7 @@ class Quantizer(ABC):
             DimensionError: the shape is not (n, D).
             InvalidVectorError: NaN, infinity, values beyond float32, no real numbers; a zero vector under "cosine".
         """
-        _, D = self._trained()
+        _, D = _trained(self)
         rows = as_rows(vecs, D)
         workers = resolve_threads(threads)
         codes = np.empty((len(rows), self.M), dtype=self.code_dtype)
@@ -173,9 +157,8 @@ class Quantizer(ABC):
         Raises:
             InvalidVectorError: a zero vector under "cosine".
         """
-        codewords, _ = self._trained()
-        ready = self._turn(self._normalized(block, "vectors", first))
-        return active().encode(ready, codewords, threads=threads)
+        codewords, _ = _trained(self)
+        return active().encode(self.turned(block, "vectors", first), codewords, threads=threads)
 
     def decode(self, codes: npt.ArrayLike) -> F32:
         """The vectors that codes stand for (under "cosine": of length about 1).
@@ -191,12 +174,13 @@ class Quantizer(ABC):
             DimensionError: the shape is not (n, M).
             InvalidCodeError: a code is not in 0..Ks-1.
         """
-        codewords, D = self._trained()
+        codewords, D = _trained(self)
         checked = as_codes(codes, self.M, self.Ks)
         vectors = np.empty((len(checked), D), dtype=np.float32)
         step = block_rows(D)
         for first in range(0, len(checked), step):
-            vectors[first : first + step] = self._turn_back(_look_up(codewords, checked[first : first + step]))
+            block = _look_up(codewords, checked[first : first + step])
+            vectors[first : first + step] = block if self._rotation is None else self._rotation.turn_back(block)
         return vectors
 
     def dtable(self, query: VectorsLike) -> DistanceTable:
@@ -212,7 +196,7 @@ class Quantizer(ABC):
         Raises:
             NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
         """
-        _, D = self._trained()
+        _, D = _trained(self)
         queries, single = as_queries(query, D, "query")
         if not single:
             raise DimensionError(f"query must have shape ({D},), got {np.shape(query)}: dtables() takes several")
@@ -230,7 +214,7 @@ class Quantizer(ABC):
         Raises:
             NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
         """
-        codewords, D = self._trained()
+        codewords, D = _trained(self)
         ready = self.turned(as_vectors(queries, D, "queries"))
         arithmetic = "l2" if self.metric == "l2" else "dot"
         step = max(1, _BLOCK_ENTRIES // (self.M * self.Ks))
@@ -249,13 +233,13 @@ class Quantizer(ABC):
         Raises:
             NotTrainedError, DimensionError, InvalidVectorError: as `encode`.
         """
-        codewords, D = self._trained()
+        codewords, D = _trained(self)
         rows = as_rows(vectors, D)
         workers = resolve_threads(threads)
         total = 0.0
         for first, block in vector_blocks(rows):
             # Distances are the same before and after a rotation.
-            ready = self._turn(self._normalized(block, "vectors", first))
+            ready = self.turned(block, "vectors", first)
             codes = active().encode(ready, codewords, threads=workers)
             difference = (ready.astype(np.float64) - _look_up(codewords, codes)).reshape(-1)
             total += float(difference @ difference)
@@ -273,8 +257,9 @@ class Quantizer(ABC):
         settings: Settings = {"kind": self.kind, "M": self.M, "Ks": self.Ks, "D": None, "metric": self.metric}
         if not self.is_trained:
             return settings, {}
-        codewords, settings["D"] = self._trained()
-        return settings, {"codewords": codewords, **self._extra_arrays()}
+        codewords, settings["D"] = _trained(self)
+        rotation = {} if self._rotation is None else {"R": self._rotation.R}
+        return settings, {"codewords": codewords, **rotation}
 
     @classmethod
     def from_state(
@@ -295,20 +280,8 @@ class Quantizer(ABC):
                 f"use {checked['kind']}.load or {checked['kind']}.from_state"
             )
         quantizer = object.__new__(by_kind[checked["kind"]])
-        quantizer._take_state(checked, arrays, verbose)
+        quantizer.__setstate__({"settings": checked, "arrays": arrays, "verbose": verbose})
         return quantizer
-
-    def _take_state(self, settings: Settings, arrays: Mapping[str, npt.NDArray[Any]], verbose: bool) -> None:
-        checked = check_arrays(settings, arrays)
-        try:
-            self._start(Codebook(settings["M"], settings["Ks"], settings["metric"], verbose))
-            if checked:
-                self._book.codewords = checked["codewords"]
-                self._set_extra_arrays(checked)
-        except InvalidQuantizerError:
-            raise
-        except (PQStoreError, ValueError) as error:
-            raise InvalidQuantizerError(f"damaged quantizer: {error}") from error
 
     def with_metric(self, metric: Metric) -> Self:
         """The same quantizer under another metric. Its arrays are shared, not copied.
@@ -320,10 +293,6 @@ class Quantizer(ABC):
         other.__dict__.update(self.__dict__)
         other._book = self._book.with_metric(metric)
         return other
-
-    def _start(self, book: Codebook) -> None:
-        """Begin with these settings, without a banner."""
-        self._book = book
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the quantizer to one file, which replaces an older one only when it is whole.
@@ -367,7 +336,15 @@ class Quantizer(ABC):
         settings = check_settings(state["settings"])
         if settings["kind"] != self.kind:
             raise InvalidQuantizerError(f"this pickle holds a {settings['kind']}, not a {self.kind}")
-        self._take_state(settings, state["arrays"], bool(state["verbose"]))
+        arrays = check_arrays(settings, state["arrays"])
+        try:
+            self._book = Codebook(settings["M"], settings["Ks"], settings["metric"], bool(state["verbose"]))
+            self._book.codewords = arrays.get("codewords")
+            self._rotation = Rotation(arrays["R"]) if "R" in arrays else None
+        except InvalidQuantizerError:
+            raise
+        except (PQStoreError, ValueError) as error:
+            raise InvalidQuantizerError(f"damaged quantizer: {error}") from error
 
     def __eq__(self, other: object) -> bool:
         """Same kind, settings and arrays; `verbose` does not count."""
@@ -387,6 +364,17 @@ class Quantizer(ABC):
         code = f"{self.M} x {self.code_dtype.__name__}"
         trained = f"trained for D={self.D}" if self.is_trained else "untrained"
         return f"<{self.kind} M={self.M} Ks={self.Ks} metric={self.metric!r}: {trained}, a code is {code}>"
+
+
+def _trained(quantizer: Quantizer) -> tuple[F32, int]:
+    """The codewords, and D; NotTrainedError where there are none."""
+    codewords, rotation = quantizer._book.codewords, quantizer._rotation
+    if codewords is None or not quantizer.is_trained:
+        raise NotTrainedError(f"this {quantizer.kind} is not trained: call fit(vectors) first")
+    D = quantizer.M * codewords.shape[2]
+    if rotation is not None and len(rotation) != D:
+        raise InvalidQuantizerError(f"R has shape {rotation.R.shape}, but the codewords are for D = {D}")
+    return codewords, D
 
 
 def _look_up(codewords: F32, codes: npt.NDArray[Any]) -> F32:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import DimensionError, InvalidVectorError
+from pqstore.quantizer.codes import CodeType, code_type
 from pqstore.quantizer.distance_table import Metric, check_metric
 
 __all__ = ["Codebook"]
@@ -33,6 +34,18 @@ class Codebook:
         other = Codebook(self.M, self.Ks, metric, self.verbose)
         other._codewords = self._codewords
         return other
+
+    @property
+    def code_dtype(self) -> CodeType:
+        return code_type(self.Ks)
+
+    @property
+    def Ds(self) -> int | None:  # noqa: N802
+        return None if self._codewords is None else self._codewords.shape[2]
+
+    @property
+    def D(self) -> int | None:  # noqa: N802
+        return None if self._codewords is None else self.M * self._codewords.shape[2]
 
     @property
     def codewords(self) -> npt.NDArray[np.float32] | None:

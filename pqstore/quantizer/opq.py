@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32
-from pqstore.errors import DimensionError, InvalidQuantizerError, NotTrainedError, TrainingError
+from pqstore.errors import DimensionError, NotTrainedError, TrainingError
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer.base import Quantizer
-from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.distance_table import Metric
 from pqstore.quantizer.kmeans import LloydIteration, head_start, lloyd, lloyd_once, sum_of_squares
 from pqstore.quantizer.pq import PQ, warm_start
-from pqstore.quantizer.progress import Progress, reporter, say
-from pqstore.quantizer.rotation import balanced_axes, departure_from_orthogonal, nearest_rotation, rotate_rows
+from pqstore.quantizer.progress import Progress, reporter
+from pqstore.quantizer.rotation import Rotation, balanced_axes, nearest_rotation
 from pqstore.quantizer.seeding import InitialMethod, check_initial_method, initial_codewords
-from pqstore.quantizer.training_set import split, training_vectors
+from pqstore.quantizer.training_set import preparation, split, training_vectors
 from pqstore.quantizer.vectors import VectorsLike, as_queries, as_rows, block_rows, vector_blocks
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["OPQ"]
-
-# Relative change of length that an R may cause; float32 rotations, Faiss's too, stay below 1e-5.
-_LARGEST_DEPARTURE = 1e-3
 
 
 class OPQ(Quantizer):
@@ -52,21 +48,16 @@ class OPQ(Quantizer):
     """
 
     kind = "OPQ"
+    rotates = True
 
     def __init__(self, M: int, Ks: int = 256, metric: Metric = "l2", verbose: bool = True) -> None:
-        self._start(Codebook(M, Ks, metric, verbose))
-        say(verbose, f"M: {M}, Ks: {Ks}, metric: {metric}, code_dtype: {self.code_dtype.__name__}")
-
-    def _start(self, book: Codebook) -> None:
-        super()._start(book)
-        self._R: F32 | None = None
-        self._wide_R: npt.NDArray[np.float64] | None = None
+        super().__init__(M, Ks, metric, verbose)
 
     @property
     def pq(self) -> PQ:
         """The `PQ` that quantizes the rotated vectors; it shares this OPQ's settings and codewords."""
         pq = object.__new__(PQ)
-        pq._start(self._book)
+        pq._book = self._book
         return pq
 
     @property
@@ -75,33 +66,11 @@ class OPQ(Quantizer):
 
         May be set, to any orthogonal matrix.
         """
-        return self._R
+        return None if self._rotation is None else self._rotation.R
 
     @R.setter
     def R(self, R: npt.ArrayLike | None) -> None:  # noqa: N802
-        if R is None:
-            self._R = self._wide_R = None
-            return
-        array = np.array(R, dtype=np.float32, order="C")
-        if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
-            raise DimensionError(f"R must have shape (D, D), got {array.shape}")
-        if not np.isfinite(array).all() or departure_from_orthogonal(array) > _LARGEST_DEPARTURE:
-            raise InvalidQuantizerError(
-                f"R must be orthogonal (R @ R.T the identity, within {_LARGEST_DEPARTURE}), and it is not"
-            )
-        array.setflags(write=False)  # its wide copy must stay its copy
-        self._R, self._wide_R = array, array.astype(np.float64)
-
-    @property
-    def is_trained(self) -> bool:
-        return super().is_trained and self._R is not None
-
-    def _trained(self) -> tuple[F32, int]:
-        codewords, D = super()._trained()
-        assert self._R is not None
-        if len(self._R) != D:
-            raise InvalidQuantizerError(f"R has shape {self._R.shape}, but the codewords are for D = {D}")
-        return codewords, D
+        self._rotation = None if R is None else Rotation(R)
 
     def fit(  # the order of nanopq's arguments
         self,
@@ -149,10 +118,13 @@ class OPQ(Quantizer):
             self.Ks,
             max_rows=max_training_rows,
             seed=sample_seed,
-            prepare=lambda block, first: self._normalized(block, "training vectors", first),
+            prepare=preparation(self.metric),
             verbose=self.verbose,
         )
-        R = self._first_rotation(vectors, parametric_init, warm=minit == "matrix")
+        if parametric_init:
+            R = self.eigenvalue_allocation(vectors)
+        else:
+            R = _warm_rotation(self.R if minit == "matrix" else None, vectors.shape[1])
         groups = split(vectors, self.M, R)
         if minit == "matrix" and self.codewords is not None:
             codewords = warm_start(self.codewords, groups)
@@ -160,27 +132,11 @@ class OPQ(Quantizer):
             codewords = initial_codewords(groups, self.Ks, minit, seeds)
             codewords = head_start(groups, codewords, final, workers, start_seed)
         report = reporter(self.verbose, progress, "rotation", rounds - 1)
-        squares = sum_of_squares(groups)  # rotations do not change it
-        for done in range(1, rounds):
-            step = lloyd_once(groups, codewords, squares, workers)
-            report(done, step.error)
-            codewords = step.codewords
-            R = nearest_rotation(_scaled_pairs(vectors, step), vectors.shape[1]).astype(np.float32)
-            groups = split(vectors, self.M, R)
+        R, groups, codewords = _alternate(vectors, R, groups, codewords, rounds, workers, report)
         report = reporter(self.verbose, progress, "k-means", final)
         codewords = lloyd(groups, codewords, final, workers, report)
         self.R, self._book.codewords = R, codewords
         return self
-
-    def _first_rotation(self, vectors: F32, parametric: bool, warm: bool) -> F32:
-        D = vectors.shape[1]
-        if parametric:
-            return self.eigenvalue_allocation(vectors)
-        if warm and self._R is not None:
-            if len(self._R) != D:
-                raise DimensionError(f"R is for D = {len(self._R)}, but the training vectors have D = {D}")
-            return self._R
-        return np.eye(D, dtype=np.float32)
 
     def eigenvalue_allocation(self, vecs: VectorsLike) -> F32:
         """The rotation of the parametric solution: best if the vectors were normally distributed.
@@ -228,29 +184,37 @@ class OPQ(Quantizer):
             NotTrainedError: there is no R.
             DimensionError, InvalidVectorError: see `encode`.
         """
-        if self._R is None:
+        if self._rotation is None:
             raise NotTrainedError("this OPQ has no R: call fit(vectors) first")
-        rows, single = as_queries(vecs, len(self._R), "vectors")
+        rows, single = as_queries(vecs, len(self._rotation), "vectors")
         rotated = np.empty_like(rows)
         step = block_rows(rows.shape[1])
         for first in range(0, len(rows), step):
-            rotated[first : first + step] = self._turn(rows[first : first + step])
+            rotated[first : first + step] = self._rotation.turn(rows[first : first + step])
         return rotated[0] if single else rotated
 
-    def _turn(self, block: F32) -> F32:
-        assert self._wide_R is not None
-        return rotate_rows(block, self._wide_R)
 
-    def _turn_back(self, block: F32) -> F32:
-        assert self._wide_R is not None
-        return rotate_rows(block, self._wide_R.T)
+def _warm_rotation(R: F32 | None, D: int) -> F32:
+    """The rotation to go on from: the present one, if its dimension is that of the training vectors, or none."""
+    if R is None:
+        return np.eye(D, dtype=np.float32)
+    if len(R) != D:
+        raise DimensionError(f"R is for D = {len(R)}, but the training vectors have D = {D}")
+    return R
 
-    def _extra_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        assert self._R is not None
-        return {"R": self._R}
 
-    def _set_extra_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        self.R = arrays["R"]
+def _alternate(
+    vectors: F32, R: F32, groups: F32, codewords: F32, rounds: int, workers: int, report: Callable[[int, float], None]
+) -> tuple[F32, F32, F32]:
+    """All rounds but the last: rotation, sub-vectors `groups` under it (M, n, Ds), codewords."""
+    squares = sum_of_squares(groups)  # rotations do not change it
+    for done in range(1, rounds):
+        step = lloyd_once(groups, codewords, squares, workers)
+        report(done, step.error)
+        codewords = step.codewords
+        R = nearest_rotation(_scaled_pairs(vectors, step), vectors.shape[1]).astype(np.float32)
+        groups = split(vectors, len(groups), R)
+    return R, groups, codewords
 
 
 def _scaled_pairs(vectors: F32, step: LloydIteration) -> Iterator[tuple[F32, F32]]:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from pqstore.arrays import F32
 from pqstore.errors import DimensionError
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer.base import Quantizer
-from pqstore.quantizer.codebook import Codebook
 from pqstore.quantizer.distance_table import Metric
 from pqstore.quantizer.kmeans import head_start, lloyd
-from pqstore.quantizer.progress import Progress, reporter, say
+from pqstore.quantizer.progress import Progress, reporter
 from pqstore.quantizer.seeding import InitialMethod, check_initial_method, initial_codewords
-from pqstore.quantizer.training_set import split, training_vectors
+from pqstore.quantizer.training_set import preparation, split, training_vectors
 from pqstore.quantizer.vectors import VectorsLike
 
 if TYPE_CHECKING:
@@ -55,8 +52,7 @@ class PQ(Quantizer):
     kind = "PQ"
 
     def __init__(self, M: int, Ks: int = 256, metric: Metric = "l2", verbose: bool = True) -> None:
-        self._start(Codebook(M, Ks, metric, verbose))
-        say(verbose, f"M: {M}, Ks: {Ks}, metric: {metric}, code_dtype: {self.code_dtype.__name__}")
+        super().__init__(M, Ks, metric, verbose)
 
     def fit(
         self,
@@ -106,7 +102,7 @@ class PQ(Quantizer):
             self.Ks,
             max_rows=max_training_rows,
             seed=sample_seed,
-            prepare=lambda block, first: self._normalized(block, "training vectors", first),
+            prepare=preparation(self.metric),
             verbose=self.verbose,
         )
         groups = split(vectors, self.M)
@@ -119,18 +115,6 @@ class PQ(Quantizer):
         report = reporter(self.verbose, progress, "k-means", iterations)
         self._book.codewords = lloyd(groups, start, iterations, workers, report)
         return self
-
-    def _turn(self, block: F32) -> F32:
-        return block
-
-    def _turn_back(self, block: F32) -> F32:
-        return block
-
-    def _extra_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        return {}
-
-    def _set_extra_arrays(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        pass  # a PQ is its codewords
 
 
 def warm_start(codewords: F32, groups: F32) -> F32:

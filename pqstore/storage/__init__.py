@@ -16,7 +16,7 @@ from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.limits import Limits
 from pqstore.storage.lists.stored_table import StoredTable
-from pqstore.storage.repair.repair import RepairReport, repair
+from pqstore.storage.repair.report import RepairReport
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
@@ -59,7 +59,6 @@ __all__ = [
     "kind_of",
     "plain_payload",
     "plain_value",
-    "repair",
     "stored_field",
     "value_at",
 ]

@@ -25,12 +25,13 @@ from pqstore.errors import (
     ReadOnlyError,
     UnlockedIndexWarning,
 )
+from pqstore.log import slow_work
 from pqstore.paths import as_path
+from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.numbered_state import put_state
-from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.decoding import decoding
@@ -85,6 +86,7 @@ class Store:
             txn.abort()
             lease.end()
         self.durability = durability or identity.durability
+        self._flushes = self.durability == "full"
         if self.durability == "relaxed":
             shared.relax()
         self._schema = Schema(identity, packing_of(identity.settings))
@@ -137,7 +139,7 @@ class Store:
                 _write_first_generation(temporary, identity, arrays, fields, limits)
             crash_points.reach("index created under a temporary name")
             if not bulk:
-                _move_into_place(temporary, target)
+                directory.put_in_place(temporary, target)
                 return cls.open(target, lambda _: packing, limits=limits)
             shared = share(temporary, sync=False, limits=limits)
             store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
@@ -231,31 +233,13 @@ class Store:
             return snapshot.records.generation.environment.locked
 
     @property
-    def settings(self) -> Mapping[str, Any]:
-        """The settings as given at creation."""
-        return dict(self._schema.identity.settings)
+    def identity(self) -> Identity:
+        """What was given at creation, and never changes."""
+        return self._schema.identity
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Copies of the arrays given at creation."""
         return {name: array.copy() for name, array in self._arrays.items()}
-
-    @property
-    def id_type(self) -> IdType:
-        return self._schema.identity.id_type
-
-    @property
-    def uuid(self) -> str:
-        return self._schema.identity.uuid
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the original that every row comes with; 0: none."""
-        return self._schema.identity.row_bytes
-
-    @property
-    def segment_rows(self) -> int:
-        """Rows of a sealed segment."""
-        return self._schema.geometry.segment_rows
 
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
@@ -287,27 +271,19 @@ class Store:
         """
         shared = self._writable_share()
         with self._letting_go():
-            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=maintain)
+            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
         with self._letting_go():
-            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=maintain)
+            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
         """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
         return self._publish_at is not None
-
-    def spool(self) -> Spool[Any]:
-        """A place for things that wait until there are all of them."""
-        return Spool(self.path)
-
-    @property
-    def _flushes(self) -> bool:
-        return self.durability == "full"
 
     def _writable_share(self) -> SharedIndex:
         shared = self._open_share()
@@ -319,25 +295,25 @@ class Store:
         """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed."""
         self._schema.assigner = Assigner(assign)
 
-    def verify(self, deep: bool = False) -> list[Problem]:
+    def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot, decoding(f"index at {self.path}"):
-            return verify(snapshot, deep=deep)
+        with self.read() as snapshot:
+            return verify(snapshot, deep=deep, progress=progress)
 
-    def compact(self, timeout: float | None = None) -> None:
+    def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
         """Give the space of dead rows and old records back to the disk.
 
         Works in several transactions, then holds other writers off while it copies what is left to a new generation and
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
         shared = self._writable_share()
-        with self._letting_go():
-            compact(shared, self.path, self._schema, timeout, flush=self._flushes)
+        with slow_work("compact", self.path), self._letting_go():
+            compact(shared, self.path, self._schema, timeout, flush=self._flushes, progress=progress)
 
-    def backup(self, path: str | os.PathLike[str]) -> None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
 
         Raises `IndexExistsError` when there is something at `path`.
@@ -347,7 +323,7 @@ class Store:
         while True:
             with self.read() as snapshot:
                 try:
-                    return backup(snapshot, target)
+                    return backup(snapshot, target, progress)
                 except PQStoreError:
                     # A compaction in another process may remove files of originals before they are taken hold of.
                     if snapshot.records.generation.environment.is_newest():
@@ -359,13 +335,13 @@ class Store:
             generation, state = snapshot.records.generation, snapshot.records.state
             environment = generation.environment
             used, free, page = environment.page_counts(snapshot.records.txn)
-            oldest, readers = environment.reader_lag()
+            oldest, readers = environment.readers.lag()
             return StoreStats(
                 live_rows=snapshot.live_rows,
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
                 segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
-                segment_rows=self.segment_rows,
+                segment_rows=self.identity.segment_rows,
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),
@@ -377,7 +353,7 @@ class Store:
                 pinned_bytes=environment.pinned_bytes(),
                 format_version=records.FORMAT_VERSION,
                 durability=self.durability,
-                uuid=self.uuid,
+                uuid=self.identity.uuid,
                 originals_bytes=generation.originals.file_bytes(),
                 locked=environment.locked,
                 generation=generation.number,
@@ -386,18 +362,19 @@ class Store:
             )
 
 
+def _maintain(done: WriteTransaction) -> None:
+    with slow_work("maintenance after a commit", done.records.generation.index):
+        maintain(done)
+
+
 @contextmanager
 def _temporary_for(target: Path) -> Iterator[Path]:
-    """A place beside a new index, empty again when the block fails."""
-    temporary = directory.temporary_beside(target)
+    """A place for a new index, empty again when the block fails."""
     try:
-        yield temporary
+        with directory.unfinished_index(target) as temporary:
+            yield temporary
     except PermissionError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
 
 
 def _write_first_generation(
@@ -420,8 +397,3 @@ def _write_first_generation(
         environment.close()
     directory.sync_directory(path)
     directory.sync_directory(index)
-
-
-def _move_into_place(temporary: Path, target: Path) -> None:
-    temporary.rename(target)
-    directory.sync_directory(target.parent)

@@ -64,7 +64,9 @@ def build(path: Path, id_type: str) -> dict[Any, bytes]:
 def abandon(store: Store) -> None:
     """Leave staged records behind, as a writer does that is killed in a long transaction."""
     txn = store.write()
-    ids: Any = np.arange(50_000, 53_000) if store.id_type == "int64" else [f"staged {at}" for at in range(3000)]
+    ids: Any = (
+        np.arange(50_000, 53_000) if store.identity.id_type == "int64" else [f"staged {at}" for at in range(3000)]
+    )
     codes = np.zeros((3000, 8), dtype=np.uint8)
     txn.append(codes, ids, **attached(codes))
     txn.close()

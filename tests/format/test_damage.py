@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.disk.lmdb_meta import DamagedFileError, Meta, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format import records
+from pqstore.storage.repair.repair import repair
 from tests.forked import in_child
 from tests.format.edited import edited
 from tests.unit.storage.attached import attached, save_some

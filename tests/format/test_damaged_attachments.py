@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
 from pqstore.storage.attachments.original_files import originals_directory
 from pqstore.storage.attachments.payload_records import open_payloads
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
+from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.row_packing import RowPacking

@@ -52,8 +52,8 @@ def test_format_1(index: tuple[Path, str]) -> None:
     path, id_type = index
     expected = golden.contents(id_type)
     with Store.open(path, lambda _: golden.PACKING, readonly=True) as store:
-        assert store.settings == golden.SETTINGS
-        assert store.id_type == id_type
+        assert store.identity.settings == golden.SETTINGS
+        assert store.identity.id_type == id_type
         arrays = store.arrays()
         assert list(arrays) == list(golden.ARRAYS)
         assert all(np.array_equal(arrays[name], array) for name, array in golden.ARRAYS.items())

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
+from pqstore.storage.repair.repair import repair
 from tests.unit.storage.attached import FIELDS, attached, row_bytes, save_some
 from tests.unit.storage.listed import assign, make_lists, rows_in_lists
 from tests.unit.storage.row_packing import RowPacking
@@ -103,7 +104,9 @@ def _read_lists(store: Store) -> None:
 
 def _add(store: Store) -> None:
     codes = np.zeros((300, 8), dtype=np.uint8)
-    ids: Any = np.arange(10**6, 10**6 + 300) if store.id_type == "int64" else [f"new {at}" for at in range(300)]
+    ids: Any = (
+        np.arange(10**6, 10**6 + 300) if store.identity.id_type == "int64" else [f"new {at}" for at in range(300)]
+    )
     for _ in range(2):
         with store.write() as txn:
             txn.kill(txn.rows_of(ids)[txn.rows_of(ids) >= 0])

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "pqstore"
 FLOORS = {
     "": [
         ["errors", "arrays", "native"],
-        ["paths", "warning"],
+        ["log", "paths", "progress", "warning"],
         ["whole_file"],
         ["kernels"],
         ["quantizer", "storage"],
@@ -53,7 +53,7 @@ FLOORS = {
         ["segment_table", "staged", "list_state"],
     ],
     "storage.disk": [
-        ["crash_points", "lmdb_meta", "numbered_state", "regular_file", "system_errors"],
+        ["crash_points", "lmdb_meta", "numbered_state", "reader_table", "regular_file", "system_errors"],
         ["directory", "held_directory", "lmdb_errors", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
         ["lmdb_contents"],
         ["lock_file"],
@@ -76,10 +76,11 @@ FLOORS = {
     "storage.transactions": [
         ["cache", "staging", "allowances", "faults"],
         ["generation"],
+        ["leftovers", "place"],
         ["open_index", "state_records"],
         ["committed", "row_reads", "attachment_reads"],
         ["id_lookup", "id_order", "list_reads", "pending"],
-        ["row_writes", "attachment_writes", "snapshot"],
+        ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
         ["write"],
     ],
     "storage.upkeep": [
@@ -90,19 +91,19 @@ FLOORS = {
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments", "code_packing", "code_space", "uses"],
-        ["reading", "settings", "stats", "unreadable"],
+        ["reading", "settings", "unreadable"],
         ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],
         ["lists"],
         ["search"],
-        ["recall", "records"],
+        ["recall", "records", "stats"],
         ["ingest", "removal", "faiss_rows"],
-        ["snapshot_view", "transaction", "asynchronous"],
+        ["snapshot_view", "transaction", "asynchronous", "open_or_create"],
         ["index"],
         ["faiss_transfer"],
     ],
-    "index.arguments": [["counts", "ids", "payloads", "vectors"], ["sets"]],
+    "index.arguments": [["counts", "ids", "payloads", "types", "vectors"], ["sets"]],
     "index.filters": [
         ["tree"],
         ["compare", "parse", "plan", "columns", "kinds"],
@@ -120,7 +121,7 @@ FLOORS = {
     "index.lists": [["assigning"], ["prepared"], ["partitioning"]],
     "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
-    "interop.faiss": [["bits"], ["contents"], ["file", "live"], ["convert", "exporting", "opening"]],
+    "interop.faiss": [["bits"], ["contents"], ["file", "live", "reencoding"], ["convert", "exporting", "opening"]],
     "cli": [
         ["printed"],
         ["json_text"],
@@ -138,7 +139,7 @@ ALLOWED = {
     "storage": {"kernels.checksum"},
     "interop": {"kernels", "quantizer"},
 }
-GROUND = {"errors", "arrays", "native", "paths", "warning", "whole_file"}
+GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
 OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
 
@@ -197,3 +198,10 @@ def test_circles_and_arrows_up_are_seen(tmp_path: Path) -> None:
     assert house.circles() == [["storage.format", "storage.store"]]
     up = [arrow for arrow in house.arrows_between(FLOORS) if arrow.lower >= arrow.upper]
     assert [(arrow.importer, arrow.imported) for arrow in up] == [("storage.format", "storage.store")]
+
+
+def test_no_class_but_the_index_has_more_than_25_methods() -> None:
+    """Inherited ones count. The index is a face: its methods hand on."""
+    for cls in HOUSE.classes.values():
+        if (cls.module, cls.name) != ("index.index", "Index"):
+            assert len(HOUSE.methods(cls)) <= 25, f"{cls.module}.{cls.name}"

@@ -15,6 +15,7 @@ PROMISES = {
     "test_mirror.py": "this",
     "test_documentation.py": "pages say what is so",
     "test_examples.py": "examples do what their pages say",
+    "test_typing.py": "the documents' Python type-checks, and calls that cannot be meant do not",
     "test_public_names.py": "the public names are seen by type checkers, and load nothing that few ask for",
     "cli/test_bad_input.py": "one line that names what is wrong, status 2, nothing half-made",
     "cli/test_examples.py": "the examples in the help of every verb run",
@@ -27,6 +28,7 @@ PROMISES = {
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
     "storage/test_against_a_dict.py": "random changes and reopenings against a dict",
+    "storage/test_directory_there.py": "a new index fills an empty directory that is there, a mount point too",
     "storage/test_many_processes.py": "threads and processes on one index",
 }
 

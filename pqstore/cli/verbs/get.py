@@ -12,11 +12,15 @@ examples:
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pqstore.cli.inputs.ids import IDS_HELP, as_ids, read_ids
 from pqstore.cli.inputs.paths import path
 from pqstore.cli.records import record_line
 from pqstore.cli.report import Report
+
+if TYPE_CHECKING:
+    from pqstore.index import Include
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,7 +52,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
             raise ValueError("name the ids to look up, or give a file of them with --ids")
         # An unknown one is found before the first line is printed.
         state.get(ids, include=(), missing=options.missing)
-        include = ("payload", "vector") if options.vectors else ("payload",)
+        include: Include = ("payload", "vector") if options.vectors else ("payload",)
         for start in range(0, len(ids), _BLOCK):
             for record in state.get(ids[start : start + _BLOCK], include=include, missing="ignore"):
                 if record is not None:

@@ -15,6 +15,8 @@ from pqstore.cli.report import Report
 
 __all__ = ["add_arguments", "run"]
 
+_MOST = 10  # sets shown
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", metavar="INDEX", type=path, nargs="?", help="leave it out to see the program alone")
@@ -43,6 +45,11 @@ def run(options: argparse.Namespace, report: Report) -> int:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        shown = [f"{name} {_text(inner)}" for name, inner in list(value.items())[:_MOST]]
+        return ", ".join(shown + ["..."] * (len(value) > _MOST)) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(str(item) for item in value) or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -7,9 +7,9 @@ from typing import Any
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.reading import Reading
-from pqstore.storage import WriteTransaction
+from pqstore.storage import Snapshot, WriteTransaction
 
-__all__ = ["Calibration", "calibrated_rerank", "keep_calibration"]
+__all__ = ["Calibration", "calibrated_rerank", "keep_calibration", "kept_calibration"]
 
 _NOTE = "calibration"
 
@@ -41,11 +41,23 @@ def calibrated_rerank(reading: Reading, k: int) -> int:
     Raises:
         ValueError: the index was never calibrated.
     """
-    note: Any = reading.snapshot.catalog.notes.get(_NOTE)
-    if note is None:
+    calibration = kept_calibration(reading.snapshot)
+    if calibration is None:
         raise ValueError("rerank='auto' needs a calibration: call index.calibrate(sample_queries) once")
     try:
-        calibration = Calibration(**note)
         return max(k, -(-calibration.rerank * k // calibration.k))
     except (TypeError, ZeroDivisionError) as error:
+        raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error
+
+
+def kept_calibration(state: Snapshot) -> Calibration | None:
+    """What was stored last; None: nothing.
+
+    Raises:
+        CorruptIndexError: it is no calibration.
+    """
+    note: Any = state.catalog.notes.get(_NOTE)
+    try:
+        return None if note is None else Calibration(**note)
+    except TypeError as error:
         raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error

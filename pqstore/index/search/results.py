@@ -48,12 +48,13 @@ class SearchResult(NamedTuple):
 class SearchHits(SearchResult):
     """A `SearchResult` with what was asked for by ``include=`` and ``explain=``; it unpacks in the same way."""
 
-    payloads: list[Any] | None = None
+    # Any: who asked for them need not ask again whether they are there
+    payloads: list[Any] | Any = None
     """With include "payload": one dict or None a hit, in lists shaped as `ids`."""
-    vectors: npt.NDArray[np.float32] | None = None
+    vectors: npt.NDArray[np.float32] | Any = None
     """With include "vector": (k, D) or (n, k, D); the original where it is stored, else as the code describes it. NaN
     where there is no hit."""
-    plan: SearchPlan | None = None
+    plan: SearchPlan | Any = None
     """With explain=True."""
 
 

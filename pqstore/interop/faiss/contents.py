@@ -15,7 +15,17 @@ from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, un
 from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
 from pqstore.quantizer.rotation import departure_from_orthogonal
 
-__all__ = ["FaissContents", "FastScanBlocks", "Linear", "Normalization", "Transform", "padded_codewords"]
+__all__ = [
+    "FaissContents",
+    "FastScanBlocks",
+    "Linear",
+    "Normalization",
+    "Residuals",
+    "Transform",
+    "looked_up",
+    "padded_codewords",
+    "partitioned",
+]
 
 
 INNER_PRODUCT, L2 = 0, 1  # Faiss's MetricType
@@ -52,6 +62,16 @@ class FastScanBlocks:
 
 
 @dataclass(frozen=True, slots=True)
+class Residuals:
+    """The partitions of an IndexIVFPQ whose codes describe what is left of a vector without its centroid."""
+
+    centroids: F32
+    """float32 (nlist, D)."""
+    partitions: npt.NDArray[np.int64]
+    """int64 (rows,): the partition of each row."""
+
+
+@dataclass(frozen=True, slots=True)
 class FaissContents:
     """A Faiss PQ index, taken apart. Arrays may be views of the index or of its mapped file."""
 
@@ -70,6 +90,12 @@ class FaissContents:
     fast_scan: FastScanBlocks | None
     ids: npt.NDArray[np.int64] | None
     """int64 (rows,); None: row numbers."""
+    vectors: F32 | None = None
+    """float32 (rows, D) of an IndexRefineFlat around all transforms: the vectors as they were added."""
+    order: npt.NDArray[np.int64] | None = None
+    """int64 (rows,): which of `vectors` each row has; None: they come in the order of rows."""
+    residuals: Residuals | None = None
+    """None: codes describe whole vectors."""
 
     @property
     def Ks(self) -> int:  # noqa: N802
@@ -89,6 +115,12 @@ class FaissContents:
         """
         if not self.is_trained:
             raise NotTrainedError(f"{self.where} is not trained: train it first")
+        if self.residuals is not None:
+            raise UnsupportedIndexError(
+                f"{self.where} is an IndexIVFPQ whose codes are residuals (by_residual), which mean nothing without "
+                "its partitions: pass reencode=True to decode its vectors and encode them again with a codebook "
+                "trained on them, which loses some accuracy; or build the index from the vectors, if you have them"
+            )
         R, shift, metric = self._rotation_shift_metric()
         codewords = self.centroids[:, : self.Ks]
         if shift is not None:
@@ -123,7 +155,13 @@ class FaissContents:
                 metric = "cosine"
                 continue
             A = transform.A
-            if A.shape[0] != A.shape[1] or not np.isfinite(A).all() or departure_from_orthogonal(A) > 1e-3:
+            if A.shape[0] != A.shape[1]:
+                raise UnsupportedIndexError(
+                    f"{self.where} takes vectors from {A.shape[1]} to {A.shape[0]} dimensions, and a pqstore index has "
+                    "one number of them. Import the index inside it, faiss.downcast_index(index.index), with its "
+                    "ids as ids=, and apply the transform, index.chain.at(0).apply(x), to what you add and ask"
+                )
+            if not np.isfinite(A).all() or departure_from_orthogonal(A) > 1e-3:
                 raise UnsupportedIndexError(
                     f"{self.where} has a linear transform from {A.shape[1]} to {A.shape[0]} dimensions that is no "
                     "rotation: pqstore takes orthogonal ones; transform the vectors yourself and keep the plain PQ"
@@ -168,6 +206,32 @@ class FaissContents:
         for start in range(0, self.rows, BLOCK_ROWS):
             stop = min(start + BLOCK_ROWS, self.rows)
             yield np.arange(start, stop) if self.ids is None else np.array(self.ids[start:stop], dtype=np.int64)
+
+
+def looked_up(where: str, numbers: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """The numbers that an IndexIVFPQ has its rows under, for use as rows of what lies around it.
+
+    Raises:
+        UnsupportedIndexError: one of them is none of `count` rows.
+    """
+    if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
+        raise UnsupportedIndexError(f"{where} numbers rows inside from {numbers.min()} to {numbers.max()}, of {count}")
+    return numbers
+
+
+def partitioned(
+    centroids: F32, by_residual: bool, lists: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]]
+) -> dict[str, Any]:
+    """Codes, ids and residuals of the inverted lists of an IndexIVFPQ, each (codes, ids), one after the other."""
+    codes = [np.empty(0, dtype=np.uint8), *(codes.reshape(-1) for codes, _ in lists)]
+    ids = [np.empty(0, dtype=np.int64), *(ids for _, ids in lists)]
+    partitions = np.repeat(np.arange(len(lists)), [len(ids) for _, ids in lists])
+    return {
+        "rows": len(partitions),
+        "codes": np.concatenate(codes),
+        "ids": np.concatenate(ids).astype(np.int64, copy=False),
+        "residuals": Residuals(centroids, partitions) if by_residual else None,
+    }
 
 
 def padded_codewords(quantizer: Quantizer) -> tuple[F32, int]:

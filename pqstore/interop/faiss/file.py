@@ -11,6 +11,11 @@ squared L2; another one has a float32 argument), then what its class adds:
 * ``IxPT`` (IndexPreTransform): how many transforms (int32), the transforms, the index.
 * ``IxMp``, ``IxM2`` (IndexIDMap, IndexIDMap2): the index, ids (int64 vector).
 * ``IxRF`` (IndexRefine): base index, refining index, factor (float32).
+* ``IxF2``, ``IxFI``, ``IxFl`` (IndexFlat): vectors (float32 vector).
+* ``IwPQ`` (IndexIVFPQ): partitions and partitions to probe (uint64), the index that finds them, a direct map (its type,
+  uint8; int64 vector; of type 2, pairs), whether codes are residuals (uint8), bytes of a code (uint64), product
+  quantizer, inverted lists: ``ilar``, lists and bytes of a code (uint64), ``full`` and their sizes (uint64 vector) or
+  ``sprs`` and pairs of list and size, then of each list its codes and its ids (int64).
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, U8
 from pqstore.errors import UnsupportedIndexError
 from pqstore.interop.faiss.bits import pack_rows, row_bytes
 from pqstore.interop.faiss.contents import (
@@ -33,7 +39,9 @@ from pqstore.interop.faiss.contents import (
     Linear,
     Normalization,
     Transform,
+    looked_up,
     padded_codewords,
+    partitioned,
 )
 from pqstore.interop.mapped_file import MappedFile
 from pqstore.paths import as_path
@@ -43,14 +51,14 @@ from pqstore.whole_file import whole_file
 __all__ = ["read_contents", "write_index"]
 
 _DEEPEST = 8
-_SUPPORTED = "IndexPQ and IndexPQFastScan, also inside IndexPreTransform, IndexIDMap, IndexIDMap2 and IndexRefine"
+_SUPPORTED = (
+    "IndexPQ, IndexPQFastScan and IndexIVFPQ, also inside IndexPreTransform, IndexIDMap, IndexIDMap2 and IndexRefine"
+)
 _KNOWN = {
     "IxF2": "IndexFlatL2",
     "IxFI": "IndexFlatIP",
     "IxFl": "IndexFlat",
     "IwFl": "IndexIVFFlat",
-    "IwPQ": "IndexIVFPQ",
-    "IwPq": "IndexIVFPQ",
     "IwPf": "IndexIVFPQFastScan",
     "IwSq": "IndexIVFScalarQuantizer",
     "IxSQ": "IndexScalarQuantizer",
@@ -86,7 +94,7 @@ def read_contents(path: str | PathLike[str]) -> FaissContents:
     return contents
 
 
-def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents:
+def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents:  # one for each type
     code = _four_letters(source)
     if depth > _DEEPEST:
         raise source.error(f"at most {_DEEPEST} indexes inside each other expected")
@@ -104,6 +112,8 @@ def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents
         around.ids = np.empty(0, dtype=np.int64)  # an id map is seen; its ids follow the index
         inner = _read_index(source, around, depth + 1)
         ids = _vector(source, "<i8", "ids", rows)
+        # An IndexIVFPQ has numbers of its own.
+        ids = ids if inner.ids is None else ids[looked_up(inner.where, inner.ids, rows)]
         contents = _with(inner, ids=ids)
     elif code == "IxPT":
         count = source.value("i", "number of transforms")
@@ -112,10 +122,9 @@ def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents
         around.chain.extend(_read_transform(source) for _ in range(count))
         contents = _read_index(source, around, depth + 1)
     elif code == "IxRF":
-        contents = _read_index(source, around, depth + 1)
-        _skip_refinement(source, depth)
+        contents = _read_refined(source, around, depth, D)
         source.take(4, "factor of an IndexRefine")
-    elif code in ("IxPq", "IxPQ", "IxPo", "IPfs"):
+    elif code in ("IwPQ", "IxPq", "IxPQ", "IxPo", "IPfs"):
         if code in ("IxPQ", "IxPo"):
             metric_type = L2  # the old formats wrote a wrong metric, and searched by L2
         return _read_pq(source, code, D=D, rows=rows, is_trained=is_trained, metric_type=metric_type, around=around)
@@ -130,13 +139,10 @@ def _read_index(source: MappedFile, around: _Index, depth: int) -> FaissContents
 def _read_pq(
     source: MappedFile, code: str, *, D: int, rows: int, is_trained: bool, metric_type: int, around: _Index
 ) -> FaissContents:
+    if code == "IwPQ":
+        return _read_ivf_pq(source, D=D, rows=rows, is_trained=is_trained, metric_type=metric_type, around=around)
     start = source.position
-    d, M, nbits = (source.value("Q", "product quantizer") for _ in range(3))
-    if d != D or not 1 <= M <= D or D % M:
-        raise source.error(f"a product quantizer of dimension {D}, divided by M, expected; got {d} and M = {M}", start)
-    if not 1 <= nbits <= 16:
-        raise UnsupportedIndexError(f"{source.path} has codes of {nbits} bits: pqstore takes 1 to 16")
-    centroids = _vector(source, "<f4", "centroids", d << nbits).reshape(M, 1 << nbits, d // M)
+    M, nbits, centroids = _read_codebook(source, D)
     fast_scan = None
     if code == "IPfs":
         _, block_vectors, _ = (source.value("i", "fast-scan settings") for _ in range(3))
@@ -171,6 +177,105 @@ def _read_pq(
         fast_scan=fast_scan,
         ids=None,
     )
+
+
+def _read_refined(source: MappedFile, around: _Index, depth: int, D: int) -> FaissContents:
+    """The base of an IndexRefine, with the vectors of a flat one."""
+    turned = bool(around.chain)  # then what is stored here are no longer the vectors that were added
+    contents = _read_index(source, around, depth + 1)
+    vectors = _read_refinement(source, depth)
+    if vectors is None or turned:
+        return contents
+    start = source.position
+    if vectors.size != contents.rows * D:
+        raise source.error(f"{contents.rows} vectors of dimension {D} expected, got {vectors.size} values", start)
+    order = None if contents.ids is None else looked_up(contents.where, contents.ids, contents.rows)
+    return _with(contents, vectors=vectors.reshape(contents.rows, D), order=order)
+
+
+def _read_ivf_pq(
+    source: MappedFile, *, D: int, rows: int, is_trained: bool, metric_type: int, around: _Index
+) -> FaissContents:
+    start = source.position
+    nlist = source.value("Q", "number of partitions")
+    source.take(8, "partitions to probe")
+    centroids = _read_coarse(source, nlist, D)
+    map_type = source.value("B", "type of the direct map")
+    _vector(source, "<i8", "direct map")
+    if map_type == 2:
+        count = source.value("Q", "length of the direct map")
+        source.take(16 * count, "direct map")
+    by_residual, code_size = _flag(source, "by_residual"), source.value("Q", "bytes of a code")
+    M, nbits, codebook = _read_codebook(source, D)
+    if code_size != row_bytes(M, nbits):
+        raise source.error(f"codes of {row_bytes(M, nbits)} bytes expected, got {code_size}", start)
+    found = partitioned(centroids, by_residual, _read_lists(source, nlist, code_size))
+    if found["rows"] != rows:
+        raise source.error(f"{rows} rows announced, but the partitions have {found['rows']}", start)
+    return FaissContents(
+        where=str(source.path),
+        is_trained=is_trained,
+        metric_type=metric_type,
+        chain=tuple(around.chain),
+        M=M,
+        nbits=nbits,
+        centroids=codebook,
+        fast_scan=None,
+        **found,
+    )
+
+
+def _read_coarse(source: MappedFile, nlist: int, D: int) -> F32:
+    """The centroids of the partitions, float32 (nlist, D), from the flat index that has them."""
+    code = _four_letters(source)
+    if code not in ("IxF2", "IxFI", "IxFl"):
+        raise UnsupportedIndexError(
+            f"{source.path}: the partitions of an IndexIVFPQ are found by {_KNOWN.get(code, code)}; pqstore reads "
+            "those of a flat index"
+        )
+    source.position -= 4
+    start = source.position
+    vectors = _read_refinement(source, 0)
+    if vectors is None or vectors.size != nlist * D:
+        raise source.error(f"{nlist} centroids of dimension {D} expected", start)
+    return vectors.reshape(nlist, D)
+
+
+def _read_lists(source: MappedFile, nlist: int, code_size: int) -> list[tuple[U8, npt.NDArray[np.int64]]]:
+    """(codes uint8, flat; ids int64) of each partition."""
+    kind = _four_letters(source)
+    if kind == "il00":
+        return [(np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64))] * nlist
+    if kind != "ilar":
+        raise UnsupportedIndexError(f"{source.path}: inverted lists of type {kind!r}: pqstore reads those in the file")
+    start = source.position
+    lists, size = source.value("Q", "number of lists"), source.value("Q", "bytes of a code")
+    layout = _four_letters(source)
+    if lists != nlist or size != code_size or layout not in ("full", "sprs"):
+        raise source.error(f"{nlist} lists of codes of {code_size} bytes expected", start)
+    sizes = _vector(source, "<u8", "sizes of lists")
+    if layout == "sprs":
+        pairs = sizes.reshape(-1, 2) if sizes.size % 2 == 0 else np.full((1, 2), nlist, dtype=np.uint64)
+        if (pairs[:, 0] >= nlist).any():
+            raise source.error(f"lists below {nlist} expected", start)
+        sizes = np.zeros(nlist, dtype=np.uint64)
+        sizes[pairs[:, 0].astype(np.int64)] = pairs[:, 1]
+    if len(sizes) != nlist:
+        raise source.error(f"{nlist} sizes of lists expected, got {len(sizes)}", start)
+    return [
+        (source.take(n * code_size, "codes of a list"), source.array("<i8", n, "ids of a list")) for n in sizes.tolist()
+    ]
+
+
+def _read_codebook(source: MappedFile, D: int) -> tuple[int, int, F32]:
+    """M, bits, and centroids float32 (M, 2^bits, D / M) of a product quantizer."""
+    start = source.position
+    d, M, nbits = (source.value("Q", "product quantizer") for _ in range(3))
+    if d != D or not 1 <= M <= D or D % M:
+        raise source.error(f"a product quantizer of dimension {D}, divided by M, expected; got {d} and M = {M}", start)
+    if not 1 <= nbits <= 16:
+        raise UnsupportedIndexError(f"{source.path} has codes of {nbits} bits: pqstore takes 1 to 16")
+    return M, nbits, _vector(source, "<f4", "centroids", d << nbits).reshape(M, 1 << nbits, d // M)
 
 
 def _read_transform(source: MappedFile) -> Transform:
@@ -214,22 +319,28 @@ def _dimensions(source: MappedFile) -> tuple[int, int]:
     return d_in, d_out
 
 
-def _skip_refinement(source: MappedFile, depth: int) -> None:
-    """Pass over the index that re-ranks: flat, scalar-quantized, or one that we read."""
+def _read_refinement(source: MappedFile, depth: int) -> F32 | None:
+    """Read the index that re-ranks: the vectors of a flat one, float32, flat; None where it has none (a
+    scalar-quantized one, or one that we read)."""
     code = _four_letters(source)
     if code not in ("IxF2", "IxFI", "IxFl", "IxSQ"):
         source.position -= 4
         _read_index(source, _Index(), depth + 1)
-        return
-    source.take(4 + 8 + 16 + 1, "header")
+        return None
+    start = source.position
+    D, rows = source.value("i", "dimension"), source.value("q", "number of rows")
+    source.take(16 + 1, "header")
     if source.value("i", "metric") > 1:
         source.take(4, "metric argument")
     if code == "IxSQ":
         source.take(4 + 4 + 4 + 8 + 8, "scalar quantizer")
         _vector(source, "<f4", "ranges of a scalar quantizer")
         _vector(source, "u1", "codes of a scalar quantizer")
-    else:
-        _vector(source, "<f4", "vectors of a flat index")
+        return None
+    vectors = _vector(source, "<f4", "vectors of a flat index")
+    if D < 1 or rows < 0 or len(vectors) != D * rows:
+        raise source.error(f"{rows} vectors of dimension {D} expected, got {len(vectors)} values", start)
+    return vectors
 
 
 def _four_letters(source: MappedFile) -> str:

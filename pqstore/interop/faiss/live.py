@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32
 from pqstore.errors import MissingDependencyError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import pack_rows, row_bytes
 from pqstore.interop.faiss.contents import (
@@ -18,7 +20,9 @@ from pqstore.interop.faiss.contents import (
     Linear,
     Normalization,
     Transform,
+    looked_up,
     padded_codewords,
+    partitioned,
 )
 from pqstore.quantizer import OPQ, Quantizer
 
@@ -49,49 +53,102 @@ def contents_of(index: Any) -> FaissContents:
     name = type(index).__name__
     if not isinstance(index, faiss.Index):
         raise UnsupportedIndexError(f"expected a Faiss index, got {type(index).__module__}.{name}")
-    metric_type, is_trained, rows = int(index.metric_type), bool(index.is_trained), int(index.ntotal)
-    chain: list[Transform] = []
-    ids: npt.NDArray[np.int64] | None = None
-    inner = faiss.downcast_index(index)
-    while True:
-        if isinstance(inner, faiss.IndexIDMap):
-            if ids is not None:
-                raise UnsupportedIndexError(f"{name}: an IndexIDMap inside an IndexIDMap has no single list of ids")
-            ids = _view(faiss, inner.id_map, np.int64)
-            inner = faiss.downcast_index(inner.index)
-        elif isinstance(inner, faiss.IndexPreTransform):
-            chain.extend(_transform(faiss, inner.chain.at(i), name) for i in range(inner.chain.size()))
-            inner = faiss.downcast_index(inner.index)
-        elif isinstance(inner, faiss.IndexRefine):
-            inner = faiss.downcast_index(inner.base_index)
-        else:
-            break
-    fast_scan = None
-    if isinstance(inner, faiss.IndexPQFastScan):
-        fast_scan = FastScanBlocks(int(inner.bbs), int(inner.M2))
-    elif not isinstance(inner, faiss.IndexPQ):
-        raise UnsupportedIndexError(
-            f"{type(inner).__name__} has no counterpart in pqstore: it takes IndexPQ and IndexPQFastScan, also inside "
-            "IndexPreTransform, IndexIDMap, IndexIDMap2 and IndexRefine"
-        )
-    elif inner.encode_signs:
-        raise UnsupportedIndexError(f"{name}: codes of signs (encode_signs) have no counterpart in pqstore")
-    pq = inner.pq
+    walked = _walk(faiss, index, name)
     contents = FaissContents(
         where=name,
-        is_trained=is_trained,
-        metric_type=metric_type,
-        chain=tuple(chain),
-        M=int(pq.M),
-        nbits=int(pq.nbits),
-        centroids=_view(faiss, pq.centroids, np.float32).reshape(int(pq.M), 1 << int(pq.nbits), -1).copy(),
-        rows=rows,
-        codes=_view(faiss, inner.codes, np.uint8, owner=index),
-        fast_scan=fast_scan,
-        ids=ids,
+        is_trained=bool(index.is_trained),
+        metric_type=int(index.metric_type),
+        chain=tuple(walked.chain),
+        vectors=walked.vectors,
+        **_codes_and_ids(faiss, walked, index, name),
     )
     check_sizes(contents)
     return contents
+
+
+@dataclass(slots=True)
+class _Walked:
+    """What lies around the index that has the codes."""
+
+    inner: Any
+    chain: list[Transform]
+    ids: npt.NDArray[np.int64] | None = None
+    vectors: F32 | None = None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether there is something here that goes by row."""
+        return self.ids is not None or self.vectors is not None
+
+
+def _walk(faiss: Any, index: Any, name: str) -> _Walked:
+    """From the outside in, to the index that has the codes."""
+    walked = _Walked(faiss.downcast_index(index), [])
+    while True:
+        inner = walked.inner
+        if isinstance(inner, faiss.IndexIDMap):
+            if walked.ids is not None:
+                raise UnsupportedIndexError(f"{name}: an IndexIDMap inside an IndexIDMap has no single list of ids")
+            walked.ids = _view(faiss, inner.id_map, np.int64)
+            inner = inner.index
+        elif isinstance(inner, faiss.IndexPreTransform):
+            walked.chain.extend(_transform(faiss, inner.chain.at(i), name) for i in range(inner.chain.size()))
+            inner = inner.index
+        elif isinstance(inner, faiss.IndexRefine):
+            flat = faiss.downcast_index(inner.refine_index)
+            # Behind a transform they are no longer the vectors that were added.
+            if isinstance(flat, faiss.IndexFlat) and not walked.chain:
+                values = _view(faiss, flat.codes, np.uint8, owner=index).view(np.float32)
+                walked.vectors = values.reshape(int(flat.ntotal), int(flat.d))
+            inner = inner.base_index
+        else:
+            return walked
+        walked.inner = faiss.downcast_index(inner)
+
+
+def _codes_and_ids(faiss: Any, walked: _Walked, index: Any, name: str) -> dict[str, Any]:
+    """The fields of `FaissContents` that the index with the codes says; it lives as long as `index`."""
+    inner = walked.inner
+    found: dict[str, Any] = {"rows": int(index.ntotal), "fast_scan": None, "ids": walked.ids}
+    if type(inner) is faiss.IndexIVFPQ:
+        found |= _partitions(faiss, inner, name)
+        numbers = looked_up(name, found["ids"], int(index.ntotal)) if walked.numbered else found["ids"]
+        found["order"] = None if walked.vectors is None else numbers
+        found["ids"] = numbers if walked.ids is None else walked.ids[numbers]
+    elif isinstance(inner, (faiss.IndexPQFastScan, faiss.IndexPQ)):
+        if isinstance(inner, faiss.IndexPQFastScan):
+            found["fast_scan"] = FastScanBlocks(int(inner.bbs), int(inner.M2))
+        elif inner.encode_signs:
+            raise UnsupportedIndexError(f"{name}: codes of signs (encode_signs) have no counterpart in pqstore")
+        found["codes"] = _view(faiss, inner.codes, np.uint8, owner=index)
+    else:
+        raise UnsupportedIndexError(
+            f"{type(inner).__name__} has no counterpart in pqstore: it takes IndexPQ, IndexPQFastScan and IndexIVFPQ, "
+            "also inside IndexPreTransform, IndexIDMap, IndexIDMap2 and IndexRefine"
+        )
+    pq = inner.pq
+    centroids = _view(faiss, pq.centroids, np.float32).reshape(int(pq.M), 1 << int(pq.nbits), -1).copy()
+    return {**found, "M": int(pq.M), "nbits": int(pq.nbits), "centroids": centroids}
+
+
+def _partitions(faiss: Any, ivf: Any, name: str) -> dict[str, Any]:
+    """Codes, ids and residuals of an IndexIVFPQ: copies."""
+    coarse, lists, size = faiss.downcast_index(ivf.quantizer), ivf.invlists, int(ivf.code_size)
+    if not isinstance(coarse, faiss.IndexFlat):
+        raise UnsupportedIndexError(
+            f"{name}: the partitions of an IndexIVFPQ are found by {type(coarse).__name__}; pqstore reads those of a "
+            "flat index"
+        )
+    parts = []
+    for number in range(int(ivf.nlist)):
+        rows = int(lists.list_size(number))
+        if rows:
+            codes = np.array(faiss.rev_swig_ptr(lists.get_codes(number), rows * size))
+            parts.append((codes, np.array(faiss.rev_swig_ptr(lists.get_ids(number), rows))))
+        else:
+            parts.append((np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)))
+    centroids = _view(faiss, coarse.codes, np.uint8).view(np.float32).reshape(int(coarse.ntotal), -1)
+    return partitioned(centroids, bool(ivf.by_residual), parts)
 
 
 def check_sizes(contents: FaissContents) -> None:

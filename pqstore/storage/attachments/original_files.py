@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -304,8 +304,9 @@ def remove_originals(generation: Path, segments: Iterable[int]) -> None:
         (originals_directory(generation) / originals_name(segment)).unlink(missing_ok=True)
 
 
-def copy_originals(source: OriginalFiles, target: Path, sizes: dict[int, int], *, link: bool) -> None:
-    """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk.
+def copy_originals(source: OriginalFiles, target: Path, sizes: dict[int, int], *, link: bool) -> Iterator[int]:
+    """The first bytes of the files of some segments (`sizes`: bytes that count) for another generation, on the disk
+    when the iterator ends, which gives the bytes of each file when it is there.
 
     With `link` the files are shared where the file system can: for a generation that takes the place of the first.
     """
@@ -318,6 +319,7 @@ def copy_originals(source: OriginalFiles, target: Path, sizes: dict[int, int], *
         with file_errors(new):
             if not (link and _link(source.directory / new.name, new)):
                 _copy_start(source, segment, new, size)
+        yield size
     sync_directory(directory)
     sync_directory(target)
 

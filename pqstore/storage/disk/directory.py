@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pqstore.errors import IndexExistsError, IndexNotFoundError, PQStoreError
@@ -20,16 +23,21 @@ __all__ = [
     "newest_generation",
     "next_generation",
     "older_generations",
+    "put_in_place",
     "remove_leftovers",
     "sync_directory",
     "temporary_beside",
+    "unfinished_index",
 ]
 
 # Eight digits, more only where eight are not enough; so many that a number fits 64 bits.
 _NAME = re.compile(r"generation-([0-9]{8}|[1-9][0-9]{8,17})\Z")
 _TEMPORARY = ".unfinished-"
 _LEFTOVER = re.compile(r"generation-[0-9]{8,18}\.unfinished-[0-9a-f]{12}\Z")
+_FIRST = 1
 _LAST_GENERATION = 10**18 - 1
+_OF_THE_SYSTEM = "lost+found"  # what a new file system has in it
+_OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
 
 
 def generation_path(index: Path, generation: int) -> Path:
@@ -105,15 +113,71 @@ def next_generation(index: Path, generation: int) -> Path:
     )
 
 
-def check_vacant(path: Path) -> None:
-    """Raise `IndexExistsError` unless the path does not exist or is an empty directory."""
+def check_vacant(path: Path, beside: Collection[str] = ()) -> None:
+    """Raise `IndexExistsError` unless the path does not exist or is an empty directory, but for the names `beside`.
+
+    What unfinished indexes have left in a directory, and what every new file system has, is nothing.
+    """
     with opening(path):
         if path.is_dir() and not path.is_symlink():
-            if not any(path.iterdir()):
+            if all(entry.name in beside or _is_nothing(entry.name) for entry in path.iterdir()):
                 return
             raise IndexExistsError(f"{path} exists and is not empty: open it, remove it, or choose another path")
         if os.path.lexists(path):
             raise IndexExistsError(f"{path} exists already: choose another path")
+
+
+def _is_nothing(name: str) -> bool:
+    return name == _OF_THE_SYSTEM or name.startswith(f"{generation_path(Path(), _FIRST).name}{_TEMPORARY}")
+
+
+@contextmanager
+def unfinished_index(target: Path) -> Iterator[Path]:
+    """The path for a new index that is not whole yet; removed when the block fails. `put_in_place` makes it `target`.
+
+    Inside a directory that is there already: it may be a mount point, beside which nothing of this file system lies,
+    and which cannot be renamed over; beside one that is not.
+    """
+    temporary = temporary_beside(generation_path(target, _FIRST) if target.is_dir() else target)
+    try:
+        yield temporary
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, Exception) and _holds_index(target):
+            # That index, whose directory it is now, may have removed what is unfinished in it.
+            raise _too_late(target) from error
+        raise
+
+
+def _holds_index(path: Path) -> bool:
+    try:
+        return newest_generation(path) > 0
+    except IndexNotFoundError:
+        return False
+
+
+def _too_late(target: Path) -> IndexExistsError:
+    return IndexExistsError(f"{target} exists by now: another process was quicker; open it")
+
+
+def put_in_place(index: Path, target: Path) -> None:
+    """Make the whole and durable index at `index`, a path of `unfinished_index`, the one at `target`: in one step.
+
+    Of several that try to, in all processes, one succeeds; raises `IndexExistsError` for the others.
+    """
+    inside = target in index.parents
+    # Always as the first generation: two names would both find room.
+    old = generation_path(index, newest_generation(index)) if inside else index
+    new = generation_path(target, _FIRST) if inside else target
+    try:
+        old.rename(new)
+    except OSError as error:
+        if error.errno in _OCCUPIED:
+            raise _too_late(target) from error
+        raise
+    if inside:
+        shutil.rmtree(index, ignore_errors=True)
+    sync_directory(new.parent)
 
 
 def temporary_beside(path: Path) -> Path:

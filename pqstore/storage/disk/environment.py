@@ -22,6 +22,7 @@ from pqstore.storage.disk.directory import generation_number, generation_path
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.lock_file import LOCK_FILE, prepare_lock_file
+from pqstore.storage.disk.reader_table import ReaderTable
 from pqstore.storage.disk.regular_file import create_like
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES
@@ -106,8 +107,9 @@ class Environment:
             self._handles = handles
             self._allocation_checked = create
             self.databases = _Databases(handles, () if create else _CHECKED_LATER, self._check_trees)
+            self.readers = ReaderTable(self._lmdb, clearing=self.writable)
             if self.writable:
-                self._lmdb.reader_check()
+                self.readers.clear()
         except BaseException:
             self._lmdb.close()
             raise
@@ -206,7 +208,7 @@ class Environment:
         try:
             return self._lmdb.begin(write=write, buffers=True)
         except lmdb.ReadersFullError:
-            self._lmdb.reader_check()
+            self.readers.clear()
             return self._lmdb.begin(write=write, buffers=True)
 
     def keeps_its_data_file(self) -> bool:
@@ -258,29 +260,12 @@ class Environment:
         used = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
         return used, max(0, self.info()["last_pgno"] + 1 - used), stats[0]["psize"]
 
-    def _snapshots(self) -> list[int]:
-        """Transaction numbers of the open snapshots of all processes."""
-        if self.writable:
-            self._lmdb.reader_check()
-        # LMDB gives its table as text: a heading, then lines of process, thread and transaction ("-" when idle)
-        fields = [line.split() for line in str(self._lmdb.readers()).splitlines()]
-        return [int(line[2]) for line in fields if len(line) == 3 and line[2].isdigit()]
-
-    def reader_lag(self) -> tuple[int, int]:
-        """(commits since the oldest open snapshot, open snapshots), over all processes."""
-        snapshots = self._snapshots()
-        return (self.info()["last_txnid"] - min(snapshots) if snapshots else 0), len(snapshots)
-
     def pinned_bytes(self) -> int:
         """Bytes that cannot be used again before the oldest open snapshot closes."""
-        snapshots = self._snapshots()
+        snapshots = self.readers.snapshots()
         if not snapshots:
             return 0
         return self._on_pages(lambda transaction: bytes_freed_after(self._file, transaction, min(snapshots)))
-
-    def reader_check(self) -> int:
-        """Clear the slots of readers whose process is gone; how many there were."""
-        return int(self._lmdb.reader_check())
 
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""

@@ -24,6 +24,7 @@ __all__ = ["LOCK_FILE", "prepare_lock_file"]
 
 LOCK_FILE = "lock.mdb"
 _MAGIC = struct.pack("=I", 0xBEEFC0DE)
+_BEGUN = bytes(len(_MAGIC))  # LMDB gives the file its size first: it may have died then, or another process is at it
 
 
 def prepare_lock_file(generation: Path, data_file: Path) -> bool:
@@ -56,13 +57,13 @@ def _opened(path: Path, data_file: Path) -> int:
 
 
 def _check(path: Path, descriptor: int) -> None:
-    """LMDB writes its head into the file before it looks at it, so it must be LMDB's already, or empty."""
+    """LMDB writes its head into the file before it looks at it, so it must be LMDB's already, or have none."""
     status = os.fstat(descriptor)
     if status.st_nlink > 1:
         raise CorruptIndexError(
             f"{path} has other names (hard links), so it is not this index's alone: remove it, it is made anew"
         )
-    if status.st_size and os.pread(descriptor, len(_MAGIC), 0) != _MAGIC:
+    if os.pread(descriptor, len(_MAGIC), 0) not in (b"", _BEGUN, _MAGIC):
         raise CorruptIndexError(f"{path} is not a lock file of LMDB: remove it, it is made anew")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pqstore.errors import IndexLockedError, PQStoreError
+from pqstore.log import slow_since
 from pqstore.storage.disk.regular_file import create_like, open_regular
 from pqstore.storage.disk.system_errors import REFUSED, not_writable, opening
 
@@ -24,6 +25,7 @@ __all__ = ["DEFAULT_TIMEOUT", "WriterLock"]
 DEFAULT_TIMEOUT = 60.0
 _NAME = "writer.lock"
 _WRITER, _TURN = 0, 1  # bytes of the file that are locked
+_WAIT = "waiting for another writer"
 _PAUSE = 0.002  # seconds between two looks at a lock that another process has
 
 Result = TypeVar("Result")
@@ -57,7 +59,8 @@ class WriterLock:
             IndexLockedError: another had the lock for `timeout` seconds (None: 60).
         """
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
+        deadline = started + timeout
         self.refuse_mine(index)
         try:
             if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
@@ -66,6 +69,7 @@ class WriterLock:
             try:
                 self._lock_file(index, deadline, timeout)
                 try:
+                    slow_since(started, _WAIT, index)
                     return work()
                 finally:
                     self.abort()
@@ -89,12 +93,14 @@ class WriterLock:
         For a block that its caller ends with `release`. `run` needs no such promise.
         """
         timeout = DEFAULT_TIMEOUT if timeout is None else timeout
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
+        deadline = started + timeout
         self.refuse_mine(index)
         try:
             if not self._thread_lock.acquire(timeout=min(max(0.0, timeout), threading.TIMEOUT_MAX)):
                 raise _locked_by_a_thread(index, timeout)  # noqa: TRY301 - given back in one place
             self._lock_file(index, deadline, timeout)
+            slow_since(started, _WAIT, index)
         except BaseException:
             self.release()
             raise

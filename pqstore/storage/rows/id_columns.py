@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Final, Protocol
@@ -238,7 +237,9 @@ class HashKey:
 
     def hashes(self, raws: Sequence[bytes]) -> U64:
         """UTF-8 ids -> u64 keys."""
-        blake2b, key = hashlib.blake2b, self._key
+        from hashlib import blake2b  # noqa: PLC0415 # for str ids alone
+
+        key = self._key
         digests = b"".join([blake2b(raw, digest_size=8, key=key).digest() for raw in raws])
         return np.asarray(np.frombuffer(digests, dtype="<u8").astype(np.uint64) & self._mask)
 

@@ -1,4 +1,4 @@
-"""What a transaction writes beside codes and ids: originals, payloads, columns of fields, saved sets.
+"""What a transaction writes beside codes and ids: originals, payloads, columns of fields.
 
 Rows never change: a new payload is a new row. So nothing here is edited; it is written with a row, moves with a row
 that is rewritten, and goes with its segment. Payloads of new rows go to LMDB at once, so that a long
@@ -26,10 +26,9 @@ from pqstore.storage.attachments.payload_records import (
     Unreadable,
     pack_payloads,
 )
-from pqstore.storage.attachments.saved_sets import pack_set
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog, SavedSet
+from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.pending import PendingRecords
 
@@ -59,37 +58,6 @@ class AttachmentWrites:
 
     def _change_catalog(self, **changes: Any) -> None:
         self._records.changed_catalog = replace(self._records.catalog, **changes)
-
-    def set_note(self, key: str, value: Any) -> None:
-        """Keep, or with None forget, a small thing."""
-        notes = {name: entry for name, entry in self._catalog.notes.items() if name != key}
-        if value is not None:
-            notes[key] = value
-        self._change_catalog(notes=notes)
-
-    def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
-        """Keep ids, distinct and ascending, under a name, in place of those there; None: forget the set."""
-        sets = dict(self._catalog.sets)
-        old = sets.pop(name, None)
-        if old is not None:
-            self._delete_chunks(old.number)
-        number = self._catalog.next_set
-        if ids is not None:
-            chunk_ids = self._records.generation.limits.set_chunk_ids
-            for key, record in pack_set(number, ids, self._schema.codec, chunk_ids):
-                self._records.put("sets", key, record)
-            sets[name] = SavedSet(number, len(ids))
-            number += 1
-        self._change_catalog(sets=sets, next_set=number)
-
-    def _delete_chunks(self, number: int) -> None:
-        """Those of a set that are stored, whatever the catalog says of how many there are."""
-        start, stop = records.key2(number, 0), records.key1(number + 1)
-        while chunks := self._records.page("sets", start, stop, 64):
-            keys = [bytes(key) for key, _ in chunks]
-            for key in keys:
-                self._records.delete("sets", key)
-            start = keys[-1] + b"\0"
 
     def append(self, first_row: int, count: int, originals: U8 | None, payloads: Sequence[Any] | None) -> None:
         """Rows `first_row ..` were appended; called with them in place."""
@@ -328,7 +296,7 @@ class AttachmentWrites:
         there = stored_segments(generation.path) if dropped else []
         gone = [n for n in there if n < open_segment and n not in self._records.table.entries]
         # A snapshot of an earlier commit reads them still; the next writer looks again.
-        originals.leftovers = bool(gone) and generation.environment.reader_lag()[0] > 0
+        originals.leftovers = bool(gone) and generation.environment.readers.lag()[0] > 0
         if gone and not originals.leftovers:
             remove_originals(generation.path, gone)
             for segment in gone:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from pqstore.errors import StorageFullError
+from pqstore.log import warning
 
 __all__ = ["Faults"]
 
 _KEPT = 16
 _LONGEST_REST = 256  # commits
-
-_logger = logging.getLogger("pqstore")
 
 
 class Faults:
@@ -53,7 +52,9 @@ class Faults:
         if not isinstance(error, StorageFullError):  # which ends as soon as there is room
             self._failed[work] = self._failed.get(work, 0) + 1
             self._resting[work] = min(2 ** (self._failed[work] - 1), _LONGEST_REST)
-        _logger.warning("index at %s: the change is stored, but what follows a commit failed: %s", self.index, text)
+        # Without a free descriptor or memory Python's logging cannot be loaded; the change stands, and `texts` has it.
+        with suppress(ImportError, OSError, MemoryError):
+            warning("index at %s: the change is stored, but what follows a commit failed: %s", self.index, text)
 
     def succeeded(self, work: str) -> None:
         """Say that it has not."""

@@ -19,15 +19,12 @@ import lmdb
 
 from pqstore.errors import ForkedIndexError, IndexNotFoundError, IndexReplacedError, PQStoreError, ReadOnlyError
 from pqstore.storage.disk.directory import (
-    generation_number,
     generation_path,
     is_current,
     newest_generation,
-    older_generations,
-    remove_leftovers,
+    put_in_place,
     sync_directory,
 )
-from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.held_directory import HeldDirectory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.system_errors import opening
@@ -36,9 +33,11 @@ from pqstore.storage.format import records
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation, mark_superseded
+from pqstore.storage.transactions.leftovers import clear_older
+from pqstore.storage.transactions.place import Place
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["Lease", "SharedIndex", "share"]
+__all__ = ["Lease", "SharedIndex", "alone", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
 
@@ -56,18 +55,29 @@ def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> Shared
         with _registry_lock:
             shared, writer = _registry.get(directory.key), None
             if shared is not None and not shared.is_still_at(path):
-                writer = shared.give_way()
-                shared.key = (*directory.key, id(shared))
-                _registry[shared.key] = _registry.pop(directory.key)
-                shared = None
+                writer, shared = _displace(shared), None
             if shared is None:
                 shared = SharedIndex(directory, path, sync=sync, limits=limits, writer=writer)
                 _registry[directory.key] = shared
             shared.references += 1
             return shared
     finally:
-        if shared is None or not shared.holds(directory):
+        if shared is None or shared.place.directory is not directory:
             directory.close()
+
+
+def _displace(shared: SharedIndex) -> WriterLock:
+    """Make room for another index that was put into the directory of this one, whose writer lock it gets."""
+    writer = shared.give_way()
+    del _registry[shared.key]
+    shared.key = (*shared.key, id(shared))
+    _registry[shared.key] = shared
+    return writer
+
+
+def _key_of(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino
 
 
 class Lease:
@@ -105,9 +115,7 @@ class SharedIndex:
         self.key: tuple[int, ...] = directory.key
         self.path = path
         self.faults = Faults(path)
-        self._directory = directory
-        self._uuid: str | None = None  # of the index, once it has been opened
-        self._displaced = False
+        self.place = Place(directory)
         self.references = 0
         self._metasync = True
         self._sync = sync
@@ -124,10 +132,6 @@ class SharedIndex:
         self._forking = False
         self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
-
-    def holds(self, directory: HeldDirectory) -> bool:
-        """Whether this descriptor is the one that is kept here."""
-        return self._directory is directory
 
     def is_still_at(self, path: Path) -> bool:
         """Whether the directory, to which `path` leads, still holds this index: another may have been put into it."""
@@ -159,7 +163,7 @@ class SharedIndex:
                         "them, then open it anew"
                     )
                 self.retire(generation)
-            self._displaced = True
+            self.place.taken = True
             return self.writer
 
     def _open(self, path: Path) -> Generation:
@@ -173,64 +177,17 @@ class SharedIndex:
             )
         if self._generation is None:
             with opening(path):
-                self._generation = self._newest(path)
+                self._go_by(path)
+                self._generation = self.place.open_newest(path, self._limits, metasync=self._metasync, sync=self._sync)
         return self._generation
-
-    def _newest(self, path: Path) -> Generation:
-        """The newest generation of the index that this is, opened."""
-        for _ in range(100):
-            self._go_by(path)
-            try:
-                number = newest_generation(path)
-            except IndexNotFoundError:
-                if self._uuid is None:
-                    raise
-                raise self._replaced(path) from None
-            try:
-                generation = Generation(
-                    generation_path(path, number),
-                    self._limits,
-                    self._directory,
-                    metasync=self._metasync,
-                    sync=self._sync,
-                )
-            except PQStoreError:
-                if is_current(path, number):
-                    raise
-                continue  # a compaction in another process removed it meanwhile
-            try:
-                if is_current(path, number) and generation.environment.keeps_its_data_file():
-                    self._check_same(generation, path)
-                    return generation
-            except BaseException:
-                generation.close()
-                raise
-            generation.close()
-        raise PQStoreError(f"index at {path}: its generations change faster than they can be opened")
-
-    def _check_same(self, generation: Generation, path: Path) -> None:
-        """Raise `IndexReplacedError` unless it is one of this index, and of no other that was put in its place."""
-        if self._uuid not in (None, generation.uuid) or not self._directory.is_at(path):
-            raise self._replaced(path)
-        self._uuid = generation.uuid
 
     def _go_by(self, path: Path) -> None:
         """Find the index at this path from now on. Raises `IndexReplacedError` when it does not lead to it."""
-        if self._displaced or not self._directory.is_at(path):
-            raise self._replaced(path)
+        self.place.check(path)
         if path != self.path:
             self.path = self.faults.index = path
             if self._generation is not None:
                 self._generation.rename(generation_path(path, self._generation.number))
-
-    def _replaced(self, path: Path) -> IndexReplacedError:
-        if os.path.lexists(path):
-            return IndexReplacedError(
-                f"index at {path}: something else was put in its place while it was open: open it anew"
-            )
-        return IndexReplacedError(
-            f"index at {path}: its directory was moved or removed while it was open: open it where it is now"
-        )
 
     def retire(self, generation: Generation) -> None:
         """Use another generation from now on; this one is closed when its last transaction ends."""
@@ -280,7 +237,7 @@ class SharedIndex:
                 self._active[id(lease)] = (threading.get_ident(), generation)
         except IndexNotFoundError:
             lease.end()
-            raise self._replaced(path) from None
+            raise self.place.replaced(path) from None
         except BaseException:
             lease.end()
             raise
@@ -300,13 +257,14 @@ class SharedIndex:
         if not generation.is_still(txn, writing=True):
             txn.abort()
             self.retire(generation)
-            raise self._replaced(path)
+            raise self.place.replaced(path)
         environment = generation.environment
         if time.monotonic() > self._readers_checked + _READER_CHECK_SECONDS:
-            environment.reader_check()
+            environment.readers.clear()
             self._readers_checked = time.monotonic()
         if self._cleaned != generation.number:
-            self._clean(path, generation.number)
+            used = {generation.number for _, generation in list(self._active.values())}
+            clear_older(path, generation.number, used, self._limits)
             self._cleaned = generation.number
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
             txn.abort()
@@ -327,34 +285,6 @@ class SharedIndex:
                 mark_superseded(environment)
         self.retire(generation)
         return self._open(path)
-
-    def _clean(self, path: Path, number: int) -> None:
-        """Remove generations before this one. Readers that still have one are told, where its compaction has not."""
-        used = {generation.number for _, generation in list(self._active.values())}
-        for older in older_generations(path, number):
-            if generation_number(older) in used:
-                continue  # marked when it was followed; to open it a second time would end its locks
-            with suppress(PQStoreError, OSError):  # damaged
-                environment = Environment(older, metasync=False, max_readers=self._limits.max_readers)
-                try:
-                    mark_superseded(environment)
-                finally:
-                    environment.close()
-        remove_leftovers(path, number)
-
-    def alone(self, path: Path, timeout: float | None, work: Callable[[Generation], None]) -> None:
-        """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""
-        self.check_writable(path)
-
-        def locked() -> None:
-            generation, txn, lease = self.begin_write(path, locked=True)
-            try:
-                txn.abort()
-                work(generation)
-            finally:
-                lease.end()
-
-        self.writer.run(path, timeout, locked)
 
     def _reopen(self, path: Path, reason: str) -> Generation:
         if self._active:
@@ -379,9 +309,8 @@ class SharedIndex:
                 _registry_lock.release()
 
     def check_writable(self, path: Path) -> None:
-        """Raise `ReadOnlyError` where nothing can be written."""
+        """Raise `ReadOnlyError` where nothing can be written. Who becomes the writer looks at the path again."""
         with self._gate:
-            self._go_by(path)
             refusal = self._open(path).environment.refusal
         if refusal:
             raise ReadOnlyError(f"index at {path}: {refusal}; or open it with readonly=True")
@@ -404,7 +333,7 @@ class SharedIndex:
 
     def finish_building(self, target: Path) -> None:
         """Everything on the disk, then the index under its own name."""
-        with self._gate, storage_errors(self.path):
+        with _registry_lock, self._gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
             generation = self._open(self.path)
@@ -413,10 +342,20 @@ class SharedIndex:
             generation.close()
             sync_directory(generation.path)
             sync_directory(self.path)
-            self.path.rename(target)
-            sync_directory(target.parent)
-            self.path = self.faults.index = target
+            put_in_place(self.path, target)
             self._sync = True
+            self._enter_at(target)
+
+    def _enter_at(self, path: Path) -> None:
+        """Other handles find it by its directory: not the one that it was built in where another was there already."""
+        self.place.move_to(path)
+        del _registry[self.key]
+        former = _registry.get(self.place.directory.key)
+        if former is not None:
+            self.writer = _displace(former)
+        self.path = self.faults.index = path
+        self.key = self.place.directory.key
+        _registry[self.key] = self
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
@@ -434,8 +373,8 @@ class SharedIndex:
             if self.references or self._active or _registry.get(self.key) is not self:
                 return
             del _registry[self.key]
-            self._directory.close()
-            if not self._displaced:  # otherwise the index that took this one's place has the lock
+            self.place.close()
+            if not self.place.taken:  # otherwise the index that took this one's place has the lock
                 self.writer.close()
 
     def before_fork(self) -> None:
@@ -467,6 +406,21 @@ class SharedIndex:
         writer = self.writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
+
+
+def alone(shared: SharedIndex, path: Path, timeout: float | None, work: Callable[[Generation], None]) -> None:
+    """`work` with the newest generation, while no other writer may begin; it opens its transactions itshared."""
+    shared.check_writable(path)
+
+    def locked() -> None:
+        generation, txn, lease = shared.begin_write(path, locked=True)
+        try:
+            txn.abort()
+            work(generation)
+        finally:
+            lease.end()
+
+    shared.writer.run(path, timeout, locked)
 
 
 def _before_fork() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 from pqstore.arrays import U8
 from pqstore.errors import IndexClosedError
-from pqstore.storage.disk.numbered_state import put_state
-from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentEntry, SegmentTable
@@ -24,7 +22,7 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords, tail_of
 from pqstore.storage.transactions.state_records import Entry, StateRecords
 
-__all__ = ["PendingRecords"]
+__all__ = ["PendingRecords", "before_appends", "visible"]
 
 
 class PendingRecords:
@@ -46,12 +44,14 @@ class PendingRecords:
         self.waiting_keys = RecentKeys()  # of sealed rows that are in no run yet
         self.written = 0
         """Bytes that LMDB holds in memory for this transaction."""
-        self._entries: dict[int, SegmentEntry | None] = {}  # None: the segment is gone
+        self.entries: dict[int, SegmentEntry | None] = {}
+        """Sealed segments that are new or changed; None: the segment is gone."""
         self._table: SegmentTable | None = base.table
         self._runs: dict[int, RunReader] = {}
         self.cached: Committed | None = None
         """What was worked out of it, where it is a state to be searched."""
-        self._deletions: list[tuple[str, bytes]] = []
+        self.deletions: list[tuple[str, bytes]] = []
+        """Databases and keys of records that go with the last commit."""
 
     @property
     def closed(self) -> bool:
@@ -61,7 +61,7 @@ class PendingRecords:
     @property
     def table(self) -> SegmentTable:
         if self._table is None:
-            self._table = self.base.table.with_changes(self._entries, self.commit_number)
+            self._table = self.base.table.with_changes(self.entries, self.commit_number)
         return self._table
 
     @property
@@ -160,27 +160,6 @@ class PendingRecords:
     def plain_ids(self) -> None:
         """What the cache has is the committed state."""
 
-    def before_appends(self) -> StateRecords:
-        """The state without the rows that were appended here; those that were killed are dead."""
-        base = self.base.state
-        if self.appended_keys is None:
-            return self
-        if self.state.open_segment == base.open_segment:
-            base = base._replace(tail_dead=self.state.tail_dead, tail_stamp=self.state.tail_stamp)
-        before = copy.copy(self)
-        before.state, before.tail, before.appended_keys = base, {}, None
-        return before
-
-    def visible(self) -> CommittedRecords:
-        """What was changed so far as a state that can be searched; good until the next change.
-
-        Columns of fields are written with the commit, so it has none: filters read payloads.
-        """
-        seen = copy.copy(self)
-        seen.changed_catalog = replace(self.catalog, fields=())
-        seen.cached = Committed(self.commit_number, self.state, self.table)
-        return cast(CommittedRecords, seen)  # all of it that reading a state takes
-
     # Changes
 
     def put(self, database: str, key: bytes, value: bytes | bytearray) -> None:
@@ -191,55 +170,36 @@ class PendingRecords:
     def delete(self, database: str, key: bytes) -> None:
         """Delete a record, if it is there; not before the last commit: what is staged on the way must leave the index
         as it is."""
-        self._deletions.append((database, key))
+        self.deletions.append((database, key))
 
     def change_segment(self, segment: int, entry: SegmentEntry | None) -> None:
         """Enter a sealed segment into the table, or with None remove it."""
-        self._entries[segment] = entry
+        self.entries[segment] = entry
         self._table = None
 
     def forget_run(self, run: int) -> None:
         """A run is merged away."""
         self._runs.pop(run, None)
 
-    def write_changes(self) -> None:
-        """Write everything that waits in memory, and the state at last."""
-        geometry = self.schema.geometry
-        for chunk in self.left_tail:
-            for column in (records.COLUMN_CODES, records.COLUMN_IDS):
-                self.delete("tail", records.key2(column, chunk))
-        for chunk, (packed, ids) in self.tail.items():
-            for key, record in _tail_chunk(chunk, packed, ids):
-                self.put("tail", key, record)
-        for segment, bitmap in self.bitmaps.items():
-            is_open = segment == self.state.open_segment
-            dead = self.state.tail_dead if is_open else self.table.entries[segment].dead
-            record = records.pack_record(records.TOMBSTONES, segment, 0, dead, [bitmap])
-            self.put("tombstones", records.key1(segment), record)
-        for segment, entry in self._entries.items():
-            if entry is None:
-                self.delete("segments", records.key1(segment))
-            else:
-                value = records.pack_segment(segment, geometry.segment_rows, entry.dead, entry.stamp)
-                self.put("segments", records.key1(segment), value)
-        if self.changed_lists == (None,):
-            self.delete("meta", records.LISTS_KEY)
-        elif self.changed_lists is not None and self.changed_lists[0] is not None:
-            self.put("meta", records.LISTS_KEY, self.changed_lists[0].pack())
-        for database, key in self._deletions:
-            self.base.txn.delete(key, db=self.generation.environment.databases[database])
-        table_stamp = self.commit_number if self._entries else self.base.state.table_stamp
-        self.state = self.state._replace(commit=self.commit_number, table_stamp=table_stamp)
-        self.state = put_state(self.base.txn, self.generation.environment.databases["meta"], self.state)
+
+def before_appends(pending: PendingRecords) -> StateRecords:
+    """The state without the rows that were appended here; those that were killed are dead."""
+    base = pending.base.state
+    if pending.appended_keys is None:
+        return pending
+    if pending.state.open_segment == base.open_segment:
+        base = base._replace(tail_dead=pending.state.tail_dead, tail_stamp=pending.state.tail_stamp)
+    before = copy.copy(pending)
+    before.state, before.tail, before.appended_keys = base, {}, None
+    return before
 
 
-def _tail_chunk(chunk: int, packed: U8, ids: IdColumn) -> Iterator[tuple[bytes, bytes]]:
-    """(key, record) of a chunk of the tail: its codes, then its ids."""
-    encoding, parts = ids.encode(tail=True)
-    for column, column_parts, column_encoding in (
-        (records.COLUMN_CODES, [packed], 0),
-        (records.COLUMN_IDS, parts, encoding),
-    ):
-        kind = records.tail_kind(column)
-        record = records.pack_record(kind, column, chunk, len(ids), column_parts, column_encoding)
-        yield records.key2(column, chunk), record
+def visible(pending: PendingRecords) -> CommittedRecords:
+    """What was changed so far as a state that can be searched; good until the next change.
+
+    Columns of fields are written with the commit, so it has none: filters read payloads.
+    """
+    seen = copy.copy(pending)
+    seen.changed_catalog = replace(pending.catalog, fields=())
+    seen.cached = Committed(pending.commit_number, pending.state, pending.table)
+    return cast(CommittedRecords, seen)  # all of it that reading a state takes

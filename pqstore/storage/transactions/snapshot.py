@@ -141,10 +141,6 @@ class Snapshot:
         """The originals of rows that exist, uint8 (n, row_bytes). Raises `CorruptIndexError` naming a damaged row."""
         return self.attachments.originals_of(rows)
 
-    def pin_originals(self) -> None:
-        """Take hold of all files of originals, so that they can be read after others remove them."""
-        self.attachments.pin_originals()
-
     def payloads_of(self, rows: npt.ArrayLike, unreadable: Unreadable | None = None) -> list[dict[str, Any] | None]:
         """The payloads of rows that exist; None for a row without one. `unreadable` is told of those that cannot be
         read; without it they raise `CorruptIndexError`."""

@@ -28,12 +28,14 @@ from pqstore.storage.transactions.allowances import earned
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.attachment_writes import AttachmentWrites
 from pqstore.storage.transactions.cache import Committed
+from pqstore.storage.transactions.catalog_writes import CatalogWrites
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
-from pqstore.storage.transactions.pending import PendingRecords
+from pqstore.storage.transactions.pending import PendingRecords, before_appends, visible
+from pqstore.storage.transactions.pending_commit import write_changes
 from pqstore.storage.transactions.row_reads import RowReads, are_live
 from pqstore.storage.transactions.row_writes import RowWrites
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -71,6 +73,7 @@ class WriteTransaction:
         self.attachments = AttachmentReads(self.records)
         self.row_writes = RowWrites(self.records)
         self.attachment_writes = AttachmentWrites(self.records, self.attachments)
+        self._catalog_writes = CatalogWrites(self.records)
         self._lookup = IdLookup(self.records)
         self.faults = faults
         self._lease = lease
@@ -136,7 +139,7 @@ class WriteTransaction:
     @property
     def visible(self) -> Snapshot:
         """The state with the changes that were made so far; good until the next of them."""
-        return Snapshot(self.records.visible(), None) if self.records.changed else self.committed
+        return Snapshot(visible(self.records), None) if self.records.changed else self.committed
 
     @property
     def live_rows(self) -> int:
@@ -157,23 +160,7 @@ class WriteTransaction:
         self.records.check()
         if self.records.base.state.live_rows == 0:
             return np.full(len(ids), -1, dtype=np.int64)  # a build
-        return IdLookup(self.records.before_appends()).rows_of(ids)
-
-    def codes_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Stored labels (n, M) of rows that exist."""
-        return self.rows.codes_of(rows)
-
-    def ids_of(self, rows: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Ids of rows of any shape, which exist or are -1: int64, or objects of type str; -1, or None, for row -1."""
-        return self.rows.ids_of(rows)
-
-    def originals_of(self, rows: npt.ArrayLike) -> U8:
-        """The originals of rows that exist, uint8 (n, row_bytes). Raises `CorruptIndexError` naming a damaged row."""
-        return self.attachments.originals_of(rows)
-
-    def payloads_of(self, rows: npt.ArrayLike) -> list[dict[str, Any] | None]:
-        """The payloads of rows that exist; None for a row without one."""
-        return self.attachments.payloads_of(rows)
+        return IdLookup(before_appends(self.records)).rows_of(ids)
 
     def append(
         self,
@@ -260,13 +247,13 @@ class WriteTransaction:
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small thing beside the index (None: forget it)."""
         self.records.check()
-        self.attachment_writes.set_note(key, value)
+        self._catalog_writes.set_note(key, value)
 
     def save_set(self, name: str, ids: npt.NDArray[Any] | None) -> None:
         """Keep a set of ids, distinct and ascending, under a name (None: forget it)."""
         self.records.check()
         with storage_errors(self.records.generation.index):
-            self.attachment_writes.save_set(name, ids)
+            self._catalog_writes.save_set(name, ids)
 
     def _stage(self) -> None:
         """Write sealed segments and runs to the disk before the commit that makes them part of the index.
@@ -296,7 +283,7 @@ class WriteTransaction:
         self.attachment_writes.write_changes()
         if self._staged:
             pending.delete("meta", records.STAGED_KEY)
-        pending.write_changes()
+        write_changes(pending)
         self.attachment_writes.sync()
         crash_points.reach("before commit")
         number = int(pending.base.txn.id())
@@ -318,6 +305,7 @@ class WriteTransaction:
         """Spare the next transaction of this process the reading of what this one has just written."""
         pending = self.records
         committed = Committed(number, pending.state, pending.table)
+        committed.catalog = pending.changed_catalog or pending.base.cached.catalog
         committed.lists = pending.known_lists
         if pending.changed_lists is not None:
             pending.generation.cache.forget_lists(pending.changed_lists[0])

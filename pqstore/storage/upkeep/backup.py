@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
+from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -13,19 +13,14 @@ from pqstore.storage.upkeep.generation_copy import copy_generation
 __all__ = ["backup"]
 
 
-def backup(snapshot: Snapshot, target: Path) -> None:
+def backup(snapshot: Snapshot, target: Path, progress: Progress = no_progress) -> None:
     """Copy the index that a snapshot is of to `target`, where there is nothing."""
     source = snapshot.records.generation
-    temporary = directory.temporary_beside(target)
-    generation = directory.generation_path(temporary, 1)
-    generation.mkdir(parents=True)
-    try:
+    with directory.unfinished_index(target) as temporary:
+        generation = directory.generation_path(temporary, 1)
+        generation.mkdir(parents=True)
         with storage_errors(source.index):
-            snapshot.pin_originals()
-            copy_generation(source, generation, snapshot.records.txn)
+            snapshot.attachments.pin_originals()
+            copy_generation(source, generation, snapshot.records.txn, progress=progress)
         directory.sync_directory(temporary)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    directory.sync_directory(target.parent)
+        directory.put_in_place(temporary, target)

@@ -8,9 +8,10 @@ from typing import Any
 
 import lmdb
 
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
-from pqstore.storage.disk.data_file import open_data_file
+from pqstore.storage.disk.data_file import DATA_FILE, open_data_file
 from pqstore.storage.disk.numbered_state import number_copy
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
@@ -20,13 +21,20 @@ from pqstore.storage.transactions.generation import Generation
 __all__ = ["copy_generation"]
 
 
-def copy_generation(source: Generation, generation: Path, txn: Any = None, *, link: bool = False) -> None:
+def copy_generation(
+    source: Generation, generation: Path, txn: Any = None, *, link: bool = False, progress: Progress = no_progress
+) -> None:
     """Copy the state of a read transaction, or the newest commit, into the directory `generation`, on the disk when
     this returns. With `link` files that no longer change may be shared with the original."""
     source.environment.copy_compacted(generation, txn)
     number_copy(generation)
     sizes = _originals_that_count(generation)
-    copy_originals(source.originals, generation, sizes, link=link)
+    done = (generation / DATA_FILE).stat().st_size
+    total = done + sum(sizes.values())
+    progress(ProgressStep("copying", done, total))
+    for size in copy_originals(source.originals, generation, sizes, link=link):
+        done += size
+        progress(ProgressStep("copying", done, total))
     descriptor = open_data_file(generation)
     try:
         os.fsync(descriptor)

@@ -20,7 +20,7 @@ from pqstore.storage.transactions.pending import PendingRecords
 from pqstore.storage.transactions.row_reads import are_live
 from pqstore.storage.transactions.write import WriteTransaction
 
-__all__ = ["ListWork", "list_all", "list_some", "list_work", "merge_lists", "put_into_run"]
+__all__ = ["ListWork", "list_all", "list_some", "list_work", "merge_lists", "put_into_run", "rows_to_list"]
 
 ListWork: TypeAlias = Literal["assign", "merge"]
 
@@ -161,6 +161,15 @@ def merge_lists(
         lists, spent = _merge_some(pending, lists, job, budget)
         budget -= max(1, spent)
     return lists, False
+
+
+def rows_to_list(txn: WriteTransaction) -> int:
+    """Rows that `list_all` has to deal with; those of a run that is alone, too."""
+    state, rows = txn.records.lists, txn.schema.geometry.segment_rows
+    if state is None or state.current is None:
+        return 0
+    position = 0 if state.current.merge is None else state.current.merge.rows
+    return max(0, len(pending_segments(txn.records, state.current)) * rows + state.current.rows - position)
 
 
 def list_all(txn: WriteTransaction, budget: int, merged: set[int]) -> bool:

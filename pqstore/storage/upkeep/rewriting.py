@@ -78,7 +78,7 @@ def _rewrite_tail(txn: WriteTransaction) -> None:
     segment = pending.state.open_segment
     live = live_positions(pending.bitmap(segment), pending.state.tail_rows)
     rows = live + geometry.first_row(segment)
-    codes, ids = txn.codes_of(rows), txn.schema.codec.column(txn.ids_of(rows))
+    codes, ids = txn.rows.codes_of(rows), txn.schema.codec.column(txn.rows.ids_of(rows))
     moved = _moving(txn, segment, live)
     _drop_attachments(txn, segment)
     pending.delete("tombstones", records.key1(segment))

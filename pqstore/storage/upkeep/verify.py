@@ -8,7 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from pqstore.errors import CorruptIndexError
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.format import records
+from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.staged import check_staged, unpack_staged
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.runs import RunReader
@@ -47,9 +49,19 @@ INVARIANTS: Final = {
 _SAMPLE = 64
 
 
-def verify(snapshot: Snapshot, *, deep: bool) -> list[Problem]:
+def verify(snapshot: Snapshot, *, deep: bool, progress: Progress = no_progress) -> list[Problem]:
     """The problems found. `deep` walks LMDB's pages too, and looks up all live rows instead of some of a segment."""
-    return list(_Verification(snapshot, deep).problems())
+    findings = _Verification(snapshot, deep).findings()
+    problems: list[Problem] = []
+    while True:
+        with decoding(f"index at {snapshot.records.generation.index}"):
+            found = next(findings, None)
+        if found is None:
+            return problems
+        if isinstance(found, Problem):
+            problems.append(found)
+        else:
+            progress(found)  # what it raises is not the index's fault
 
 
 class _Verification:
@@ -63,19 +75,23 @@ class _Verification:
         self._get = snapshot.records.get
         self._unreadable: set[int] = set()  # segments whose ids or tombstones cannot be read
 
-    def problems(self) -> Iterator[Problem]:
+    def findings(self) -> Iterator[Problem | ProgressStep]:
         if self._deep:
             for text in self._records.generation.environment.structure_problems():
                 yield Problem(1, "data file", text)
+            yield ProgressStep("pages", 1, 1)
         yield from self._identity()
         yield from self._counters()
-        for segment, entry in self._records.table.entries.items():
+        entries = self._records.table.entries
+        for done, (segment, entry) in enumerate(entries.items(), start=1):
             yield from self._segment(segment, entry.dead, entry.stamp)
+            yield ProgressStep("records", done, len(entries))
         yield from self._tail()
         yield from self._runs()
         yield from self._owners()
         yield from self._lookups()
         yield from attachment_problems(self._snapshot, deep=self._deep)
+        yield ProgressStep("attachments", 1, 1)
         yield from list_problems(self._snapshot, deep=self._deep)
 
     def _identity(self) -> Iterator[Problem]:
@@ -237,9 +253,11 @@ class _Verification:
                 if len(raw) != 8 * parts or not has_owner(key):
                     yield Problem(13, f"{database} {key}", "belongs to nothing")
 
-    def _lookups(self) -> Iterator[Problem]:
+    def _lookups(self) -> Iterator[Problem | ProgressStep]:
         rng = np.random.default_rng(self._state.commit)
-        for segment, count in self._geometry.stored(self._records.table.entries, self._state):
+        stored = list(self._geometry.stored(self._records.table.entries, self._state))
+        for done, (segment, count) in enumerate(stored):
+            yield ProgressStep("ids", done, len(stored))
             if segment in self._unreadable:
                 continue
             try:

@@ -66,3 +66,51 @@ def test_built_and_broken_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
             available()
     finally:
         native_module.cache_clear()
+
+
+NEVER_BUILT = """
+import pqstore.native
+pqstore.native._NAME = "pqstore._never_built"
+import pqstore.kernels as k
+k.active(); k.active()
+print(k.active().name)
+"""
+
+
+def test_missing_kernels_are_told_once() -> None:
+    # An install whose compiler failed was silent, and several times slower.
+    result = run(NEVER_BUILT, PQSTORE_KERNEL="")
+    assert result.stdout.strip() == "numpy", result.stderr
+    assert result.stderr.count("MissingKernelsWarning") == 1
+    assert "<string>:5" in result.stderr  # the caller's line
+    assert result.stderr.count("without its compiled module") == 2  # the warning, and the logger
+    assert "PQSTORE_KERNEL=numpy" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "kernel"),
+    [
+        (NEVER_BUILT, "numpy"),
+        ("import pqstore.kernels as k; print(k.active().name)", ""),
+    ],
+)
+def test_who_asked_for_numpy_or_has_kernels_hears_nothing(code: str, kernel: str) -> None:
+    if not kernel and native_module() is None:
+        pytest.skip("there is no compiled module here")
+    result = run(code, PQSTORE_KERNEL=kernel)
+    assert result.returncode == 0
+    assert result.stderr == ""
+
+
+def test_the_warning_can_be_silenced_and_made_an_error() -> None:
+    quiet = "import warnings, logging, pqstore\nlogging.getLogger('pqstore').addHandler(logging.NullHandler())\n"
+    silenced = quiet + "warnings.simplefilter('ignore', pqstore.MissingKernelsWarning)\n" + NEVER_BUILT
+    assert run(silenced, PQSTORE_KERNEL="").stderr == ""
+    strict = quiet + "warnings.simplefilter('error', pqstore.MissingKernelsWarning)\n" + NEVER_BUILT
+    assert "MissingKernelsWarning" in run(strict, PQSTORE_KERNEL="").stderr.splitlines()[-1]
+
+
+def test_the_choice_is_logged() -> None:
+    code = "import logging; logging.basicConfig(level='INFO'); import pqstore.kernels as k; k.active(); k.active()"
+    result = run(code, PQSTORE_KERNEL="numpy")
+    assert result.stderr == f"INFO:pqstore:kernels: numpy, of {', '.join(available())}\n"

@@ -477,3 +477,10 @@ class TestState:
         ):
             with pytest.raises(InvalidQuantizerError):
                 object.__new__(type(quantizer)).__setstate__(bad)
+
+
+@pytest.mark.parametrize("fact", ["M", "Ks", "metric", "code_dtype", "Ds", "D"])
+def test_what_codes_depend_on_cannot_be_set(fact: str) -> None:
+    for quantizer in (PQ(M=2, Ks=4, verbose=False), OPQ(M=2, Ks=4, verbose=False)):
+        with pytest.raises(AttributeError, match=fact):
+            setattr(quantizer, fact, 7)

@@ -32,7 +32,7 @@ def test_settings_and_arrays_come_back(create: Create, reopen: Create) -> None:
     settings = {"M": 8, "metric": "l2", "nested": {"a": [1, 2.5, None, True]}}
     create(settings=settings, arrays=arrays).close()
     store = reopen()
-    assert store.settings == settings
+    assert store.identity.settings == settings
     stored = store.arrays()
     assert list(stored) == list(arrays)
     for name, array in arrays.items():

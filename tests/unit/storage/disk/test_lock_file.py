@@ -46,6 +46,15 @@ def test_a_link(
         assert (tmp_path / "elsewhere").read_bytes() == content
 
 
+@pytest.mark.parametrize("rest", [bytes(8188), None])
+def test_a_file_that_was_begun(lock_file: Path, reopen: Create, rest: bytes | None) -> None:
+    """A process that died between giving the file its size and writing its head left an index nobody could open."""
+    lock_file.write_bytes(bytes(4) + (lock_file.read_bytes()[4:] if rest is None else rest))
+    with reopen() as store, store.read() as snapshot:
+        assert snapshot.live_rows == 0
+    assert lock_file.read_bytes()[:4] != bytes(4)
+
+
 def test_an_empty_or_missing_file_is_filled(lock_file: Path, reopen: Create) -> None:
     lock_file.write_bytes(b"")
     reopen().close()

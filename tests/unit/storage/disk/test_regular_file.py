@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError, PQStoreError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
 from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.repair.repair import repair
 from tests.fuzz.indexes import PACKING, Sound, build
 from tests.unit.storage.attached import attached
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage import Store, repair
+from pqstore.storage import Store
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
 from pqstore.storage.format.state import State
+from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
 from tests.unit.storage.model import Model
 from tests.unit.storage.row_packing import RowPacking

@@ -138,3 +138,15 @@ def test_what_fails_rests_longer_each_time(tmp_path: Path) -> None:
     with faults.kept("other"):
         raise StorageFullError("no room")
     assert not faults.is_resting("other"), "a full disk may have room at once"
+
+
+@pytest.mark.parametrize("error", [ImportError("logging"), OSError(24, "Too many open files"), MemoryError()])
+def test_a_fault_that_cannot_be_told_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pqstore.storage.transactions.faults.warning", fail)
+    faults = Faults(tmp_path)
+    with faults.kept("maintenance"):
+        raise ValueError("of the work")
+    assert faults.texts == ("maintenance: ValueError: of the work",)

@@ -19,8 +19,8 @@ SMALL = Limits(run_chunk_entries=600, run_entries=2000, smallest_tier=1024, merg
 
 
 def ids_of(store: Store, numbers: Any) -> np.ndarray:
-    batch = np.empty(len(numbers), dtype=np.int64 if store.id_type == "int64" else object)
-    batch[:] = [int(n) - 2**62 if store.id_type == "int64" else f"name {n}" for n in numbers]
+    batch = np.empty(len(numbers), dtype=np.int64 if store.identity.id_type == "int64" else object)
+    batch[:] = [int(n) - 2**62 if store.identity.id_type == "int64" else f"name {n}" for n in numbers]
     return batch
 
 

@@ -182,7 +182,7 @@ def test_the_number_of_a_removed_directory_is_not_given_again(create: Create, pa
     for turn in range(1, 6):
         shutil.rmtree(path)
         handles.append(create(settings={"M": 8, "turn": turn}))
-        assert handles[-1].settings["turn"] == turn
+        assert handles[-1].identity.settings["turn"] == turn
         numbers.add(path.stat().st_ino)
         add(handles[-1])
     assert len(numbers) == 6

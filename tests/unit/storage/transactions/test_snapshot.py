@@ -53,7 +53,7 @@ def test_a_snapshot_outlives_a_compaction_in_another_process(
     with create(row_bytes=row_bytes(8), fields=["n"]) as store, store.write() as txn:
         txn.append(codes, np.arange(3000), **attached(codes))
     with reopen() as store, store.read() as snapshot:
-        snapshot.pin_originals()
+        snapshot.attachments.pin_originals()
         child = start_python(
             """
             with store.write() as txn:

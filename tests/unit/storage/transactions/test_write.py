@@ -77,7 +77,7 @@ def test_arrays_of_the_caller_may_change_after_the_call(create: Create) -> None:
     with store.write() as txn:
         txn.append(codes, ids)
         codes[:], ids[:] = 7, 1000
-        assert txn.codes_of([5]).max() == 1
+        assert txn.rows.codes_of([5]).max() == 1
     codes[:], ids[:] = 8, 2000
     with store.read() as snapshot:
         assert snapshot.codes_of([5]).max() == 1
