@@ -24,6 +24,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
 from pqstore.storage.transactions.list_reads import ListReads
 from pqstore.storage.transactions.snapshot import Snapshot
+from pqstore.storage.transactions.snapshot_lists import SnapshotLists
 from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.partitioning import begin_lists, drop_lists, fill_lists
 from pqstore.storage.upkeep.problem import Problem
@@ -42,6 +43,7 @@ __all__ = [
     "RowPacking",
     "RowUnit",
     "Snapshot",
+    "SnapshotLists",
     "Spool",
     "Store",
     "StoreStats",

@@ -155,7 +155,7 @@ def test_damaged_lists_are_made_anew(original: Original, copy: Callable[[], Path
     with Store.open(damaged, lambda _: PACKING) as store:
         assert 25 in {problem.invariant for problem in store.verify()}
         codes = np.full((2500, 8), 3, dtype=np.uint8)
-        new: Any = [10**6 + at if store.id_type == "int64" else f"new {at}" for at in range(len(codes))]
+        new: Any = [10**6 + at if store.identity.id_type == "int64" else f"new {at}" for at in range(len(codes))]
         with store.write() as txn:
             txn.append(codes, new, **attached(codes))
             save_some(txn)

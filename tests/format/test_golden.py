@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pqstore.errors import FormatVersionError
-from pqstore.storage import Limits, Snapshot, Store
+from pqstore.storage import Limits, Snapshot, SnapshotLists, Store
 from pqstore.storage.format import records
 from tests.unit.storage.attached import attached, check_attached, check_set
 from tests.unit.storage.listed import assign, check_lists
@@ -89,8 +89,8 @@ def test_lists(tmp_path: Path) -> None:
             assert store.verify(deep=True) == []
             with store.read() as snapshot:
                 assert rows_in(snapshot) == expected
-                assert snapshot.lists is not None
-                assert len(snapshot.lists.runs) == runs
+                assert SnapshotLists(snapshot).read() is not None
+                assert len(SnapshotLists(snapshot).read().runs) == runs
                 assert check_lists(snapshot) > 3000
             if runs == 3:
                 store.compact()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pqstore
+from pqstore.storage import SnapshotLists
 from tests.effort import tries
 from tests.oracle import brute_force
 from tests.unit.index.listed import assert_all_lists_are_flat, small_segments
@@ -143,7 +144,7 @@ def test_lists_follow_many_changes(tmp_path: Path) -> None:
             assert assert_all_lists_are_flat(index, queries, 12)
         assert index.stats().faults == ()
         with index._read() as reading:
-            lists = reading.snapshot.lists.lists
+            lists = SnapshotLists(reading.snapshot).read().lists
             assert 1 < len(lists.runs) < 14
             assert lists.rows > 0.6 * len(index)
         assert index.verify(deep=True) == []
@@ -152,8 +153,8 @@ def test_lists_follow_many_changes(tmp_path: Path) -> None:
         assert assert_all_lists_are_flat(index, queries, 12)
         index.compact()
         with index._read() as reading:
-            assert len(reading.snapshot.lists.lists.runs) == 1
-            assert len(reading.snapshot.lists.pending) == 0
+            assert len(SnapshotLists(reading.snapshot).read().lists.runs) == 1
+            assert len(SnapshotLists(reading.snapshot).read().pending) == 0
         assert assert_all_lists_are_flat(index, queries, 12)
         index.backup(tmp_path / "copy")
         with pqstore.Index.open(tmp_path / "copy") as copy:

@@ -81,7 +81,7 @@ FLOORS = {
         ["committed", "row_reads", "attachment_reads"],
         ["id_lookup", "id_order", "list_reads", "pending"],
         ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
-        ["write"],
+        ["write", "snapshot_lists"],
     ],
     "storage.upkeep": [
         ["problem", "generation_copy", "merging", "rewriting", "listing"],

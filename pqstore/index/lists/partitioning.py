@@ -13,7 +13,7 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer.partitions import MAX_PARTITIONS, ROWS_PER_PARTITION, PartitionTable, train_partitions
-from pqstore.storage import Snapshot, Store, StoredTable, begin_lists, drop_lists, fill_lists
+from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
 
 __all__ = ["PartitionReport", "automatic_partitions", "partition"]
 
@@ -56,7 +56,7 @@ def partition(
     with store.read() as snapshot:
         count = _as_partitions(partitions, snapshot.live_rows)
         rows = _sample(snapshot, None if sample is None else as_count(sample, "sample"), count)
-        goes_on = snapshot.begun_partitions == count
+        goes_on = SnapshotLists(snapshot).begun_partitions() == count
         table = None if goes_on else _trained(snapshot, space, rows, count, workers)
     if table is not None:
         stored = StoredTable(table.stored, table.exponent, table.spreads, table.groups, table.first)
@@ -66,7 +66,7 @@ def partition(
         while not store.change(lambda txn: fill_lists(txn, merged), timeout):
             pass
     with store.read() as snapshot:
-        lists = snapshot.lists
+        lists = SnapshotLists(snapshot).read()
         listed = 0 if lists is None else lists.lists.rows
     return PartitionReport(count, listed, 0 if goes_on else len(rows))
 

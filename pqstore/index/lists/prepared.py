@@ -12,7 +12,7 @@ from pqstore.index.lists.assigning import table_of
 from pqstore.index.reading import Reading
 from pqstore.index.selection.selection import Selection
 from pqstore.kernels import CodeChunk, ListGrid, Lists
-from pqstore.storage import ListReads
+from pqstore.storage import ListReads, SnapshotLists
 
 __all__ = ["PreparedLists", "prepared_lists"]
 
@@ -37,15 +37,15 @@ def prepared_lists(reading: Reading, selection: Selection | None = None) -> Prep
 
 
 def _prepared(reading: Reading, selection: Selection | None) -> PreparedLists | None:
-    reads = reading.snapshot.lists
+    state = SnapshotLists(reading.snapshot)
+    reads = state.read()
     if reads is None:
         return None
-    segments, dead = reading.snapshot.living()
+    segments, dead, rows = state.living()
     if selection is None:
-        flat = cast(Sequence[CodeChunk], reading.snapshot.flat_chunks(reads.pending))
+        flat = cast(Sequence[CodeChunk], state.flat_chunks(reads.pending))
     else:
-        segments, dead, flat = _selected(selection, reading.snapshot.flat_chunks(reads.pending))
-    rows = reading.snapshot.segment_rows
+        segments, dead, flat = _selected(selection, state.flat_chunks(reads.pending))
     lists = Lists(_grid(reading, reads), reads.runs, flat, segments, dead, rows)
     return PreparedLists(reads, reading.space.searcher.prepare_lists(lists), sum(chunk.rows for chunk in flat))
 

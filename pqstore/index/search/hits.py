@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.arrays import F32, I64
+from pqstore.index.lists.prepared import prepared_lists
 from pqstore.index.reading import Reading
 from pqstore.index.search.probe import Probe
 from pqstore.index.search.results import SearchPlan
@@ -46,7 +47,7 @@ def plan_of(
 
 def _plan_of_scan(reading: Reading, selection: Selection | None, rerank: int | None) -> SearchPlan:
     snapshot = reading.snapshot
-    if selection is None and snapshot.lists is not None:
+    if selection is None and prepared_lists(reading) is not None:
         return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, 0, 0, (), (), 0, rerank)
     chunks = len(snapshot.chunks())
     if selection is None:

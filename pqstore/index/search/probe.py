@@ -16,6 +16,7 @@ from pqstore.index.lists.prepared import PreparedLists, prepared_lists
 from pqstore.index.reading import Reading
 from pqstore.index.search.results import ListPlan
 from pqstore.index.selection.selection import Selection
+from pqstore.storage import SnapshotLists
 
 __all__ = ["ROWS_OF_ROOT", "Probe", "as_probe"]
 
@@ -45,7 +46,7 @@ class Probe:
         least, runs = min(k, self._least), self._prepared.reads.runs
 
         def read_chunk(run: int, ordinal: int) -> Any:
-            return reading.snapshot.list_chunk(runs[run], ordinal)
+            return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
 
         with told():
             distances, rows, read = reading.space.search_lists(

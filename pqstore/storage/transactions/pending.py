@@ -22,7 +22,7 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords, tail_of
 from pqstore.storage.transactions.state_records import Entry, StateRecords
 
-__all__ = ["PendingRecords", "before_appends", "visible"]
+__all__ = ["PendingRecords", "before_appends", "known_lists", "visible"]
 
 
 class PendingRecords:
@@ -71,11 +71,6 @@ class PendingRecords:
     @property
     def lists(self) -> ListState | None:
         return self.base.lists if self.changed_lists is None else self.changed_lists[0]
-
-    @property
-    def known_lists(self) -> tuple[ListState | None] | None:
-        """The same without reading anything; None: they have not been read, or cannot be."""
-        return self.changed_lists or self.base.cached.lists
 
     @property
     def commit_number(self) -> int:
@@ -180,6 +175,11 @@ class PendingRecords:
     def forget_run(self, run: int) -> None:
         """A run is merged away."""
         self._runs.pop(run, None)
+
+
+def known_lists(pending: PendingRecords) -> tuple[ListState | None] | None:
+    """Its `lists` without reading anything; None: they have not been read, or cannot be."""
+    return pending.changed_lists or pending.base.cached.lists
 
 
 def before_appends(pending: PendingRecords) -> StateRecords:

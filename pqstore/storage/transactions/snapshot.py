@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -11,18 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import CorruptIndexError
 from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import IdType
-from pqstore.storage.lists.list_runs import U32, ListReader
 from pqstore.storage.rows.column_records import RowUnit, StoredChunk
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.id_order import rows_by_id
-from pqstore.storage.transactions.list_reads import ListReads, flat_chunks, read_lists
 from pqstore.storage.transactions.open_index import Lease
 from pqstore.storage.transactions.row_reads import RowReads
 
@@ -79,11 +75,6 @@ class Snapshot:
     def total_rows(self) -> int:
         """Rows that are stored, dead ones too."""
         return self.rows.total_count
-
-    @property
-    def segment_rows(self) -> int:
-        """Rows of a sealed segment."""
-        return self.records.schema.geometry.segment_rows
 
     @property
     def id_type(self) -> IdType:
@@ -155,38 +146,6 @@ class Snapshot:
     def saved_set(self, name: str) -> npt.NDArray[Any] | None:
         """The ids of a saved set, ascending; None when there is no set of this name."""
         return self.attachments.saved_set(name)
-
-    @property
-    def lists(self) -> ListReads | None:
-        """Inverted lists, for use before the snapshot is closed; None where there are none."""
-        self.records.check()
-        return read_lists(self.records)
-
-    def list_chunk(self, run: ListReader, ordinal: int) -> tuple[U8, U32]:
-        """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
-        self.records.check()
-        return run.chunk(ordinal, self.records.get)
-
-    @property
-    def begun_partitions(self) -> int | None:
-        """How many partitions the lists have that are being made; None: there are none, or none that can be read."""
-        with suppress(CorruptIndexError):
-            state = self.records.lists
-            if state is not None and state.building is not None:
-                return state.building.partitions
-        return None
-
-    def flat_chunks(self, segments: I64) -> tuple[StoredChunk, ...]:
-        """As `chunks()`, of some sealed segments and of the tail."""
-        self.records.check()
-        return flat_chunks(self.records, segments)
-
-    def living(self) -> tuple[I64, list[U8 | None]]:
-        """All sealed segments, ascending, and the bitmap of the dead rows of each; None: no row is dead."""
-        self.records.check()
-        table = self.records.table
-        bitmaps = [self.records.bitmap(segment) if entry.dead else None for segment, entry in table.entries.items()]
-        return table.numbers, bitmaps
 
     def units(self) -> list[RowUnit]:
         """All rows that are stored, in the pieces that columns cover; one for each of `chunks()`."""

@@ -34,7 +34,7 @@ from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
-from pqstore.storage.transactions.pending import PendingRecords, before_appends, visible
+from pqstore.storage.transactions.pending import PendingRecords, before_appends, known_lists, visible
 from pqstore.storage.transactions.pending_commit import write_changes
 from pqstore.storage.transactions.row_reads import RowReads, are_live
 from pqstore.storage.transactions.row_writes import RowWrites
@@ -306,7 +306,7 @@ class WriteTransaction:
         pending = self.records
         committed = Committed(number, pending.state, pending.table)
         committed.catalog = pending.changed_catalog or pending.base.cached.catalog
-        committed.lists = pending.known_lists
+        committed.lists = known_lists(pending)
         if pending.changed_lists is not None:
             pending.generation.cache.forget_lists(pending.changed_lists[0])
         for chunk, (packed, ids) in pending.tail.items():

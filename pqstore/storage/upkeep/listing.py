@@ -16,7 +16,7 @@ from pqstore.storage.lists.list_merge import fits_one_run, merge_step, plan_list
 from pqstore.storage.lists.list_runs import ListReader, delete_list_run
 from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.list_reads import list_table, pending_segments
-from pqstore.storage.transactions.pending import PendingRecords
+from pqstore.storage.transactions.pending import PendingRecords, known_lists
 from pqstore.storage.transactions.row_reads import are_live
 from pqstore.storage.transactions.write import WriteTransaction
 
@@ -31,7 +31,8 @@ _FEWEST_ROWS: Final = 1024
 def list_work(txn: WriteTransaction, budget: int) -> ListWork | None:
     """What is due for the lists, where so many rows may be assigned."""
     pending, limits = txn.records, txn.records.generation.limits
-    state = pending.known_lists and pending.known_lists[0]
+    known = known_lists(pending)
+    state = None if known is None else known[0]
     if state is None or state.current is None:
         return None
     if txn.schema.assigner is not None and budget > 0 and len(pending_segments(pending, state.current)):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Snapshot, Store, StoredTable, begin_lists, drop_lists, fill_lists
+from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
 from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.row_reads import are_live
 
@@ -45,12 +45,12 @@ def remove_lists(store: Store) -> None:
 
 def rows_in_lists(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(rows, their codes, their partitions) of all lists; dead rows too."""
-    reads = snapshot.lists
+    reads = SnapshotLists(snapshot).read()
     rows, codes, partitions = [], [], []
     for run in () if reads is None else reads.runs:
         count = int(run.offsets[-1])
         for ordinal, start in enumerate(range(0, count, run.chunk_rows)):
-            packed, numbers = snapshot.list_chunk(run, ordinal)
+            packed, numbers = SnapshotLists(snapshot).chunk(run, ordinal)
             rows.append(numbers.astype(np.int64) + run.first_row)
             codes.append(snapshot.records.schema.packing.unpack(packed, len(numbers)))
             places = np.arange(start, start + len(numbers))
@@ -62,7 +62,7 @@ def rows_in_lists(snapshot: Snapshot) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def check_lists(snapshot: Snapshot) -> int:
     """Every live row of the sealed segments that are not pending is in one list, the right one. How many there are."""
-    reads: Any = snapshot.lists
+    reads: Any = SnapshotLists(snapshot).read()
     if reads is None:
         return 0
     assert np.array_equal(reads.table.stored.shape, (PARTITIONS, 40))
@@ -71,8 +71,8 @@ def check_lists(snapshot: Snapshot) -> int:
     rows, codes, partitions = rows[live], codes[live], partitions[live]
     expected = [np.empty(0, dtype=np.int64)]
     for segment in set(snapshot.records.table.entries) - set(reads.pending.tolist()):
-        positions = live_positions(snapshot.records.bitmap(segment), snapshot.segment_rows)
-        expected.append(positions + segment * snapshot.segment_rows)
+        positions = live_positions(snapshot.records.bitmap(segment), snapshot.records.schema.geometry.segment_rows)
+        expected.append(positions + segment * snapshot.records.schema.geometry.segment_rows)
     np.testing.assert_array_equal(np.sort(rows), np.sort(np.concatenate(expected)))
     if len(rows):
         np.testing.assert_array_equal(codes, snapshot.codes_of(rows))

@@ -11,6 +11,7 @@ import pytest
 import pqstore
 from pqstore.index.lists import partitioning
 from pqstore.index.lists.partitioning import automatic_partitions
+from pqstore.storage import SnapshotLists
 from pqstore.storage.disk import crash_points
 from tests.unit.index.listed import assert_all_lists_are_flat, small_segments
 
@@ -173,14 +174,14 @@ def test_an_interrupted_call_is_gone_on_with(
         index.add(vectors(150))
         assert index.verify(deep=True) == []
         with index._read() as reading:
-            assert len(reading.snapshot.lists.table.stored) == 3
+            assert len(SnapshotLists(reading.snapshot).read().table.stored) == 3
         if point != "list table written":
             monkeypatch.setattr(partitioning, "_trained", None)
         report = index.partition(7)
         assert report.partitions == 7
         with index._read() as reading:
-            assert len(reading.snapshot.lists.table.stored) == 7
-            assert len(reading.snapshot.lists.lists.runs) == 1
+            assert len(SnapshotLists(reading.snapshot).read().table.stored) == 7
+            assert len(SnapshotLists(reading.snapshot).read().lists.runs) == 1
         assert index.verify(deep=True) == []
         assert assert_all_lists_are_flat(index, vectors(5), 10)
 
@@ -201,7 +202,7 @@ def test_beside_readers_and_another_handle(tmp_path: Path, pq: pqstore.PQ) -> No
         other.add(vectors(400))
         for handle in (index, other):
             with handle._read() as reading:
-                assert len(reading.snapshot.lists.table.stored) == 16
+                assert len(SnapshotLists(reading.snapshot).read().table.stored) == 16
             assert assert_all_lists_are_flat(handle, vectors(5), 10)
         other.close()
         assert index.verify(deep=True) == []

@@ -10,6 +10,7 @@ import pytest
 
 import pqstore
 from pqstore.index.selection.select import select
+from pqstore.storage import SnapshotLists
 from tests.unit.index.listed import search_all_lists, small_segments
 
 D = 32
@@ -123,7 +124,7 @@ def test_damaged_lists_are_told_with_what_helps(index: pqstore.Index) -> None:
     from pqstore.storage.format import records
 
     with index._store.read() as snapshot:
-        run = snapshot.lists.lists.runs[0].run
+        run = SnapshotLists(snapshot).read().lists.runs[0].run
     for database, key in (("runchunks", records.key2(run, 0)), ("meta", records.LISTS_KEY)):
         with index._store.write() as txn:
             value = bytearray(txn.records.get(database, key))
@@ -140,5 +141,5 @@ def test_damaged_lists_are_told_with_what_helps(index: pqstore.Index) -> None:
         assert index.verify(deep=True) == []
         assert index.search(vectors(1), 10, nprobe=190).ids.shape == (1, 10)
         with index._store.read() as snapshot:
-            run = snapshot.lists.lists.runs[0].run
+            run = SnapshotLists(snapshot).read().lists.runs[0].run
     index.close()
