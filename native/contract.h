@@ -42,12 +42,22 @@ struct Layout {
     }
 };
 
-// Rows first_row .. first_row + rows - 1 of the index.
+// Rows first_row .. first_row + rows - 1 of the index; with `numbers`, those of a part of a list, in any order.
 struct Chunk {
     const uint8_t* packed;
-    int64_t rows;
+    int64_t rows;  // with those that are skipped
     int64_t first_row;
     const uint8_t* dead;  // bitmap of (rows + 7) / 8 bytes, lowest bit first; null: no row is dead
+    const uint32_t* numbers = nullptr;  // of each row, from first_row on; null: they follow one another
+    int64_t skipped = 0;  // rows at the beginning, fewer than 32, that belong to another list
+};
+
+// Rows of lists are dead where their segment says so, or is gone.
+struct Living {
+    const int64_t* segments;     // ascending
+    const uint8_t* const* dead;  // bitmap of each, lowest bit first; null: no row is dead
+    int64_t count;
+    int64_t segment_rows;
 };
 
 struct ScanRequest {
@@ -60,6 +70,7 @@ struct ScanRequest {
     int threads;
     float* distances;  // out: (queries, k)
     int64_t* rows;     // out: (queries, k)
+    const Living* living = nullptr;  // where chunks are parts of lists; then there is but one query
 };
 
 // Rows first_row .. first_row + rows - 1 of the index, of which row i is stored at stored + i * stride.
@@ -142,6 +153,11 @@ struct KernelSet {
 
     // The nearest originals of each query.
     void (*exact_scan)(const ExactScanRequest&);
+
+    // halves[p] minus the inner product of the query and centroid p of centroids (P, D), D a multiple of 16. No sum
+    // leaves 32 bits.
+    void (*centroid_scores)(const int16_t* centroids, const int32_t* halves, int64_t P, int64_t D,
+                            const int16_t* query, int32_t* scores);
 };
 
 }  // namespace pqstore

@@ -28,7 +28,8 @@ struct Group {
     const uint8_t* codes_of(int row, int64_t block_bytes) const {
         return chunk->packed + blocks[row >> 5] * block_bytes;
     }
-    int64_t number_of(int row) const { return chunk->first_row + blocks[row >> 5] * kBlockRows + (row & 31); }
+    int64_t number_of(int row) const { return chunk->first_row + place_of(row); }
+    int64_t place_of(int row) const { return blocks[row >> 5] * kBlockRows + (row & 31); }
 };
 
 // The groups of a piece: so many, and each of them.

@@ -278,7 +278,8 @@ class SingleScanner {
             for (uint64_t rows = rows_at(kept[i].positions) & group.live(); rows; rows &= rows - 1) {
                 const int row = __builtin_ctzll(rows);
                 const uint8_t* codes = group.codes_of(row, terms_.block_bytes);
-                best.offer(terms_.distance(codes, row & 31), group.number_of(row));
+                const int64_t number = live_row(request_, *group.chunk, group.place_of(row));
+                if (number >= 0) best.offer(terms_.distance(codes, row & 31), number);
             }
         }
     }

@@ -1,17 +1,21 @@
 // The part of the Python module that searches: queries in, nearest rows out.
 #include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
 #include <algorithm>
 #include <atomic>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "bindings/checked.h"
-#include "bindings/chunk_list.h"
+#include "bindings/prepared_lists.h"
 #include "bindings/parts.h"
 #include "services/dispatch.h"
 #include "services/parallel.h"
@@ -21,20 +25,6 @@ using namespace nanobind::literals;
 
 namespace pqstore {
 namespace {
-
-// Chunks that were checked once and are searched many times.
-class PreparedChunks {
-  public:
-    PreparedChunks(nb::handle chunks, const std::string& kind, int64_t M, int64_t table_size)
-        : layout_(checked_layout(kind, M, table_size)), list_(chunks, layout_) {}
-
-    const Layout& layout() const { return layout_; }
-    const ChunkList& list() const { return list_; }
-
-  private:
-    Layout layout_;
-    ChunkList list_;
-};
 
 class Scratch {
   public:
@@ -114,7 +104,57 @@ class Searcher {
         return true;
     }
 
+    // The k nearest rows of each query in the lists that it reads and in rows that are in no list. What was read of
+    // each goes to `read` (n, 3): lists, rows, pieces. None: a query, or a distance to a codeword, is not finite;
+    // otherwise the chunks, (run, chunk), that have to be put there before it can be answered: none when it is.
+    std::optional<std::vector<std::pair<int64_t, int64_t>>> search_lists(const In<float, 2>& queries,
+                                                                         const PreparedLists& lists, int64_t most,
+                                                                         int64_t budget, int64_t least, int threads,
+                                                                         const Out<float, 2>& distances,
+                                                                         const Out<int64_t, 2>& rows,
+                                                                         const Out<int64_t, 2>& read) const {
+        require_queries(queries);
+        const int64_t n = extent(queries, 0), k = extent(distances, 1);
+        require(threads >= 1 && most >= 1 && budget >= 1, "threads, lists and rows must be at least 1");
+        require(least >= 0 && least <= k, "no more than k rows can be found");
+        require(lists.fits(layout_, columns_.M * columns_.Ds), "the lists are of another layout");
+        require(extent(distances, 0) == n && extent(rows, 0) == n && extent(rows, 1) == k && extent(read, 0) == n &&
+                    extent(read, 1) == 3,
+                "results must be (n, k), and what was read (n, 3)");
+        std::vector<MissingChunk> missing;
+        {
+            nb::gil_scoped_release released;
+            Scratch tables(static_cast<size_t>(n * columns_.M * columns_.table_size));
+            if (!fill(queries.data(), n, threads, tables.data())) return std::nullopt;
+            const ListRequest request = lists.request(kernels_, most, budget, least, k);
+            std::mutex lock;
+            parallel_for(threads, n, [&](int, int64_t q) {
+                std::vector<MissingChunk> mine;
+                ListsRead found{};
+                search_lists_of(request, n == 1 ? threads : 1, queries.data(), tables.data(), q, distances.data(),
+                                rows.data(), found, mine);
+                const int64_t counts[] = {found.lists, found.rows, found.pieces};
+                std::copy(counts, counts + 3, read.data() + 3 * q);
+                if (mine.empty()) return;
+                std::lock_guard<std::mutex> hold(lock);
+                missing.insert(missing.end(), mine.begin(), mine.end());
+            });
+            if (missing.empty() && dot_)
+                for (int64_t i = 0; i < n * k; ++i) distances.data()[i] = -distances.data()[i];
+        }
+        std::vector<std::pair<int64_t, int64_t>> wanted;
+        for (const MissingChunk& chunk : missing) wanted.emplace_back(chunk.run, chunk.chunk);
+        return wanted;
+    }
+
   private:
+    void search_lists_of(const ListRequest& request, int threads, const float* queries, const float* tables, int64_t q,
+                         float* distances, int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) const {
+        pqstore::search_lists(request, queries + q * columns_.M * columns_.Ds,
+                              tables + q * columns_.M * columns_.table_size, threads, distances + q * request.k,
+                              rows + q * request.k, read, missing);
+    }
+
     void require_queries(const In<float, 2>& queries) const {
         require(extent(queries, 1) == columns_.M * columns_.Ds, "queries must be (n, M * Ds)");
     }
@@ -158,7 +198,11 @@ void bind_searcher(nb::module_& module) {
              "kernels"_a, "kind"_a, exactly("codewords"), exactly("labels").none(), "table_size"_a, "dot"_a)
         .def("tables", &Searcher::tables, exactly("queries"), exactly("tables"))
         .def("search", &Searcher::search, exactly("queries"), "chunks"_a, "threads"_a, exactly("distances"),
-             exactly("rows"));
+             exactly("rows"))
+        .def("search_lists", &Searcher::search_lists, exactly("queries"), "lists"_a, "most"_a, "budget"_a, "least"_a,
+             "threads"_a,
+             exactly("distances"), exactly("rows"), exactly("read"));
+    bind_prepared_lists(module);
 }
 
 }  // namespace pqstore

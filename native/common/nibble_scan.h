@@ -165,11 +165,12 @@ class NibbleScanner {
             }
     }
 
-    static void offer(Query& query, const Chunk& chunk, int64_t block, uint32_t lanes) {
+    void offer(Query& query, const Chunk& chunk, int64_t block, uint32_t lanes) const {
         const uint8_t* codes = chunk.packed + block * query.exact.block_bytes;
         for (; lanes; lanes &= lanes - 1) {
             const int lane = __builtin_ctz(lanes);
-            query.best.offer(query.exact.distance(codes, lane), chunk.first_row + block * kBlockRows + lane);
+            const int64_t row = live_row(request_, chunk, block * kBlockRows + lane);
+            if (row >= 0) query.best.offer(query.exact.distance(codes, lane), row);
         }
         if (query.bound_scale.outdated(query.best.limit(), kRescale)) query.rescale_to_best();
     }

@@ -37,10 +37,10 @@ class PlainScanner {
         const Terms terms(layout, request_.tables + query * layout.M * layout.table_size);
         for (int64_t block = begin; block < end; ++block) {
             const uint8_t* codes = chunk.packed + block * terms.block_bytes;
-            const int64_t row = chunk.first_row + block * kBlockRows;
             for (uint32_t lanes = live_lanes(chunk, block); lanes; lanes &= lanes - 1) {
                 const int lane = __builtin_ctz(lanes);
-                best.offer(terms.distance(codes, lane), row + lane);
+                const int64_t row = live_row(request_, chunk, block * kBlockRows + lane);
+                if (row >= 0) best.offer(terms.distance(codes, lane), row);
             }
         }
     }

@@ -175,8 +175,10 @@ class PrefixScanner {
                 const int lane = __builtin_ctz(lanes);
                 ++survivors;
                 if (!refine(codes, lane, limit - next->bounds[Simd::sum_position(lane)])) continue;
+                const int64_t row = live_row(request_, chunk, next->block * kBlockRows + lane);
+                if (row < 0) continue;
                 const float before = best_.limit();
-                best_.offer(terms_.distance(codes, lane), chunk.first_row + next->block * kBlockRows + lane);
+                best_.offer(terms_.distance(codes, lane), row);
                 if (bounded_ && best_.limit() < before) limit = std::min(limit, scale_.units_of(best_.limit()));
             }
         }

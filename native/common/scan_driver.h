@@ -36,7 +36,31 @@ inline uint32_t live_lanes(const Chunk& chunk, int64_t block) {
         }
         live &= ~dead;
     }
+    if (block == 0) live &= ~0u << chunk.skipped;
     return live;
+}
+
+inline bool is_live(const Living& living, int64_t row) {
+    const int64_t segment = row / living.segment_rows, position = row % living.segment_rows;
+    int64_t low = 0, high = living.count;
+    while (low < high) {
+        const int64_t middle = (low + high) / 2;
+        if (living.segments[middle] < segment) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low == living.count || living.segments[low] != segment) return false;
+    const uint8_t* dead = living.dead[low];
+    return !dead || !(dead[position >> 3] >> (position & 7) & 1);
+}
+
+// The number of a row that is in `live_lanes`, by its place in the chunk; -1: it is of a list, and dead.
+inline int64_t live_row(const ScanRequest& request, const Chunk& chunk, int64_t place) {
+    if (!chunk.numbers) return chunk.first_row + place;
+    const int64_t row = chunk.first_row + chunk.numbers[place];
+    return is_live(*request.living, row) ? row : -1;
 }
 
 inline int64_t blocks_of(const Chunk& chunk) { return (chunk.rows + kBlockRows - 1) / kBlockRows; }

@@ -5,6 +5,7 @@
 #include "avx2/nearest.h"
 #include "avx2/simd.h"
 #include "avx2/tables.h"
+#include "common/centroid_scores.h"
 #include "common/exact_scan.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
@@ -43,6 +44,7 @@ const KernelSet kAvx2Kernels = {
     unpack_blocks,
     scan,
     exact_scan_avx2,
+    centroid_scores,
 };
 
 }  // namespace pqstore

@@ -8,6 +8,7 @@
 #include "avx512/simd.h"
 #include "avx512/single_scan.h"
 #include "avx512/tables.h"
+#include "common/centroid_scores.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/tables.h"
@@ -76,7 +77,8 @@ constexpr KernelSet kernels(const char* name, bool (*runs_here)(), void (*scan_w
             pack_blocks_avx2,
             unpack_blocks,
             scan_with,
-            exact_scan_avx2};
+            exact_scan_avx2,
+            centroid_scores};
 }
 
 }  // namespace

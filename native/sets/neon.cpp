@@ -1,4 +1,5 @@
 // Kernels for AArch64, where every processor has NEON.
+#include "common/centroid_scores.h"
 #include "common/blocks.h"
 #include "common/exact_scan.h"
 #include "common/nibble_scan.h"
@@ -29,7 +30,7 @@ void exact_scan_neon(const ExactScanRequest& request) { exact_scan<NeonFloats>(r
 
 const KernelSet kNeonKernels = {
     "neon",      has_neon,      dtables_neon, scan_tables, adist, encode<NeonNearest>, lloyd_step<NeonNearest>,
-    pack_blocks, unpack_blocks, scan,          exact_scan_neon,
+    pack_blocks, unpack_blocks, scan,          exact_scan_neon,        centroid_scores,
 };
 
 }  // namespace pqstore

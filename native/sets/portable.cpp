@@ -1,4 +1,5 @@
 // Kernels in plain C++, written so that a compiler can vectorize them: they serve every machine.
+#include "common/centroid_scores.h"
 #include "common/blocks.h"
 #include "common/exact_scan.h"
 #include "common/floats.h"
@@ -82,7 +83,7 @@ void exact_scan_portable(const ExactScanRequest& request) { exact_scan<PortableF
 
 const KernelSet kPortableKernels = {
     "portable",  runs_everywhere, dtables,    scan_tables, adist, encode<PortableNearest>, lloyd_step<PortableNearest>,
-    pack_blocks, unpack_blocks,   plain_scan,          exact_scan_portable,
+    pack_blocks, unpack_blocks,   plain_scan,          exact_scan_portable, centroid_scores,
 };
 
 }  // namespace pqstore

@@ -13,7 +13,16 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
 from pqstore.index.code_packing import CodePacking
-from pqstore.kernels import CodeChunk, CodeLayout, OriginalFormat, OriginalKind, Searcher, active
+from pqstore.kernels import (
+    CodeChunk,
+    CodeLayout,
+    ListGrid,
+    OriginalFormat,
+    OriginalKind,
+    ReadChunk,
+    Searcher,
+    active,
+)
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
 __all__ = ["CodeSpace", "RowBlock", "Training"]
@@ -86,6 +95,8 @@ class CodeSpace:
             self._names = np.pad(self.labels, ((0, 0), (0, 256 - self.Ks)))
             self._unlabels = _inverse(self.labels)
         self._searcher: Searcher | None = None
+        self.list_grid: tuple[int, ListGrid] | None = None
+        """What lists are ordered by, with the number of its table: of the newest that was searched."""
         # Whether queries go to the searcher as they come: it then finds values that are not finite itself.
         self.takes_queries = quantizer.kind == "PQ" and metric != "cosine"
 
@@ -97,6 +108,11 @@ class CodeSpace:
             assert codewords is not None
             self._searcher = active().searcher(self.layout, codewords, self.labels, dot=self.larger_is_nearer)
         return self._searcher
+
+    @property
+    def original_kind(self) -> OriginalKind | None:
+        """How vectors themselves are kept."""
+        return None if self.originals is None else self.originals.kind
 
     @property
     def larger_is_nearer(self) -> bool:
@@ -178,6 +194,28 @@ class CodeSpace:
         """
         turned = queries if self.takes_queries else self._coder.turned(queries)
         nearest = (self._searcher or self.searcher).search(turned, prepared, k, threads)
+        if nearest is None:
+            self._refuse(queries)
+        return nearest
+
+    def search_lists(
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int,
+    ) -> tuple[F32, I64, I64]:
+        """The k nearest of the lists that `searcher` prepared; see `Searcher.search_lists`.
+
+        Raises:
+            InvalidVectorError: as `search`.
+        """
+        turned = queries if self.takes_queries else self._coder.turned(queries)
+        nearest = self.searcher.search_lists(turned, prepared, read, k, most, budget, least, threads)
         if nearest is None:
             self._refuse(queries)
         return nearest

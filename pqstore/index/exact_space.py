@@ -16,7 +16,7 @@ from pqstore.index.vector_packing import VectorPacking
 from pqstore.kernels import CodeChunk, OriginalChunk, OriginalFormat, OriginalKind, active, unit_length
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
-__all__ = ["ExactSpace", "Wish"]
+__all__ = ["ExactSpace", "TrainMode", "Wish"]
 
 TrainMode = Literal["auto", "background", "manual"]
 
@@ -54,6 +54,11 @@ class ExactSpace:
         self._format = OriginalFormat("float32", D)
 
     @property
+    def original_kind(self) -> OriginalKind | None:
+        """How vectors themselves are kept."""
+        return "float32"
+
+    @property
     def larger_is_nearer(self) -> bool:
         return self.metric != "l2"
 
@@ -72,23 +77,18 @@ class ExactSpace:
         del threads
         return RowBlock(vectors)
 
-    def to_stored(self, codes: npt.NDArray[Any]) -> NoReturn:
+    def refuse(self) -> NoReturn:
         """There are no codes.
 
         Raises:
             NotTrainedError: always.
         """
-        del codes
-        raise NotTrainedError("the index has no codes before it is trained: add vectors, or call train() first")
+        raise NotTrainedError("the index has no codes before it is trained: call train(), or add more vectors")
 
     def from_stored(self, stored: npt.NDArray[Any]) -> NoReturn:
-        """There are no codes.
-
-        Raises:
-            NotTrainedError: always.
-        """
+        """Labels of a quantizer, which there are not; see `refuse`."""
         del stored
-        raise NotTrainedError("the index has no codes before it is trained: call train() first")
+        self.refuse()
 
     def decode(self, stored: npt.NDArray[Any]) -> F32:
         """Stored rows -> vectors float32 (n, D): the same."""

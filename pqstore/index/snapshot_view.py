@@ -133,9 +133,11 @@ class SnapshotView:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult:
         """As `Index.search`, in this state."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
         with self._read() as reading:
             return search(reading, queries, question)
 

@@ -5,6 +5,7 @@ from pqstore.kernels.code_layout import BLOCK_ROWS, CodeLayout
 from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.exact import nearest_in_blocks
+from pqstore.kernels.lists import ListGrid, Lists, ReadChunk, list_grid
 from pqstore.kernels.originals import OriginalFormat, as_halves, nearest_originals, unit_length
 from pqstore.kernels.threads import resolve_threads
 
@@ -13,14 +14,18 @@ __all__ = [
     "CodeChunk",
     "CodeLayout",
     "Kernels",
+    "ListGrid",
+    "Lists",
     "OriginalChunk",
     "OriginalFormat",
     "OriginalKind",
+    "ReadChunk",
     "Searcher",
     "active",
     "as_halves",
     "available",
     "get",
+    "list_grid",
     "nearest_in_blocks",
     "nearest_originals",
     "resolve_threads",

@@ -12,6 +12,7 @@ from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
+from pqstore.kernels.lists import ListGrid, Lists, ReadChunk
 from pqstore.kernels.readable import readable
 from pqstore.kernels.table_parts import table_parts
 
@@ -120,6 +121,8 @@ class CompiledSearcher:
         dot: bool,
     ) -> None:
         """`native`: the compiled module; the others as of `ReferenceSearcher`."""
+        self._module = native
+        self._grid: tuple[ListGrid | None, Any] = None, None
         self._prepared = native.PreparedChunks
         self._layout = layout
         self._native = native.Searcher(
@@ -147,6 +150,55 @@ class CompiledSearcher:
             if not self._native.search(queries[part], prepared, threads, distances[part], rows[part]):
                 return None
         return distances, rows
+
+    def prepare_lists(self, lists: Lists) -> Any:
+        native, layout = self._module, self._layout
+        for run in lists.runs:
+            if run.prepared is None:
+                shape = layout.kind, layout.M, layout.table_size
+                run.prepared = native.PreparedRun(*shape, readable(run.offsets), run.first_row, run.chunk_rows)
+        runs = [run.prepared for run in lists.runs]
+        prepared = native.PreparedLists(
+            self._prepared_grid(lists.grid),
+            runs,
+            self.prepare(lists.flat),
+            readable(lists.segments),
+            lists.dead,
+            lists.segment_rows,
+        )
+        return prepared, runs
+
+    def _prepared_grid(self, grid: ListGrid) -> Any:
+        if self._grid[0] is not grid:
+            self._grid = grid, self._module.PreparedGrid(*grid)
+        return self._grid[1]
+
+    def search_lists(
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int = 1,
+    ) -> tuple[F32, I64, I64] | None:
+        n, queries = len(queries), readable(queries)
+        lists, runs = prepared
+        distances, rows = np.empty((n, k), dtype=np.float32), np.empty((n, k), dtype=np.int64)
+        counts = np.empty((n, 3), dtype=np.int64)
+        for part in [slice(0, 1)] if n == 1 else table_parts(n, self._layout):
+            out = distances[part], rows[part], counts[part]
+            missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)
+            while missing:  # chunks are read when they are first wanted
+                for number, ordinal in sorted(set(missing)):
+                    codes, numbers = read(number, ordinal)
+                    runs[number].put(ordinal, readable(codes), readable(numbers))
+                missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)
+            if missing is None:
+                return None
+        return distances, rows, counts
 
 
 def _code_dtype(Ks: int) -> type[np.unsignedinteger[Any]]:

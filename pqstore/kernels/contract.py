@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
+from pqstore.kernels.lists import Lists, ReadChunk
 
 __all__ = ["Kernels", "Searcher"]
 
@@ -24,6 +25,25 @@ class Searcher(Protocol):
     def search(self, queries: F32, prepared: Any, k: int, threads: int = 1) -> tuple[F32, I64] | None:
         """The k nearest rows of each query: distances float32 (n, k) in the sign of the metric, and rows int64 (n, k);
         those that are missing are -1, infinitely far. None: a query, or its distance to a codeword, is not finite."""
+
+    def prepare_lists(self, lists: Lists) -> Any:
+        """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used, and so must
+        that of chunks, which are read when they are first wanted and kept with their run."""
+
+    def search_lists(
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int = 1,
+    ) -> tuple[F32, I64, I64] | None:
+        """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, or
+        more until `least` rows are found, and in rows that are in no list; see `reference.list_search`. Distances and
+        rows as of `search`, then what was read: int64 (n, 3), lists, rows of them, pieces. None: as for `search`."""
 
     def tables(self, queries: F32) -> F32 | None:
         """Tables over stored labels, float32 (n, M, layout.table_size), for `Kernels.scan`: squared distances, or the

@@ -35,6 +35,18 @@ class Limits:
     """Entries that must have been earned before a merge goes on."""
     merge_at_once: int = 8 * RUN_CHUNK_ENTRIES
     """Entries that one transaction merges, unless much more has been earned."""
+    list_smallest_tier: int = 65_536
+    """Rows up to which runs of lists are of the lowest tier."""
+    list_run_rows: int = 1 << 22
+    """Rows that are sorted at a time into a run of lists."""
+    list_slice: int = 8192
+    """Rows of a sealed segment that one commit assigns to partitions, unless it adds many itself."""
+    list_per_row: int = 8
+    """Rows of lists merged for each row added: more than a row is merged in its life (once a tier)."""
+    list_step: int = 65_536
+    """Rows that must have been earned before a merge of lists goes on."""
+    list_at_once: int = 131_072
+    """Rows of lists that one transaction merges, unless much more has been earned."""
 
 
 STANDARD: Final = Limits()

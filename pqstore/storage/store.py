@@ -33,10 +33,12 @@ from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
+from pqstore.storage.lists.assigning import Assign, Assigner
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
-from pqstore.storage.rows.schema import PackingOf
+from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
+from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.open_index import SharedIndex, share
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
@@ -70,6 +72,7 @@ class Store:
         self._publish_at: Path | None = None
         self._replaced: str | None = None  # what happened to the directory, as an error says it
         self._packing_of = packing_of
+        self._assigner: Assigner | None = None
         with self.read() as snapshot:  # the counters agree, or this raises
             self.identity = snapshot.records.schema.identity
             """What the index was when this handle was opened. Rebuilding changes settings and sizes, nothing else."""
@@ -92,6 +95,8 @@ class Store:
         segment_rows: int | None = None,
         row_bytes: int = 0,
         fields: Sequence[str] = (),
+        features: Sequence[str] = (),
+        packing_of: PackingOf | None = None,
         limits: Limits = STANDARD,
     ) -> Store:
         """Make a new index and open it.
@@ -99,7 +104,8 @@ class Store:
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index, `features` are named in the identity. `packing_of` is for an index that
+        will be rebuilt. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -117,7 +123,7 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
-            features=(records.NUMBERED_STATES,),
+            features=(records.NUMBERED_STATES, *features),
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
@@ -126,9 +132,9 @@ class Store:
             crash_points.reach("index created under a temporary name")
             if not bulk:
                 directory.put_in_place(temporary, target)
-                return cls.open(target, lambda _: packing, limits=limits)
+                return cls.open(target, packing_of or (lambda _: packing), limits=limits)
             shared = share(temporary, sync=False, limits=limits)
-            store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
+            store = cls(shared, temporary, packing_of or (lambda _: packing), readonly=False, durability=None)
             store._publish_at = target
             return store
 
@@ -233,7 +239,7 @@ class Store:
                 self._let_go(error)
                 raise
             try:
-                schema = generation.schema(self._packing_of)
+                schema = self._schema_of(generation)
                 snapshot = Snapshot(CommittedRecords(schema, generation, txn, txn.id()), lease)
             except BaseException as error:
                 txn.abort()
@@ -253,17 +259,17 @@ class Store:
         very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
-        flush, packing_of = self._flushes, self._packing_of
+        flush, schema_of = self._flushes, self._schema_of
         with self._letting_go():
-            return begin_write(shared, self.path, packing_of, timeout, flush=flush, after_commit=_maintain)
+            return begin_write(shared, self.path, schema_of, timeout, flush=flush, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
-        flush, packing_of = self._flushes, self._packing_of
+        flush, schema_of = self._flushes, self._schema_of
         with self._letting_go():
-            return change(shared, self.path, packing_of, work, timeout, flush=flush, after_commit=_maintain)
+            return change(shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
@@ -275,6 +281,18 @@ class Store:
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
+
+    def assign_with(self, assign: Assign) -> None:
+        """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed."""
+        self._assigner = Assigner(assign)
+        with self.read() as snapshot:
+            snapshot.records.schema.assigner = self._assigner
+
+    def _schema_of(self, generation: Generation) -> Schema:
+        schema = generation.schema(self._packing_of)
+        if schema.assigner is None:
+            schema.assigner = self._assigner
+        return schema
 
     def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
@@ -292,7 +310,7 @@ class Store:
         """
         shared = self._writable_share()
         with slow_work("compact", self.path), self._letting_go():
-            compact(shared, self.path, self._packing_of, timeout, flush=self._flushes, progress=progress)
+            compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
 
     def rebuild(
         self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
@@ -303,7 +321,15 @@ class Store:
         """
         shared = self._writable_share()
         with slow_work("rebuild", self.path), self._letting_go():
-            rebuild(shared, self.path, self._packing_of, plan, timeout, progress=progress)
+            rebuild(shared, self.path, self._schema_of, plan, timeout, progress=progress)
+
+    def attempt(self, work: str, call: Callable[[], object]) -> None:
+        """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for
+        some commits."""
+        faults = self._open_share().faults
+        if not faults.is_resting(work):
+            with faults.kept(work):
+                call()
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
@@ -333,7 +359,7 @@ class Store:
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
                 segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
-                segment_rows=self.identity.segment_rows,
+                segment_rows=snapshot.records.schema.geometry.segment_rows,
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),

@@ -22,6 +22,7 @@ from pqstore.storage import Store, WriteTransaction
 from pqstore.storage.disk.crash_points import POINTS, observe
 from tests.effort import AT_NIGHT, tries
 from tests.unit.storage.attached import attached, save_some
+from tests.unit.storage.listed import assign
 
 from .workload import OFTEN, PACKING, Rows, apply, changes, check, contents, create
 
@@ -82,6 +83,7 @@ def outcome(path: Path, seed: int, done: int) -> int:
     """Check an index whose writer has died; how many changes it holds."""
     before, after = states(seed, done)
     with Store.open(path, lambda _: PACKING, limits=OFTEN) as store:
+        store.assign_with(assign)
         assert store.verify(deep=True) == []
         with store.read() as snapshot:
             found = contents(snapshot)

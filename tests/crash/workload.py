@@ -10,6 +10,7 @@ import numpy as np
 
 from pqstore.storage import Limits, Store
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
+from tests.unit.storage.listed import assign, check_lists, make_lists, remove_lists
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
@@ -26,13 +27,18 @@ OFTEN = Limits(
     merge_saved=0,
     merge_step=700,
     merge_at_once=1500,
+    list_smallest_tier=1024,
+    list_run_rows=2048,
+    list_slice=300,
+    list_step=700,
+    list_at_once=900,
 )
 
 
 class Change(NamedTuple):
     """One call, one transaction."""
 
-    action: Literal["add", "remove", "replace", "compact"]
+    action: Literal["add", "remove", "replace", "compact", "partition", "drop"]
     ids: np.ndarray
     codes: np.ndarray
 
@@ -42,7 +48,8 @@ def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
     rng = np.random.default_rng(seed)
     rows: Rows = {}
     while True:
-        action = rng.choice(["add", "add", "remove", "replace", "compact"], p=[0.3, 0.25, 0.2, 0.2, 0.05])
+        actions = ["add", "add", "remove", "replace", "compact", "partition", "drop"]
+        action = rng.choice(actions, p=[0.3, 0.2, 0.17, 0.18, 0.05, 0.08, 0.02])
         if action == "add" or not rows:
             action = "add"
             count = int(rng.choice([1, 3, 100, 1100, 3000]))
@@ -54,15 +61,22 @@ def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
         if action == "remove":
             for identifier in ids.tolist():
                 del rows[identifier]
-        elif action != "compact":
+        elif action in ("add", "replace"):
             rows.update({identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)})
         yield Change(action, ids, codes), rows  # type: ignore[arg-type]
 
 
 def apply(store: Store, change: Change) -> None:
     """Do it; durable when this returns."""
+    store.assign_with(assign)
     if change.action == "compact":
         store.compact()
+        return
+    if change.action == "partition":
+        make_lists(store)
+        return
+    if change.action == "drop":
+        remove_lists(store)
         return
     with store.write() as txn:
         if change.action in ("remove", "replace"):
@@ -92,4 +106,5 @@ def contents(snapshot: Any) -> Rows:
     codes = snapshot.codes_of(rows)
     check_attached(snapshot, rows)
     check_set(snapshot)
+    check_lists(snapshot)
     return {identifier: code.tobytes() for identifier, code in zip(ids.tolist(), codes, strict=True)}

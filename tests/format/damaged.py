@@ -14,6 +14,7 @@ from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
 from pqstore.storage.transactions import write as transaction_module
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
+from tests.unit.storage.listed import assign, check_lists, make_lists
 from tests.unit.storage.row_packing import RowPacking
 
 PACKING = RowPacking(8)
@@ -46,6 +47,7 @@ def build(path: Path, id_type: str) -> dict[Any, bytes]:
         save_some(txn)
     for identifier in gone:
         del rows[identifier]
+    make_lists(store)
     clear_staged, transaction_module.clear_staged = transaction_module.clear_staged, lambda environment: None
     store.close()
     store = Store.open(path, lambda _: PACKING, limits=Limits(stage_bytes=10_000))
@@ -53,6 +55,7 @@ def build(path: Path, id_type: str) -> dict[Any, bytes]:
         abandon(store)
     finally:
         transaction_module.clear_staged = clear_staged
+    store.assign_with(assign)
     assert store.verify(deep=True) == []
     store.close()
     return rows
@@ -107,6 +110,7 @@ def check_answers(path: Path, rows: dict[Any, bytes]) -> None:
             assert sorted(listed) == sorted(ids)
             check_attached(snapshot, found)
             check_set(snapshot)
+            check_lists(snapshot)
             assert snapshot.live_rows == len(ids)
             live = []
             for chunk in snapshot.chunks():

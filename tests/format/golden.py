@@ -1,6 +1,6 @@
 """Golden files: indexes as the first release of a format wrote them, and what is in them.
 
-`python -m tests.format.golden` writes those of the current format anew. Do that only before a format is released.
+`python -m tests.format.golden` writes those that are not released yet anew. Do that only before they are.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.storage import Store
+from pqstore.storage import Limits, Store
 from tests.unit.storage.attached import FIELDS, attached, row_bytes, save_some
+from tests.unit.storage.listed import make_lists
 from tests.unit.storage.row_packing import RowPacking
 
 DIRECTORY = Path(__file__).with_name("golden")
@@ -56,16 +57,28 @@ def write(path: Path, id_type: str) -> None:
     store.close()
 
 
+def write_lists(path: Path) -> None:
+    """The index with int64 ids, in lists: a run of its first segments, one of a later segment."""
+    write(path, "int64")
+    with Store.open(path, lambda _: PACKING, limits=Limits(list_slice=2048)) as store:
+        make_lists(store)
+        for start in range(20_000, 21_500, 750):
+            codes = np.frombuffer(b"".join(code_of(start + at) for at in range(750)), dtype=np.uint8).reshape(-1, 4)
+            with store.write() as txn:
+                txn.append(codes, np.arange(start, start + 750), **attached(codes))
+                save_some(txn)
+
+
 def main() -> None:
+    """Those of the first release stay as they are."""
     DIRECTORY.mkdir(exist_ok=True)
-    for id_type in ("int64", "str"):
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / f"{id_type}.pqs"
-            write(path, id_type)
-            with tarfile.open(DIRECTORY / f"format-1-{id_type}.tar.xz", "w:xz") as archive:
-                for entry in sorted(path.rglob("*")):
-                    if entry.name == "data.mdb" or entry.parent.name == "originals":
-                        archive.add(entry, entry.relative_to(scratch))
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "lists.pqs"
+        write_lists(path)
+        with tarfile.open(DIRECTORY / "format-1-lists.tar.xz", "w:xz") as archive:
+            for entry in sorted(path.rglob("*")):
+                if entry.name == "data.mdb" or entry.parent.name == "originals":
+                    archive.add(entry, entry.relative_to(scratch))
 
 
 if __name__ == "__main__":

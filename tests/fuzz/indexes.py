@@ -12,6 +12,7 @@ import numpy as np
 from pqstore.storage import Store
 from pqstore.storage.repair.repair import repair
 from tests.unit.storage.attached import FIELDS, attached, row_bytes, save_some
+from tests.unit.storage.listed import assign, make_lists, rows_in_lists
 from tests.unit.storage.row_packing import RowPacking
 
 from .runner import Steps
@@ -48,6 +49,7 @@ def build(path: Path, id_type: str, commits: int) -> Sound:
             save_some(txn)
         for identifier in gone:
             del rows[identifier]
+        make_lists(store)
         assert store.verify(deep=True) == []
     return Sound(path, rows)
 
@@ -61,7 +63,9 @@ def use(path: Path, sound: Sound, steps: Steps) -> None:
     stores: list[Store] = []
     if steps("open", lambda: stores.append(Store.open(path, lambda _: PACKING))):
         store = stores[0]
+        store.assign_with(assign)
         steps("read", lambda: right.append(_reads_right(store, sound)))
+        steps("lists", lambda: _read_lists(store))
         problems: list[Any] = []
         steps("verify", lambda: problems.extend(store.verify()))
         steps("verify deep", lambda: problems.extend(store.verify(deep=True)))
@@ -72,6 +76,7 @@ def use(path: Path, sound: Sound, steps: Steps) -> None:
         if steps("add", lambda: _add(store)):
             steps("remove", lambda: _remove(store, sound))
             steps("compact", store.compact)
+            steps("partition", lambda: make_lists(store))
             steps("verify after", lambda: store.verify(deep=True))
         steps("close", store.close)
     steps("repair", lambda: repair(path, path.with_name("repaired.pqs"), lambda _: PACKING))
@@ -89,6 +94,12 @@ def _reads_right(store: Store, sound: Sound) -> bool:
         listed = [identifier for block in snapshot.iter_ids() for identifier in block.tolist()]
         snapshot.payloads_of(found[is_there][:50])
         return bool(is_there.all()) and [code.tobytes() for code in codes] == expected and set(listed) == set(ids)
+
+
+def _read_lists(store: Store) -> None:
+    with store.read() as snapshot:
+        rows, codes, partitions = rows_in_lists(snapshot)
+        assert len(rows) == len(codes) == len(partitions)
 
 
 def _add(store: Store) -> None:

@@ -21,7 +21,7 @@ __all__ = ["change_records", "stored"]
 
 Rng = np.random.Generator
 Stored: TypeAlias = dict[tuple[str, bytes], bytes]
-_OF_MSGPACK = (records.IDENTITY, records.STATE, records.STAGED, records.CATALOG)
+_OF_MSGPACK = (records.IDENTITY, records.STATE, records.STAGED, records.CATALOG, records.LIST_STATE)
 _BOMBS = (
     b"\xdd\xff\xff\xff\xff" * 400,  # lists that claim to be long, one in another
     b"\xdd\x00\x10\x00\x00" * 500 + bytes(1 << 20),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pqstore.arrays import F32, I64
+from pqstore.index.lists.prepared import prepared_lists
 from pqstore.index.reading import Reading
+from pqstore.index.search.probe import Probe
 from pqstore.index.search.results import SearchPlan
 from pqstore.index.selection.selection import Selection
 from pqstore.index.unreadable import UnreadablePayloads
@@ -32,9 +35,20 @@ def vectors_of_hits(reading: Reading, rows: I64) -> F32:
     return vectors
 
 
-def plan_of(reading: Reading, selection: Selection | None, rerank: int | None) -> SearchPlan:
-    """How the search that has this selection is done."""
+def plan_of(
+    reading: Reading, selection: Selection | None, rerank: int | None, probe: Probe | None = None
+) -> SearchPlan:
+    """How the search that has this selection was done."""
+    plan = _plan_of_scan(reading, selection, rerank)
+    if probe is None or plan.method == "empty":
+        return plan
+    return replace(plan, method="lists", chunks_read=0, chunks_skipped=0, lists=probe.plan())
+
+
+def _plan_of_scan(reading: Reading, selection: Selection | None, rerank: int | None) -> SearchPlan:
     snapshot = reading.snapshot
+    if selection is None and prepared_lists(reading) is not None:
+        return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, 0, 0, (), (), 0, rerank)
     chunks = len(snapshot.chunks())
     if selection is None:
         return SearchPlan("scan", snapshot.total_rows, snapshot.live_rows, chunks, 0, (), (), 0, rerank)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RangeResult", "Record", "SearchHits", "SearchPlan", "SearchResult"]
+__all__ = ["ListPlan", "RangeResult", "Record", "SearchHits", "SearchPlan", "SearchResult"]
 
 
 class SearchResult(NamedTuple):
@@ -74,7 +74,8 @@ class SearchPlan:
 
     method: str
     """ "scan": the codes of all rows; "masked scan": those of chunks with an allowed row; "gather": only the codes of
-    allowed rows; "empty": nothing was allowed."""
+    allowed rows; "lists": those of the nearest lists, which may miss some of the nearest rows; "empty": nothing was
+    allowed."""
     stored_rows: int
     allowed_rows: int
     chunks_read: int
@@ -90,6 +91,25 @@ class SearchPlan:
     remarks: tuple[str, ...] = ()
     """What of the filter cannot find anything: comparisons with values of a kind that the field never has (of which
     `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
+    lists: ListPlan | None = None
+    """What was read of the lists, where they were searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListPlan:
+    """What a search has read of the inverted lists, a query in the mean."""
+
+    partitions: int
+    runs: int
+    lists_read: float
+    rows_read: float
+    """Rows of these lists, dead ones too."""
+    pieces_read: float
+    """A list of a run, within a chunk."""
+    flat_rows: int
+    """Rows that are in no list yet, and were read beside them."""
+    budget: int | None
+    """Rows after which no further list is read; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ import numpy as np
 from pqstore.arrays import F32
 from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
 from pqstore.index.search.nearest import nearest_rows
+from pqstore.index.search.probe import as_probe
 from pqstore.index.search.question import Question, as_include, as_rerank
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchHits, SearchResult
@@ -27,19 +29,21 @@ _NOTHING: frozenset[str] = frozenset()
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
-    k, threads, rerank, where, allow, deny, include, explain = question
+    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan = question
     k, threads = as_count(k, "k"), resolve_threads(threads)
     batch, single = _as_queries(queries, reading.space)
     wanted = _NOTHING if include == () else as_include(include)
     candidates, depth = None, k
-    if rerank is not None:
+    if rerank is not None or reading.space.training is not None:
         candidates = as_rerank(reading, rerank, k)
+    if candidates is not None:
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
     selection = None
     if where is not None or allow is not None or deny is not None:
         selection = select(reading, where, allow, deny)
-    distances, rows = nearest_rows(reading, batch, depth, threads, selection)
+    probe = as_probe(reading, nprobe, scan, depth, selection)
+    distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:
         distances, rows = Reranker(reading, batch).best(rows, k)
     if single:
@@ -53,11 +57,11 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     if "vector" in wanted:
         hits.vectors = vectors_of_hits(reading, rows)
     if explain:
-        hits.plan = plan_of(reading, selection, candidates)
+        hits.plan = plan_of(reading, selection, candidates, probe)
     return hits
 
 
-def _as_queries(queries: Any, space: CodeSpace) -> tuple[F32, bool]:
+def _as_queries(queries: Any, space: CodeSpace | ExactSpace) -> tuple[F32, bool]:
     """Queries float32 (n, D), and whether a single vector came. Values are looked at when their tables are made, where
     that finds one that is not finite."""
     if type(queries) is np.ndarray and queries.dtype == _FLOAT32 and space.takes_queries:

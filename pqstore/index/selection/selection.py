@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,8 @@ class Selection:
     _gathered: Any = None
     _rows_and_none: I64 | None = None
     _gathers: bool | None = None
+    kept: dict[Any, Any] = field(default_factory=dict)
+    """What others have worked out of it."""
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 

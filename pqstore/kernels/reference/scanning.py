@@ -12,7 +12,7 @@ from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.reference.tables import adist
 
-__all__ = ["scan"]
+__all__ = ["least", "scan"]
 
 
 # Rows unpacked at a time: bounds the memory of a scan whatever the length of a chunk. A multiple of 32.
@@ -42,14 +42,14 @@ def scan(chunks: Sequence[CodeChunk], layout: CodeLayout, tables: F32, k: int) -
                 # fmin: a sum that is not a number, from infinities of both signs, counts as infinitely far.
                 distances = np.concatenate((best_distances[q, :kept], np.fmin(adist(table, codes), np.float32(np.inf))))
                 candidates = np.concatenate((best_rows[q, :kept], chunk.first_row + positions))
-                order = _least(distances, candidates, k)
+                order = least(distances, candidates, k)
                 best_distances[q, : len(order)] = distances[order]
                 best_rows[q, : len(order)] = candidates[order]
             scanned += len(positions)
     return best_distances, best_rows
 
 
-def _least(distances: F32, rows: I64, k: int) -> npt.NDArray[np.intp]:
+def least(distances: F32, rows: I64, k: int) -> npt.NDArray[np.intp]:
     """Indices of the k least by (distance, row), in that order."""
     chosen = np.arange(len(distances))
     if k < len(distances):

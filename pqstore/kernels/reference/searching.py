@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
+from pqstore.kernels.lists import Lists, ReadChunk
+from pqstore.kernels.reference.list_search import search_lists
 from pqstore.kernels.reference.scanning import scan
 from pqstore.kernels.reference.tables import dtables
 from pqstore.kernels.table_parts import table_parts
@@ -52,3 +54,29 @@ class ReferenceSearcher:
                 return None
             distances[part], rows[part] = scan(prepared, self._layout, tables, k)
         return (-distances if self._dot else distances), rows
+
+    def prepare_lists(self, lists: Lists) -> Any:
+        return lists
+
+    def search_lists(
+        self,
+        queries: F32,
+        prepared: Any,
+        read: ReadChunk,
+        k: int,
+        most: int,
+        budget: int,
+        least: int,
+        threads: int = 1,  # noqa: ARG002
+    ) -> tuple[F32, I64, I64] | None:
+        distances = np.empty((len(queries), k), dtype=np.float32)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        counts = np.empty((len(queries), 3), dtype=np.int64)
+        for part in table_parts(len(queries), self._layout):
+            tables = self.tables(queries[part])
+            if tables is None:
+                return None
+            for q, table in enumerate(tables, part.start):
+                found = search_lists(prepared, read, self._layout, queries[q], table, k, most, budget, least)
+                distances[q], rows[q], counts[q] = found
+        return (-distances if self._dot else distances), rows, counts

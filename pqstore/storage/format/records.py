@@ -40,10 +40,17 @@ __all__ = [
     "IDS_RANGE",
     "IDS_STRINGS",
     "KIND_NAMES",
+    "LISTS",
+    "LISTS_KEY",
+    "LIST_CHUNK",
+    "LIST_DIRECTORY",
+    "LIST_STATE",
     "MAGIC",
     "NUMBERED_STATES",
     "ORIGINALS_CRC_BYTES",
     "OWN_PAGES",
+    "PARTITIONS",
+    "PARTITION_TABLE",
     "PAYLOADS",
     "ROWIDS",
     "ROWS_U32",
@@ -95,10 +102,11 @@ Delete: TypeAlias = Callable[[str, bytes], None]
 MAGIC: Final = b"PQS1"
 FORMAT_VERSION: Final = 1
 NUMBERED_STATES: Final = "numbered-states"  # each state names the transaction of LMDB that wrote it
+LISTS: Final = "lists"  # codes also lie in inverted lists
 EXACT_ROWS: Final = "exact-rows"  # codes are the vectors themselves, float32
 TRAINED_HERE: Final = "trained-here"  # settings say how the quantizer was trained, of rows of this index
 # That this version understands; format 1 as released has none.
-FEATURES: Final = frozenset({NUMBERED_STATES, EXACT_ROWS, TRAINED_HERE})
+FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE})
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")
@@ -123,6 +131,11 @@ FIELD: Final = 14
 FIELD_TAIL: Final = 15
 PAYLOADS: Final = 16
 SET_CHUNK: Final = 17
+LIST_STATE: Final = 18
+PARTITION_TABLE: Final = 19
+PARTITIONS: Final = 20
+LIST_DIRECTORY: Final = 21
+LIST_CHUNK: Final = 22
 
 KIND_NAMES: Final = {
     IDENTITY: "identity",
@@ -142,6 +155,11 @@ KIND_NAMES: Final = {
     FIELD_TAIL: "tail field column",
     PAYLOADS: "payloads",
     SET_CHUNK: "set chunk",
+    LIST_STATE: "list state",
+    PARTITION_TABLE: "partition table",
+    PARTITIONS: "partitions",
+    LIST_DIRECTORY: "list directory",
+    LIST_CHUNK: "list chunk",
 }
 
 # Named databases; later columns come as further names
@@ -164,6 +182,7 @@ IDENTITY_KEY: Final = b"identity"
 STATE_KEY: Final = b"state"
 STAGED_KEY: Final = b"staged"
 CATALOG_KEY: Final = b"catalog"
+LISTS_KEY: Final = b"lists"
 COLUMN_CODES: Final = 0
 COLUMN_IDS: Final = 1
 
@@ -226,6 +245,11 @@ _NAMES: Final = {
     FIELD_TAIL: "{name} {key_1} of chunk {key_0}",
     PAYLOADS: "{name} from row {key_0} on",
     SET_CHUNK: "{name} {key_1} of set {key_0}",
+    LIST_STATE: "{name}",
+    PARTITION_TABLE: "{name} {key_0}",
+    PARTITIONS: "{name} {key_1} of table {key_0}",
+    LIST_DIRECTORY: "{name} of run {key_0}",
+    LIST_CHUNK: "{name} {key_1} of run {key_0}",
 }
 
 

@@ -25,6 +25,7 @@ Records: TypeAlias = dict[Key, records.Record]
 _LARGE: Final = 1 << 16  # bytes
 _BELIEVED: Final = 16  # so many times the size of the file is read for large records that are none
 _UNREADABLE: Final = records.Record(-1, -1, memoryview(b""))  # there, but damaged
+_LISTS: Final = (bytes([records.PARTITIONS]), bytes([records.LIST_CHUNK]))
 _KINDS: Final = {
     "segments": records.SEGMENT,
     "codes": records.CODES,
@@ -75,6 +76,8 @@ def by_trees(content: memoryview, main: Tree, report: RepairReport) -> FoundReco
             losses.append(f"{error}{meaning}")
     for database, kind in _KINDS.items():
         for raw, value in stored_items(content, main, database):
+            if value[5:6] in _LISTS:
+                continue  # made anew
             key_0, key_1 = [*(int.from_bytes(raw[at : at + 8], "big") for at in range(0, len(raw), 8)), 0, 0][:2]
             its_kind = records.tail_kind(key_0) if kind == records.TAIL_CODES else kind
             try:

@@ -19,7 +19,7 @@ PackingOf: TypeAlias = Callable[[Mapping[str, Any]], RowPacking]
 class Schema:
     """How rows are divided, and how their codes and ids are laid out."""
 
-    __slots__ = ("codec", "geometry", "identity", "packing", "segment_bytes")
+    __slots__ = ("assigner", "codec", "geometry", "identity", "packing", "segment_bytes")
 
     def __init__(self, identity: Identity, packing: RowPacking) -> None:
         self.identity = identity
@@ -28,3 +28,5 @@ class Schema:
         self.codec = IdCodec(identity.id_type, identity.hash_key)
         self.segment_bytes = packing.packed_size(identity.segment_rows)
         """Bytes of the packed codes of a sealed segment."""
+        self.assigner: Any = None
+        """Says to which partitions rows belong (`storage/lists/assigning.py`); without it rows get into no lists."""

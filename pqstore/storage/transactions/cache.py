@@ -14,10 +14,13 @@ from typing import Any
 from pqstore.arrays import U8
 from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentTable
 from pqstore.storage.format.state import RunInfo, State
 from pqstore.storage.idmap.runs import RunReader
 from pqstore.storage.idmap.search import KeyIndex
+from pqstore.storage.lists.list_runs import ListReader
+from pqstore.storage.lists.stored_table import StoredTable
 from pqstore.storage.rows.column_records import StoredChunk
 from pqstore.storage.rows.id_columns import IdColumn, new_id_parts
 
@@ -37,6 +40,8 @@ class Committed:
     tail_codes: dict[int, U8] = field(default_factory=dict)
     last_chunk_keys: KeyIndex | None = None
     catalog: Catalog | None = None
+    lists: tuple[ListState | None] | None = None
+    """What it says of lists, once it has been asked."""
     derived: dict[Any, Any] = field(default_factory=dict)
     """What the index room has worked out of this state."""
 
@@ -63,6 +68,8 @@ class ViewCache:
         self.fields: dict[tuple[int, int], FieldColumn] = {}  # by segment and field
         self.tail_fields: dict[tuple[int, int, int], FieldColumn] = {}  # by chunk, its rows, and field
         self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
+        self.list_runs: dict[int, ListReader] = {}
+        self.list_tables: dict[int, StoredTable] = {}
 
     def put(self, committed: Committed) -> None:
         """Keep this state if it is the newest, and drop what it no longer has."""
@@ -89,6 +96,13 @@ class ViewCache:
         self.tail_codes.clear()
         self.tail_ids.clear()
         self.tail_fields.clear()
+
+    def forget_lists(self, lists: ListState | None) -> None:
+        """Drop tables and runs of lists that are no longer there."""
+        kept = set() if lists is None else lists.numbers
+        for known in (self.list_runs, self.list_tables):
+            for number in [number for number in known if number not in kept]:
+                del known[number]
 
     def forget_runs(self, runs: tuple[RunInfo, ...]) -> None:
         """Drop runs that are merged away."""

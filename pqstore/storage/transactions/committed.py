@@ -20,6 +20,7 @@ from pqstore.storage.disk.numbered_state import check_number
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.decoding import decoding
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentTable
 from pqstore.storage.format.state import RunInfo, State
 from pqstore.storage.idmap.runs import RunReader
@@ -146,6 +147,19 @@ class CommittedRecords:
         if known is None:
             known = self.cached.catalog = Catalog.unpack(self.get("meta", records.CATALOG_KEY))
         return known
+
+    @property
+    def lists(self) -> ListState | None:
+        known = self.cached.lists
+        if known is None:
+            value = self.get("meta", records.LISTS_KEY)
+            lists = None if value is None else ListState.unpack(value)
+            if lists is not None:
+                lists.check(self.state, self.schema.geometry.segment_rows)
+            known = self.cached.lists = (lists,)
+            if self.generation.cache.committed is self.cached:
+                self.generation.cache.forget_lists(lists)
+        return known[0]
 
     def codes(self, segment: int) -> U8:
         cache, schema = self.generation.cache, self.schema

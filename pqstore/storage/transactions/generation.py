@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.directory import generation_number
@@ -18,7 +19,7 @@ from pqstore.storage.limits import Limits
 from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.transactions.cache import ViewCache
 
-__all__ = ["Generation", "mark_superseded"]
+__all__ = ["Generation", "SchemaOf", "mark_superseded"]
 
 
 class Generation:
@@ -90,6 +91,10 @@ class Generation:
         self.cache.clear()
         self.originals.clear()
         self.environment.close()
+
+
+SchemaOf: TypeAlias = Callable[[Generation], Schema]
+"""How a handle understands a generation."""
 
 
 def mark_superseded(environment: Environment) -> None:

@@ -10,6 +10,7 @@ from typing import cast
 from pqstore.arrays import U8
 from pqstore.errors import IndexClosedError
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentEntry, SegmentTable
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.recent import RecentKeys
@@ -21,7 +22,7 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords, tail_of
 from pqstore.storage.transactions.state_records import Entry, StateRecords
 
-__all__ = ["PendingRecords", "before_appends", "visible"]
+__all__ = ["PendingRecords", "before_appends", "known_lists", "visible"]
 
 
 class PendingRecords:
@@ -33,6 +34,7 @@ class PendingRecords:
         self.generation = base.generation
         self.state = base.state
         self.changed_catalog: Catalog | None = None
+        self.changed_lists: tuple[ListState | None] | None = None
         self.bitmaps: dict[int, U8] = {}
         self.tail: dict[int, tuple[U8, IdColumn]] = {}  # by chunk
         self.left_tail = range(0)
@@ -67,6 +69,10 @@ class PendingRecords:
         return self.changed_catalog or self.base.catalog
 
     @property
+    def lists(self) -> ListState | None:
+        return self.base.lists if self.changed_lists is None else self.changed_lists[0]
+
+    @property
     def commit_number(self) -> int:
         """The number of the commit that these changes are for."""
         return self.base.state.commit + 1
@@ -74,6 +80,8 @@ class PendingRecords:
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
+        if self.changed_lists is not None:
+            return True
         return self.state is not self.base.state or bool(self.bitmaps) or self.catalog_changed
 
     @property
@@ -167,6 +175,11 @@ class PendingRecords:
     def forget_run(self, run: int) -> None:
         """A run is merged away."""
         self._runs.pop(run, None)
+
+
+def known_lists(pending: PendingRecords) -> tuple[ListState | None] | None:
+    """Its `lists` without reading anything; None: they have not been read, or cannot be."""
+    return pending.changed_lists or pending.base.cached.lists
 
 
 def before_appends(pending: PendingRecords) -> StateRecords:

@@ -33,6 +33,12 @@ def write_changes(pending: PendingRecords) -> None:
         else:
             value = records.pack_segment(segment, geometry.segment_rows, entry.dead, entry.stamp)
             pending.put("segments", records.key1(segment), value)
+    if pending.changed_lists is not None:
+        (lists,) = pending.changed_lists
+        if lists is None:
+            pending.delete("meta", records.LISTS_KEY)
+        else:
+            pending.put("meta", records.LISTS_KEY, lists.pack())
     for database, key in pending.deletions:
         pending.base.txn.delete(key, db=pending.generation.environment.databases[database])
     table_stamp = pending.commit_number if pending.entries else pending.base.state.table_stamp

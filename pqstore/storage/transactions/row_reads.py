@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,21 @@ class RowReads:
     def total_count(self) -> int:
         """Rows that are stored, dead ones too."""
         return self._geometry.total_rows(len(self._records.table), self._records.state)
+
+    def spread(self, count: int) -> I64:
+        """About so many live rows, spread evenly over all, or all where there are no more: int64, ascending."""
+        records, geometry = self._records, self._geometry
+        records.check()
+        step = max(1.0, records.state.live_rows / count)
+        before, parts = 0, [np.empty(0, dtype=np.int64)]
+        for segment, rows in geometry.stored(records.table.entries, records.state):
+            live = live_positions(records.bitmap(segment), rows)
+            # Of all live rows those that are numbered 0, step, 2 step, ...
+            first, end = math.ceil(before / step), math.ceil((before + len(live)) / step)
+            wanted = (np.arange(first, end) * step).astype(np.int64) - before
+            parts.append(live[wanted[(wanted >= 0) & (wanted < len(live))]] + geometry.first_row(segment))
+            before += len(live)
+        return np.concatenate(parts)
 
     def ids_ascend(self) -> bool:
         """Whether ids are known to ascend with rows, as automatic ids do until rows move. Reads those of the tail."""
@@ -119,11 +135,27 @@ class RowReads:
 
     def iter_ids(self, block: int) -> Iterator[npt.NDArray[Any]]:
         """Ids of all live rows in row order, at most `block` at a time."""
+        return (self.ids_of(rows) for rows in self.live_blocks(block))
+
+    def newest(self, count: int) -> I64:
+        """So many of the live rows that were stored last, or all where there are no more: int64, ascending."""
+        self._records.check()
+        found: list[I64] = []
+        for segment, rows in reversed(list(self._geometry.stored(self._records.table.entries, self._records.state))):
+            live = live_positions(self._records.bitmap(segment), rows) + self._geometry.first_row(segment)
+            found.insert(0, live[-count:])
+            count -= len(found[0])
+            if count <= 0:
+                break
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+
+    def live_blocks(self, block: int) -> Iterator[I64]:
+        """All live rows, int64, ascending, at most `block` at a time."""
         self._records.check()
         for segment, count in self._geometry.stored(self._records.table.entries, self._records.state):
             live = live_positions(self._records.bitmap(segment), count) + self._geometry.first_row(segment)
             for start in range(0, len(live), block):
-                yield self.ids_of(live[start : start + block])
+                yield live[start : start + block]
 
 
 def id_columns(records: StateRecords, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:

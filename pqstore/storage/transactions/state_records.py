@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from pqstore.arrays import U8
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentTable
 from pqstore.storage.format.state import RunInfo, State
 from pqstore.storage.idmap.runs import RunReader
@@ -44,6 +45,10 @@ class StateRecords(Protocol):
     @property
     def catalog(self) -> Catalog:
         """Names, fields, notes and sets."""
+
+    @property
+    def lists(self) -> ListState | None:
+        """Tables and runs of inverted lists; None: there are none."""
 
     def check(self) -> None:
         """Raise `IndexClosedError` after the end of the transaction, `ForkedIndexError` in a forked child."""

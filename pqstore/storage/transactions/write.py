@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import InvalidIdError
+from pqstore.errors import CorruptIndexError, InvalidIdError
 from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
@@ -21,7 +22,7 @@ from pqstore.storage.format import records
 from pqstore.storage.format.staged import pack_staged
 from pqstore.storage.rows.id_columns import IdColumn, RangeColumn
 from pqstore.storage.rows.row_numbers import contiguous
-from pqstore.storage.rows.schema import PackingOf, Schema
+from pqstore.storage.rows.schema import Schema
 from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.allowances import earned
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
@@ -30,10 +31,10 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.catalog_writes import CatalogWrites
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.faults import Faults
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
-from pqstore.storage.transactions.pending import PendingRecords, before_appends, visible
+from pqstore.storage.transactions.pending import PendingRecords, before_appends, known_lists, visible
 from pqstore.storage.transactions.pending_commit import write_changes
 from pqstore.storage.transactions.row_reads import RowReads, are_live
 from pqstore.storage.transactions.row_writes import RowWrites
@@ -278,6 +279,8 @@ class WriteTransaction:
         """The change is in the index when this returns, and is not when it raises; LMDB's number of the commit."""
         pending = self.records
         self.row_writes.write_run()
+        with suppress(CorruptIndexError):
+            _ = pending.lists  # read while it can be: maintenance asks for it after the commit
         if self._after_commit is not None:
             limits, segment_rows = pending.generation.limits, self.schema.geometry.segment_rows
             pending.state = earned(pending.state, self._touched, segment_rows, limits)
@@ -307,6 +310,9 @@ class WriteTransaction:
         pending = self.records
         committed = Committed(number, pending.state, pending.table)
         committed.catalog = pending.changed_catalog or pending.base.cached.catalog
+        committed.lists = known_lists(pending)
+        if pending.changed_lists is not None:
+            pending.generation.cache.forget_lists(pending.changed_lists[0])
         for chunk, (packed, ids) in pending.tail.items():
             if len(ids) < self.schema.geometry.chunk_rows:
                 packed.flags.writeable = False
@@ -318,7 +324,7 @@ class WriteTransaction:
 def begin_write(
     shared: SharedIndex,
     path: Path,
-    packing_of: PackingOf,
+    schema_of: SchemaOf,
     timeout: float | None = None,
     *,
     flush: bool,
@@ -333,7 +339,7 @@ def begin_write(
     try:
         with storage_errors(path):
             return WriteTransaction(
-                generation.schema(packing_of),
+                schema_of(generation),
                 generation,
                 txn,
                 lease,
@@ -351,7 +357,7 @@ def begin_write(
 def change(
     shared: SharedIndex,
     path: Path,
-    packing_of: PackingOf,
+    schema_of: SchemaOf,
     work: Callable[[WriteTransaction], Result],
     timeout: float | None,
     *,
@@ -362,7 +368,7 @@ def change(
     shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, path, packing_of, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(shared, path, schema_of, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
     return shared.writer.run(path, timeout, locked)

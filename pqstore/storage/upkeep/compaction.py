@@ -9,11 +9,11 @@ from pathlib import Path
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
-from pqstore.storage.rows.schema import PackingOf
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
+from pqstore.storage.upkeep.listing import list_all, rows_to_list
 from pqstore.storage.upkeep.merging import merge_all
 from pqstore.storage.upkeep.rewriting import rewrite_dead
 from pqstore.storage.upkeep.switching import leave
@@ -22,12 +22,13 @@ __all__ = ["compact"]
 
 _SEGMENTS_PER_COMMIT = 16
 _ENTRIES_PER_COMMIT = 4 << 20
+_LIST_ROWS_PER_COMMIT = 1 << 20
 
 
 def compact(
     shared: SharedIndex,
     path: Path,
-    packing_of: PackingOf,
+    schema_of: SchemaOf,
     timeout: float | None,
     *,
     flush: bool,
@@ -48,11 +49,13 @@ def compact(
 
         while not done:
             with storage_errors(path):
-                done = change(shared, path, packing_of, told, timeout, flush=flush)
+                done = change(shared, path, schema_of, told, timeout, flush=flush)
 
     repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
     repeat("merging", lambda txn: len(txn.records.state.runs), lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
+    lists_merged: set[int] = set()
+    repeat("lists", rows_to_list, lambda txn: list_all(txn, _LIST_ROWS_PER_COMMIT, lists_merged))
 
     def switch(old: Generation) -> None:
         with storage_errors(path):

@@ -6,13 +6,12 @@ Whoever dies on the way leaves the one or the other. Ids, payloads, saved sets, 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
@@ -24,10 +23,9 @@ from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
-from pqstore.storage.rows.schema import PackingOf
-from pqstore.storage.rows.tombstones import live_positions
+from pqstore.storage.rows.schema import Schema
 from pqstore.storage.transactions.committed import CommittedRecords
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone, share
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, change
@@ -59,7 +57,7 @@ class Rebuild:
 def rebuild(
     shared: SharedIndex,
     path: Path,
-    packing_of: PackingOf,
+    schema_of: SchemaOf,
     plan: Callable[[Snapshot], Rebuild],
     timeout: float | None,
     *,
@@ -69,7 +67,7 @@ def rebuild(
 
     def work(old: Generation) -> None:
         with old.environment.begin() as txn:
-            snapshot = Snapshot(CommittedRecords(old.schema(packing_of), old, txn, txn.id()), None)
+            snapshot = Snapshot(CommittedRecords(schema_of(old), old, txn, txn.id()), None)
             wanted = plan(snapshot)
             with storage_errors(path), opening(path):
                 target = directory.next_generation(old.index, old.number)
@@ -94,12 +92,23 @@ def _filled(temporary: Path, snapshot: Snapshot, wanted: Rebuild, progress: Prog
     write_generation(generation, identity, wanted.arrays, Catalog(fields=snapshot.catalog.fields), state, limits)
     shared = share(temporary, sync=False, limits=limits)
 
+    def schema_of(made: Generation) -> Schema:
+        return made.schema(lambda _: wanted.packing)
+
     def write(work: Callable[[WriteTransaction], None]) -> None:
-        change(shared, temporary, lambda _: wanted.packing, work, None, flush=False, after_commit=maintain)
+        change(
+            shared,
+            temporary,
+            lambda made: made.schema(lambda _: wanted.packing),
+            work,
+            None,
+            flush=False,
+            after_commit=maintain,
+        )
 
     try:
         done = 0
-        for rows in _live_rows(snapshot):
+        for rows in snapshot.rows.live_blocks(_ROWS):
             write(partial(_append, snapshot=snapshot, wanted=wanted, rows=rows))
             done += len(rows)
             progress(ProgressStep("encoding", done, snapshot.live_rows))
@@ -121,22 +130,6 @@ def _identity_of(old: Identity, wanted: Rebuild) -> Identity:
         row_bytes=wanted.row_bytes,
         features=(records.NUMBERED_STATES, *wanted.features),
     )
-
-
-def _live_rows(snapshot: Snapshot) -> Iterator[I64]:
-    """All live rows, ascending, some thousands at a time."""
-    waiting: list[I64] = []
-    for unit in snapshot.units():
-        waiting.append(live_positions(unit.dead, unit.rows) + unit.first_row)
-        if sum(map(len, waiting)) >= _ROWS:
-            yield from _in_blocks(np.concatenate(waiting))
-            waiting.clear()
-    if waiting:
-        yield from _in_blocks(np.concatenate(waiting))
-
-
-def _in_blocks(rows: I64) -> Iterator[I64]:
-    return (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
 
 
 def _append(txn: WriteTransaction, snapshot: Snapshot, wanted: Rebuild, rows: I64) -> None:

@@ -20,6 +20,7 @@ from pqstore.storage.rows.tombstones import count_set, live_positions
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.upkeep.problem import Problem
 from pqstore.storage.upkeep.verify_attachments import ATTACHMENT_INVARIANTS, attachment_problems
+from pqstore.storage.upkeep.verify_lists import LIST_INVARIANTS, list_numbers, list_problems
 
 __all__ = ["INVARIANTS", "verify"]
 
@@ -42,6 +43,7 @@ INVARIANTS: Final = {
     16: "No stamp is later than the last commit.",
     **ATTACHMENT_INVARIANTS,
     24: "The state names the transaction of LMDB that wrote it, unless only pqstore 0.1 has written to the index.",
+    **LIST_INVARIANTS,
 }
 
 _SAMPLE = 64
@@ -90,6 +92,7 @@ class _Verification:
         yield from self._lookups()
         yield from attachment_problems(self._snapshot, deep=self._deep)
         yield ProgressStep("attachments", 1, 1)
+        yield from list_problems(self._snapshot, deep=self._deep)
 
     def _identity(self) -> Iterator[Problem]:
         for name in self._schema.identity.arrays:
@@ -231,7 +234,7 @@ class _Verification:
                 check_staged(staged_segments, staged_runs, state)
             except CorruptIndexError as error:
                 yield Problem(2, "staged", str(error))
-        runs = {*(info.run for info in state.runs), *staged_runs}
+        runs = {*(info.run for info in state.runs), *staged_runs, *list_numbers(self._snapshot)}
         if state.merge is not None:
             runs.add(state.merge.output)
         chunks = self._geometry.tail_chunks(state)

@@ -1,0 +1,78 @@
+#include "lists/list_search.h"
+
+#include <algorithm>
+
+namespace pqstore {
+namespace {
+
+// The pieces of lists that a query reads: no piece reaches over the end of a chunk.
+class Pieces {
+  public:
+    explicit Pieces(const ListRequest& request) : request_(request), chunks_(), missing_() {}
+
+    const std::vector<Chunk>& chunks() const { return chunks_; }
+    const std::vector<MissingChunk>& missing() const { return missing_; }
+    int64_t rows() const { return rows_; }
+
+    void add_list(int64_t partition) {
+        for (int64_t i = 0; i < request_.run_count; ++i) {
+            const ListRun& run = *request_.runs[i];
+            const int64_t begin = run.offsets[partition], end = run.offsets[partition + 1];
+            rows_ += end - begin;
+            for (int64_t at = begin; at < end;) at = add_piece(i, at, end);
+        }
+    }
+
+    void add_flat() { chunks_.insert(chunks_.end(), request_.flat, request_.flat + request_.flat_count); }
+
+  private:
+    // Rows `at` up to `end` of a run, or to the end of their chunk. Returns where the next piece begins.
+    int64_t add_piece(int64_t number, int64_t at, int64_t end) {
+        const ListRun& run = *request_.runs[number];
+        const int64_t chunk = at / run.chunk_rows, place = at % run.chunk_rows;
+        const int64_t count = std::min(end - at, run.chunk_rows - place);
+        const uint8_t* codes = run.codes[chunk].load(std::memory_order_acquire);
+        if (!codes) {
+            missing_.push_back({number, chunk});
+        } else {
+            const int64_t block = place / kBlockRows, skipped = place % kBlockRows;
+            const uint32_t* numbers = run.numbers[chunk].load(std::memory_order_relaxed);
+            chunks_.push_back({codes + block * request_.layout.block_bytes(), skipped + count, run.first_row, nullptr,
+                               numbers + block * kBlockRows, skipped});
+        }
+        return at + count;
+    }
+
+    const ListRequest& request_;
+    std::vector<Chunk> chunks_;
+    std::vector<MissingChunk> missing_;
+    int64_t rows_ = 0;
+};
+
+bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[least - 1] >= 0; }
+
+}  // namespace
+
+bool search_lists(const ListRequest& request, const float* query, const float* table, int threads, float* distances,
+                  int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
+    ListOrder order(*request.kernels, request.grid, query);
+    Pieces pieces(request);
+    int64_t lists = 0, most = std::min(request.lists, request.grid.P), enough = request.rows;
+    for (;;) {
+        for (; lists < most && pieces.rows() < enough; ++lists) pieces.add_list(order.at(lists));
+        if (!pieces.missing().empty()) {
+            missing.insert(missing.end(), pieces.missing().begin(), pieces.missing().end());
+            return false;
+        }
+        Pieces all = pieces;
+        all.add_flat();
+        request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
+                               request.k, threads, distances, rows, &request.living});
+        read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
+        if (lists == request.grid.P || has_found(rows, request.least)) return true;
+        most = std::min(request.grid.P, std::max<int64_t>(1, 2 * lists));
+        enough = INT64_MAX;
+    }
+}
+
+}  // namespace pqstore

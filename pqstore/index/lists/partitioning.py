@@ -1,0 +1,122 @@
+"""Making lists: a table trained from the codes, then runs of all rows, in transactions beside readers and writers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pqstore.arrays import F32, I64
+from pqstore.errors import TrainingError
+from pqstore.index.arguments.counts import as_count
+from pqstore.index.code_space import CodeSpace
+from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
+from pqstore.kernels import resolve_threads
+from pqstore.quantizer.partitions import MAX_PARTITIONS, ROWS_PER_PARTITION, PartitionTable, train_partitions
+from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
+
+__all__ = ["PartitionReport", "automatic_partitions", "partition"]
+
+_FEWEST, _ROWS_EACH, _OF_ROOT = 256, 100, 8
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReport:
+    """What `Index.partition` has made."""
+
+    partitions: int
+    """0: the lists were dropped."""
+    rows: int
+    """Rows in lists."""
+    trained_on: int
+    """Rows that the table was trained on; 0 where an unfinished call was gone on with."""
+
+    def __str__(self) -> str:
+        if self.partitions == 0:
+            return "no lists: every search reads all codes"
+        each = self.rows / self.partitions
+        return f"{self.rows:,} rows in {self.partitions:,} lists of {each:,.0f} in the mean"
+
+
+def automatic_partitions(rows: int) -> int:
+    """How many partitions so many rows deserve: the power of two next to the less of 8 sqrt(rows) and rows / 100."""
+    wanted = max(1.0, min(_OF_ROOT * math.sqrt(rows), rows / _ROWS_EACH))
+    nearest = 1 << round(math.log2(wanted))
+    return max(1, min(MAX_PARTITIONS, max(nearest, min(_FEWEST, rows // 8)), max(1, rows)))
+
+
+def partition(
+    store: Store, space: CodeSpace, partitions: Any, sample: Any, threads: int | None, timeout: float | None
+) -> PartitionReport:
+    """See `pqstore.Index.partition`."""
+    if partitions is None:
+        store.change(drop_lists, timeout)
+        return PartitionReport(0, 0, 0)
+    workers = resolve_threads(threads)
+    with store.read() as snapshot:
+        count = _as_partitions(partitions, snapshot.live_rows)
+        rows = _sample(snapshot, None if sample is None else as_count(sample, "sample"), count)
+        goes_on = SnapshotLists(snapshot).begun_partitions() == count
+        table = None if goes_on else _trained(snapshot, space, rows, count, workers)
+    if table is not None:
+        stored = StoredTable(table.stored, table.exponent, table.spreads, table.groups, table.first)
+        store.change(lambda txn: begin_lists(txn, stored), timeout)
+    with _assigning(store, space, workers):
+        merged: set[int] = set()
+        while not store.change(lambda txn: fill_lists(txn, merged), timeout):
+            pass
+    with store.read() as snapshot:
+        lists = SnapshotLists(snapshot).read()
+        listed = 0 if lists is None else lists.lists.rows
+    return PartitionReport(count, listed, 0 if goes_on else len(rows))
+
+
+class _assigning:  # noqa: N801 - reads as the statement that it is
+    """Assignment with several threads, for a `with` block."""
+
+    def __init__(self, store: Store, space: CodeSpace, threads: int) -> None:
+        self._store, self._space, self._threads = store, space, threads
+
+    def __enter__(self) -> None:
+        assigner = PartitionAssigner(self._space)
+        assigner.threads = self._threads
+        self._store.assign_with(assigner)
+
+    def __exit__(self, *_: object) -> None:
+        self._store.assign_with(PartitionAssigner(self._space))
+
+
+def _as_partitions(partitions: Any, rows: int) -> int:
+    """How many partitions to make.
+
+    Raises:
+        TypeError, ValueError: it is no number of partitions. TrainingError: there are fewer rows.
+    """
+    if isinstance(partitions, str):
+        if partitions != "auto":
+            raise ValueError(f"partitions must be a number, 'auto' or None, got {partitions!r}")
+        count = automatic_partitions(rows)
+    elif isinstance(partitions, bool):
+        raise TypeError("partitions must be a number, 'auto' or None, got a bool")
+    else:
+        count = as_count(partitions, "partitions")
+        if count > MAX_PARTITIONS:
+            raise ValueError(f"partitions must be at most {MAX_PARTITIONS:,}, got {count:,}")
+    if rows < count:
+        raise TrainingError(f"{count:,} partitions need at least as many vectors, and the index has {rows:,}")
+    return count
+
+
+def _sample(snapshot: Snapshot, sample: int | None, partitions: int) -> I64:
+    """Live rows to train on, spread evenly over all: int64, ascending."""
+    wanted = max(partitions, ROWS_PER_PARTITION * partitions if sample is None else sample)
+    return snapshot.rows.spread(wanted)
+
+
+def _trained(snapshot: Snapshot, space: CodeSpace, rows: I64, partitions: int, threads: int) -> PartitionTable:
+    codes = snapshot.codes_of(rows)
+
+    def vectors_at(positions: I64) -> F32:
+        return decoded_codewords(space, codes[positions])
+
+    return train_partitions(vectors_at, len(rows), partitions, threads=threads)

@@ -1,0 +1,132 @@
+"""How much of the inverted lists a search reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from pqstore.arrays import F32, I64
+from pqstore.errors import CorruptIndexError
+from pqstore.index.arguments.counts import as_count
+from pqstore.index.lists.prepared import PreparedLists, prepared_lists
+from pqstore.index.reading import Reading
+from pqstore.index.search.results import ListPlan
+from pqstore.index.selection.selection import Selection
+from pqstore.storage import SnapshotLists
+
+__all__ = ["ROWS_OF_ROOT", "Probe", "as_probe"]
+
+ROWS_OF_ROOT = 24
+"""Rows that are read by default, for each of the square root of all rows."""
+
+_ALL = 1 << 62
+# What a row costs, in rows of a flat scan: in lists, of one that is fetched by itself, and in lists under a filter
+# that leaves a share of the rows (then most rows that pass the bound are looked up in vain).
+_LIST_COST = 2.0
+_GATHER_COST = 20
+_FILTERED_COST, _FILTERED_POWER, _BUDGET_POWER = 0.6, 0.42, 0.25
+
+
+class Probe:
+    """The lists that searches of one call read."""
+
+    def __init__(self, prepared: PreparedLists, lists: int, rows: int, least: int) -> None:
+        """At most so many lists of a query, and no more once they have so many rows; but more where fewer than `least`
+        rows are found."""
+        self._prepared = prepared
+        self._lists, self._rows, self._least = lists, rows, least
+        self._read: I64 | None = None
+
+    def search(self, reading: Reading, queries: F32, k: int, threads: int) -> tuple[F32, I64]:
+        """The k nearest rows of these lists, equal distances by row; see `nearest_rows`."""
+        least, runs = min(k, self._least), self._prepared.reads.runs
+
+        def read_chunk(run: int, ordinal: int) -> Any:
+            return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
+
+        with told():
+            distances, rows, read = reading.coded.search_lists(
+                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
+            )
+        if self._read is None:
+            self._read = read
+        return distances, rows
+
+    def plan(self) -> ListPlan:
+        """What the first search of this has read."""
+        read = np.zeros((0, 3), dtype=np.int64) if self._read is None else self._read
+        lists, rows, pieces = read.mean(axis=0).tolist() if len(read) else (0.0, 0.0, 0.0)
+        current = self._prepared.reads.lists
+        budget = None if self._rows == _ALL else self._rows
+        return ListPlan(current.partitions, len(current.runs), lists, rows, pieces, self._prepared.flat_rows, budget)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """For a block that reads lists: damage in them is told with what can be done about it."""
+    try:
+        yield
+    except CorruptIndexError as error:
+        raise CorruptIndexError(f"{error}: partition() makes the lists anew; nprobe='all' does without them") from error
+
+
+def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None) -> Probe | None:
+    """What to read of the lists for the k nearest; None: all rows, by a flat scan.
+
+    Raises:
+        TypeError, ValueError: an argument cannot be meant, or asks for lists that the index does not have.
+    """
+    lists = None if nprobe is None or nprobe == "all" else _as_nprobe(nprobe)
+    budget = None if scan is None else as_count(scan, "scan")
+    if nprobe == "all":
+        if budget is not None:
+            raise ValueError("nprobe='all' reads all rows: leave out scan")
+        return None
+    with told():
+        prepared = prepared_lists(reading)
+    if prepared is None:
+        if lists is not None or budget is not None:
+            name = "nprobe" if budget is None else "scan"
+            raise ValueError(f"{name} says how much of the lists to read, and this index has none: call partition()")
+        return None
+    return _chosen(reading, prepared, lists, budget, k, selection)
+
+
+def _as_nprobe(nprobe: Any) -> int:
+    if isinstance(nprobe, (str, bool)):
+        raise TypeError(f"nprobe must be a number of lists, 'all' or None, got {nprobe!r}")
+    return as_count(nprobe, "nprobe")
+
+
+def _chosen(
+    reading: Reading,
+    prepared: PreparedLists,
+    lists: int | None,
+    budget: int | None,
+    k: int,
+    selection: Selection | None,
+) -> Probe | None:
+    """The probe of what was asked for, or of what is quickest where nothing was."""
+    allowed = reading.snapshot.live_rows if selection is None else selection.count
+    stored = max(1, reading.snapshot.total_rows)
+    if lists is not None and lists >= prepared.reads.lists.partitions and budget is None:
+        return None
+    if lists is None and budget is None:
+        budget = max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
+        share = max(allowed, 1) / stored
+        cost = _LIST_COST
+        if selection is not None:
+            budget = int(budget * share**-_BUDGET_POWER)
+            cost = max(cost, _FILTERED_COST * share**-_FILTERED_POWER)
+        others = stored if selection is None else min(stored, _GATHER_COST * allowed)
+        if prepared.flat_rows + cost * budget >= others:
+            return None
+    if selection is not None:
+        mine = prepared_lists(reading, selection)
+        assert mine is not None, "the state has lists"
+        prepared = mine
+    return Probe(prepared, _ALL if lists is None else lists, _ALL if budget is None else budget, min(k, allowed))

@@ -1,0 +1,54 @@
+"""What a snapshot says of inverted lists, and what their searches read of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from pqstore.arrays import I64, U8
+from pqstore.errors import CorruptIndexError
+from pqstore.storage.lists.list_runs import U32, ListReader
+from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.transactions.list_reads import ListReads, flat_chunks, read_lists
+from pqstore.storage.transactions.snapshot import Snapshot
+
+__all__ = ["SnapshotLists"]
+
+
+class SnapshotLists:
+    """For use before the snapshot is closed."""
+
+    __slots__ = ("_records",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._records = snapshot.records
+
+    def read(self) -> ListReads | None:
+        """The lists that searches read; None where there are none."""
+        self._records.check()
+        return read_lists(self._records)
+
+    def begun_partitions(self) -> int | None:
+        """How many partitions the lists have that are being made; None: there are none, or none that can be read."""
+        with suppress(CorruptIndexError):
+            state = self._records.lists
+            if state is not None and state.building is not None:
+                return state.building.partitions
+        return None
+
+    def chunk(self, run: ListReader, ordinal: int) -> tuple[U8, U32]:
+        """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
+        self._records.check()
+        return run.chunk(ordinal, self._records.get)
+
+    def flat_chunks(self, segments: I64) -> tuple[StoredChunk, ...]:
+        """As `Snapshot.chunks`, of some sealed segments and of the tail."""
+        self._records.check()
+        return flat_chunks(self._records, segments)
+
+    def living(self) -> tuple[I64, list[U8 | None], int]:
+        """All sealed segments, ascending; the bitmap of the dead rows of each, None where no row is dead; and how many
+        rows a segment has."""
+        self._records.check()
+        table = self._records.table
+        bitmaps = [self._records.bitmap(segment) if entry.dead else None for segment, entry in table.entries.items()]
+        return table.numbers, bitmaps, self._records.schema.geometry.segment_rows

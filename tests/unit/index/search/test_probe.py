@@ -1,0 +1,145 @@
+"""How much of the lists a search reads: by number, by rows, under filters, in transactions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pqstore
+from pqstore.index.selection.select import select
+from pqstore.storage import SnapshotLists
+from tests.unit.index.listed import search_all_lists, small_segments
+
+D = 32
+
+
+def vectors(n: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(5).standard_normal((30, D)) * 3
+    return (centres[rng.integers(0, 30, n)] + rng.standard_normal((n, D))).astype(np.float32)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Any:
+    made = vectors(20_000)
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with small_segments(512), pqstore.Index.create(tmp_path / "index", pq, fields=["n"]) as index:
+        index.add(made, payloads=[{"n": n, "half": n % 2} for n in range(len(made))])
+        index.partition(200)
+        yield index
+
+
+def test_by_default_lists_are_read_where_that_is_quicker(index: pqstore.Index) -> None:
+    plan = index.search(vectors(7, 1), 10, explain=True).plan
+    assert plan.method == "lists"
+    assert plan.lists.budget == int(24 * 19_968**0.5)
+    assert plan.lists.partitions == 200
+    assert plan.lists.flat_rows == 20_000 - 19_968
+    assert plan.lists.budget <= plan.lists.rows_read < plan.lists.budget + 2000
+    assert 1 < plan.lists.lists_read < 100
+    assert index.search(vectors(1, 1), 10, nprobe="all", explain=True).plan.method == "scan"
+    index.remove(range(2000, 20_000))
+    assert index.search(vectors(1, 1), 10, explain=True).plan.method == "scan"  # few rows: all of them are read sooner
+
+
+def test_budgets(index: pqstore.Index) -> None:
+    query = vectors(1, 2)
+    for wanted, lists, rows in (
+        ({"nprobe": 3}, (3, 3), (1, 5000)),
+        ({"scan": 900}, (1, 60), (900, 3000)),
+        ({"nprobe": 2, "scan": 19_000}, (2, 2), (1, 3000)),
+        ({"nprobe": 150, "scan": 1}, (1, 1), (1, 1500)),
+        ({"scan": 10**9}, (200, 200), (19_968, 19_968)),
+    ):
+        plan = index.search(query, 1, explain=True, **wanted).plan
+        assert lists[0] <= plan.lists.lists_read <= lists[1], wanted
+        assert rows[0] <= plan.lists.rows_read <= rows[1], wanted
+
+
+def test_never_fewer_than_there_are(index: pqstore.Index) -> None:
+    """Lists that hold fewer than k rows are not the end."""
+    ids, distances = index.search(vectors(3, 3), 15_000, nprobe=1)
+    assert np.isfinite(distances).all()
+    assert all(len(set(row)) == 15_000 for row in ids.tolist())
+    for where, count in (({"n": {"$lt": 5}}, 5), ({"n": {"$lt": 600}, "half": 1}, 300)):
+        ids, distances = index.search(vectors(3, 3), 1000, nprobe=1, where=where)
+        assert np.isfinite(distances).sum(axis=1).tolist() == [count] * 3
+
+
+@pytest.mark.parametrize("where", [{"half": 1}, {"n": {"$lt": 700}}, {"n": {"$gte": 19_900}}, {"n": -1}])
+def test_filters(index: pqstore.Index, where: Any) -> None:
+    """What lists find under a filter fulfils it; all lists find what a scan finds."""
+    queries = vectors(4, 4)
+    every = index.search(queries, 20, where=where, nprobe="all")
+    some = index.search(queries, 20, where=where, nprobe=20, include="payload")
+    with index._read() as reading:
+        selection = select(reading, where)
+        distances, rows = search_all_lists(reading, queries, 20, selection)
+        np.testing.assert_array_equal(distances, every.distances)
+        np.testing.assert_array_equal(reading.snapshot.ids_of(rows), every.ids)
+    count = index.count(where)
+    for payloads in some.payloads:
+        assert len([payload for payload in payloads if payload is not None]) == min(20, count)
+        for payload in filter(None, payloads):
+            assert payload["half"] == 1 or "half" not in where
+    by_default = index.search(queries, 20, where=where, explain=True)
+    assert by_default.plan.method == {0: "empty", 100: "gather", 700: "gather", 10_000: "lists"}[count]
+
+
+def test_ids_are_allowed_and_denied(index: pqstore.Index) -> None:
+    query = vectors(1, 5)
+    nearest = index.search(query, 10, nprobe=50).ids[0]
+    ids = index.search(query, 10, nprobe=50, deny=nearest[:4]).ids[0]
+    assert ids[:6].tolist() == nearest[4:].tolist()
+    assert index.search(query, 3, nprobe=50, allow=nearest[4:]).ids[0].tolist() == nearest[4:7].tolist()
+
+
+def test_batches_and_threads(index: pqstore.Index) -> None:
+    queries = vectors(30, 6)
+    expected = index.search(queries, 9, threads=1, nprobe=7)
+    again = index.search(queries, 9, threads=2, nprobe=7)
+    np.testing.assert_array_equal(again.ids, expected.ids)
+    np.testing.assert_array_equal(again.distances, expected.distances)
+    for at in (0, 13):
+        one = index.search(queries[at], 9, nprobe=7)
+        np.testing.assert_array_equal(one.ids, expected.ids[at])
+        np.testing.assert_array_equal(one.distances, expected.distances[at])
+    assert index.search(queries[:0], 9, nprobe=7).ids.shape == (0, 9)
+
+
+def test_a_new_row_is_found_at_once(index: pqstore.Index) -> None:
+    far = np.full((1, D), 40.0, dtype=np.float32)
+    with index.transaction() as txn:
+        (new,) = txn.add(far)
+        assert txn.search(far, 1).ids[0, 0] == new
+    assert index.search(far, 1, nprobe=1).ids[0, 0] == new
+    index.remove([new])
+    assert index.search(far, 1, nprobe=1).ids[0, 0] != new
+
+
+def test_damaged_lists_are_told_with_what_helps(index: pqstore.Index) -> None:
+    from pqstore.storage.format import records
+
+    with index._store.read() as snapshot:
+        run = SnapshotLists(snapshot).read().lists.runs[0].run
+    for database, key in (("runchunks", records.key2(run, 0)), ("meta", records.LISTS_KEY)):
+        with index._store.write() as txn:
+            value = bytearray(txn.records.get(database, key))
+            value[60] ^= 1
+            txn.records.put(database, key, bytes(value))
+            txn.records.state = txn.records.state._replace()
+        index.close()
+        index = pqstore.Index.open(index.path)
+        with pytest.raises(pqstore.CorruptIndexError, match=r"partition\(\) makes the lists anew; nprobe='all'"):
+            index.search(vectors(1), 10, nprobe=190)
+        assert index.search(vectors(1), 10, nprobe="all").ids.shape == (1, 10)
+        index.add(vectors(600))
+        index.partition(200)
+        assert index.verify(deep=True) == []
+        assert index.search(vectors(1), 10, nprobe=190).ids.shape == (1, 10)
+        with index._store.read() as snapshot:
+            run = SnapshotLists(snapshot).read().lists.runs[0].run
+    index.close()
