@@ -21,6 +21,7 @@ from pqstore.cli.verbs import (
     compact,
     completion,
     count,
+    create,
     dump,
     export,
     get,
@@ -29,8 +30,10 @@ from pqstore.cli.verbs import (
     recall,
     remove,
     repair,
+    retrain,
     search,
     sets,
+    train,
     verify,
 )
 from pqstore.errors import PQStoreError
@@ -39,6 +42,7 @@ __all__ = ["main", "make_parser"]
 
 # In the order in which `pqstore --help` lists them.
 _VERBS = (
+    create,
     build,
     add,
     remove,
@@ -48,6 +52,8 @@ _VERBS = (
     count,
     sets,
     calibrate,
+    train,
+    retrain,
     info,
     verify,
     compact,

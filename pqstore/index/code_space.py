@@ -25,7 +25,9 @@ from pqstore.kernels import (
 )
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
-__all__ = ["CodeSpace", "RowBlock", "Training"]
+__all__ = ["CodeSpace", "Phase", "RowBlock", "Training"]
+
+Phase = Literal["exact", "codes"]
 
 Codes = npt.NDArray[Any]
 

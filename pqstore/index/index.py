@@ -17,7 +17,7 @@ from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
 from pqstore.index.asynchronous import in_thread, in_threads, twin_of
 from pqstore.index.background import in_background
-from pqstore.index.code_space import CodeSpace
+from pqstore.index.code_space import CodeSpace, Phase
 from pqstore.index.exact_space import ExactSpace, TrainMode
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.partitioning import PartitionReport, partition
@@ -46,7 +46,7 @@ from pqstore.index.settings import (
     record_of,
 )
 from pqstore.index.snapshot_view import SnapshotView
-from pqstore.index.spaces import Phase, Space, Spaces
+from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
@@ -296,7 +296,7 @@ class Index:
         return self._space.D
 
     @property
-    def metric(self) -> str:
+    def metric(self) -> Metric:
         """ "l2", "dot" or "cosine"."""
         return self._space.metric
 
@@ -337,17 +337,23 @@ class Index:
         return self._store.closed
 
     def __repr__(self) -> str:
-        quantizer = self._space.quantizer
-        kind = type(quantizer).__name__
         facts = [
             *(["closed"] if self.closed else []),
-            f"D={self._space.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, {self.metric}, {self.id_type} ids",
-            *([f"{self.originals} originals"] if self.originals else []),
+            *self._codes_shown(),
+            f"{self.metric}, {self.id_type} ids",
         ]
         if not self.closed:
             with self._store.read() as snapshot:
                 facts = [f"{snapshot.live_rows:,} vectors", *facts, *shown_extras(snapshot)]
         return f"<pqstore.Index {self.path!r}: {', '.join([*facts, *(['readonly'] if self.readonly else [])])}>"
+
+    def _codes_shown(self) -> list[str]:
+        space = self._space
+        codes = f"{space.quantizer.kind} M={space.M} Ks={space.Ks}"
+        if isinstance(space, ExactSpace):
+            when = "train()" if space.wish.train == "manual" else f"{space.wish.train_at:,} vectors"
+            return [f"D={space.D}, exact until {when}, then {codes}"]
+        return [f"D={space.D}, {codes}", *([f"{space.original_kind} originals"] if space.original_kind else [])]
 
     # Changing it
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.exact_space import ExactSpace
@@ -10,9 +10,7 @@ from pqstore.index.lists.assigning import PartitionAssigner
 from pqstore.index.settings import read_space
 from pqstore.storage import Snapshot, Store, WriteTransaction
 
-__all__ = ["Phase", "Space", "Spaces"]
-
-Phase = Literal["exact", "codes"]
+__all__ = ["Space", "Spaces"]
 
 Space: TypeAlias = "CodeSpace | ExactSpace"
 

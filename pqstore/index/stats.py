@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pqstore.index.code_space import Phase
 from pqstore.index.drift import drift_of
 from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import sizes_of_sets
 from pqstore.index.search.calibration import Calibration, kept_calibration
 from pqstore.index.settings import fields_of
-from pqstore.index.spaces import Phase
 from pqstore.storage import Snapshot, Store
 
 __all__ = ["IndexStats", "shown_extras"]

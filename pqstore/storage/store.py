@@ -39,7 +39,7 @@ from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.generation import Generation
-from pqstore.storage.transactions.open_index import SharedIndex, share
+from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
@@ -104,8 +104,8 @@ class Store:
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index, `features` are named in the identity. `packing_of` is for an index that
-        will be rebuilt. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index, `features` are named in the identity. `packing_of` is for an
+        index that will be rebuilt. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -160,7 +160,9 @@ class Store:
         except BaseException:
             shared.release()
             raise
-        if not store.locked:
+        with store.read() as snapshot:
+            locked = snapshot.records.generation.environment.locked
+        if not locked:
             warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
         return store
 
@@ -170,7 +172,7 @@ class Store:
         if self._publish_at is None:
             return
         directory.check_vacant(self._publish_at)
-        shared.finish_building(self._publish_at)
+        finish_building(shared, self._publish_at)
         self.path, self._publish_at = self._publish_at, None
 
     @property
@@ -217,17 +219,6 @@ class Store:
         shared, self._shared, self._replaced = self._shared, None, str(error)
         if shared is not None:
             shared.release()
-
-    @property
-    def locked(self) -> bool:
-        """Whether writers see what is being read here."""
-        with self.read() as snapshot:
-            return snapshot.records.generation.environment.locked
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of the arrays that were given at creation, or when it was last rebuilt."""
-        with self.read() as snapshot:
-            return snapshot.records.arrays()
 
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
