@@ -22,6 +22,7 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.assigning import PartitionAssigner
 from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
@@ -86,6 +87,7 @@ class Index:
     _store: Store
     _space: CodeSpace
     _id_type: IdType
+    _wish: Wish
 
     def __init__(self, *arguments: Any, **_: Any) -> None:
         """Not the way in: see `Index.open` and `Index.create`."""
@@ -105,6 +107,8 @@ class Index:
             raise
         index._id_type = store.identity.id_type
         store.assign_with(PartitionAssigner(index._space))
+        with store.read() as snapshot:
+            index._wish = wish_of(snapshot)
         return index
 
     # Opening and closing
@@ -121,6 +125,7 @@ class Index:
         *,
         originals: OriginalKind | None = None,
         fields: Iterable[str] = (),
+        partitions: int | str | None = None,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -139,6 +144,8 @@ class Index:
                 exact). None keeps codes only.
             fields: Payload fields that get an index, for quick filters; more with `create_field_index`. Names with dots
                 are paths through maps within maps, as in filters.
+            partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
+                each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
         Raises:
             NotTrainedError: the quantizer is not trained.
@@ -150,7 +157,7 @@ class Index:
         metric = as_index_arguments(quantizer, id_type, metric, durability)
         if not quantizer.is_trained:
             raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
-        names = as_fields(fields)
+        names, wish = as_fields(fields), as_wish(partitions)
         space = CodeSpace(quantizer, metric, originals=as_original_kind(originals))
         settings, arrays = record_of(space)
         store = Store.create(
@@ -163,6 +170,7 @@ class Index:
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
             bulk=bulk,
             fields=tuple(map(stored_field, names)),
+            notes=notes_of_wish(wish),
         )
         return cls._of(store)
 
@@ -221,6 +229,8 @@ class Index:
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
+        if self._store.is_building:
+            self._wish = granted(self._store, self._space, self._wish)
         self._store.publish()
 
     def close(self) -> None:
@@ -350,7 +360,7 @@ class Index:
         """
         wait = as_timeout(timeout)
         batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._id_type, progress)
-        return add_rows(self._store, batch, wait)
+        return self._added(batch, wait)
 
     def upsert(
         self,
@@ -394,7 +404,13 @@ class Index:
         """
         wait = as_timeout(timeout)
         batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._id_type)
-        return add_rows(self._store, batch, wait)
+        return self._added(batch, wait)
+
+    def _added(self, batch: Batch, timeout: float | None) -> IdArray:
+        ids = add_rows(self._store, batch, timeout)
+        if self._wish is not None and not self._store.is_building:
+            self._wish = granted(self._store, self._space, self._wish)
+        return ids
 
     def remove(self, ids: Any, missing: Missing = "error", *, timeout: float | None = None) -> int:
         """Remove vectors by id, in one transaction.
@@ -577,6 +593,8 @@ class Index:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -591,6 +609,8 @@ class Index:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -1007,6 +1027,7 @@ class Index:
     astats = twin_of(stats)
     averify = twin_of(verify)
     acompact = twin_of(compact)
+    apartition = twin_of(partition)
     abackup = twin_of(backup)
     ato_faiss = twin_of(to_faiss)
 

@@ -106,6 +106,8 @@ class SnapshotView:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -120,6 +122,8 @@ class SnapshotView:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,

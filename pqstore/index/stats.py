@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.lists.list_stats import ListStats
 from pqstore.index.saved_sets import sizes_of_sets
 from pqstore.index.search.calibration import Calibration, kept_calibration
 from pqstore.index.settings import fields_of
-from pqstore.storage import Snapshot, Store
+from pqstore.storage import Snapshot, SnapshotLists, Store
 
 __all__ = ["IndexStats", "shown_extras"]
 
@@ -33,6 +34,8 @@ class IndexStats:
     """Payload fields that have an index."""
     sets: dict[str, int]
     """Names of the saved sets of ids, and how many ids each has."""
+    lists: ListStats | None
+    """Its inverted lists; None: it has none, and every search reads all codes."""
     calibration: Calibration | None
     """What `rerank="auto"` goes by; None: the index was never calibrated."""
     code_bytes: int
@@ -82,6 +85,7 @@ class IndexStats:
         with store.read() as snapshot:
             fields, sets = fields_of(snapshot), sizes_of_sets(snapshot)
             calibration = kept_calibration(snapshot)
+            lists = ListStats.of(snapshot, space.metric)
         stored = store.stats()
         return cls(
             path=str(store.path),
@@ -96,6 +100,7 @@ class IndexStats:
             originals=None if space.originals is None else space.originals.kind,
             fields=fields,
             sets=sets,
+            lists=lists,
             calibration=calibration,
             code_bytes=space.code_bytes,
             segments=stored.segments,
@@ -127,6 +132,9 @@ def shown_extras(state: Snapshot) -> list[str]:
     shown = [f"fields {', '.join(fields[:3])}{', ...' if len(fields) > 3 else ''}"] if fields else []
     if sets:
         shown.append(f"{len(sets)} saved set{'s' if len(sets) > 1 else ''}")
+    lists = SnapshotLists(state).read()
+    if lists is not None:
+        shown.append(f"{lists.lists.partitions:,} lists")
     if kept_calibration(state) is not None:
         shown.append("calibrated")
     return shown

@@ -172,6 +172,8 @@ class Transaction:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -186,6 +188,8 @@ class Transaction:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -199,9 +203,12 @@ class Transaction:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        return search(self._read(), queries, Question(k, threads, rerank, where, allow, deny, include, explain))
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        return search(self._read(), queries, question)
 
     def range_search(
         self,

@@ -107,6 +107,7 @@ class Store:
         segment_rows: int | None = None,
         row_bytes: int = 0,
         fields: Sequence[str] = (),
+        notes: Mapping[str, Any] | None = None,
         limits: Limits = STANDARD,
     ) -> Store:
         """Make a new index and open it.
@@ -114,7 +115,7 @@ class Store:
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index; `notes` are as `set_note` keeps them. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -136,7 +137,9 @@ class Store:
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
-                _write_first_generation(temporary, identity, arrays, fields, limits)
+                _write_first_generation(
+                    temporary, identity, arrays, Catalog(fields=tuple(fields), notes=notes or {}), limits
+                )
             crash_points.reach("index created under a temporary name")
             if not bulk:
                 directory.put_in_place(temporary, target)
@@ -378,7 +381,7 @@ def _temporary_for(target: Path) -> Iterator[Path]:
 
 
 def _write_first_generation(
-    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], fields: Sequence[str], limits: Limits
+    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], catalog: Catalog, limits: Limits
 ) -> None:
     """The records of an empty index, durable."""
     path = directory.generation_path(index, 1)
@@ -389,7 +392,7 @@ def _write_first_generation(
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
             txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
             put_state(txn, meta, State())
-            txn.put(records.CATALOG_KEY, Catalog(fields=tuple(fields)).pack(), db=meta)
+            txn.put(records.CATALOG_KEY, catalog.pack(), db=meta)
             for name, array in arrays.items():
                 txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)
         environment.flush()

@@ -40,6 +40,27 @@ class SnapshotLists:
         self._records.check()
         return run.chunk(ordinal, self._records.get)
 
+    def covered_rows(self) -> int:
+        """Rows of sealed segments that runs cover, dead ones too."""
+        return self._covered()[0]
+
+    def dead_in_lists(self) -> int:
+        """How many rows in lists are dead: tombstones, and rows of segments that are gone."""
+        reads = self.read()
+        if reads is None:
+            return 0
+        rows, dead = self._covered()
+        return max(0, reads.lists.rows - (rows - dead))
+
+    def _covered(self) -> tuple[int, int]:
+        """(rows, dead rows) of sealed segments that runs cover."""
+        reads, table = self.read(), self._records.table
+        if reads is None:
+            return 0, 0
+        pending = set(reads.pending.tolist())
+        dead = [entry.dead for segment, entry in table.entries.items() if segment not in pending]
+        return len(dead) * self._records.schema.geometry.segment_rows, sum(dead)
+
     def flat_chunks(self, segments: I64) -> tuple[StoredChunk, ...]:
         """As `Snapshot.chunks`, of some sealed segments and of the tail."""
         self._records.check()
