@@ -557,10 +557,12 @@ class Index:
         *,
         timeout: float | None = None,
     ) -> Calibration:
-        """Find how many candidates `rerank="auto"` needs, and keep that with the index.
+        """Find how much a search must read to reach a recall, and keep that with the index: how many candidates
+        `rerank="auto"` takes and, where there are lists, how many of their rows are read.
 
-        Compares with exact search over all originals: some seconds for a million vectors and a hundred queries. Do it
-        again when the index has grown several times over.
+        Compares with exact search over all originals: some seconds for a million vectors and a hundred queries; where
+        none are stored, with a scan of all codes. Of all pairs that reach the recall the quickest is taken. When the
+        index grows, more rows are read, by the square root; calibrate again when it has grown several times over.
 
         Args:
             sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
@@ -568,7 +570,10 @@ class Index:
             k: What searches will ask for; for another k, "auto" takes candidates in proportion.
 
         Raises:
-            ValueError: the index stores no originals, or is empty.
+            ValueError: the index has neither originals nor lists, or is empty.
+
+        Warns:
+            FewQueriesWarning: other queries may well reach less, where there are lists.
         """
         with self._read() as reading:
             calibration = measure_calibration(reading, sample_queries, recall, k, threads)
@@ -595,6 +600,7 @@ class Index:
         explain: Literal[False] = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -611,6 +617,7 @@ class Index:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -626,6 +633,7 @@ class Index:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -647,8 +655,9 @@ class Index:
             nprobe: So many of the nearest lists are read, of an index that has some (`partition`); "all" reads every
                 code, which is exact. None: lists until they have `scan` rows.
             scan: No further list of a query is read once so many rows have been; None: 24 times the square root of
-                the rows, or every code where that is quicker. Rows that are in no list yet are read in any case, and
-                more lists where fewer than k rows are found.
+                the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
+                are read in any case, and more lists where fewer than k rows are found.
+            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -669,7 +678,7 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._space, self._id_type), queries, question)

@@ -108,6 +108,7 @@ class SnapshotView:
         explain: Literal[False] = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -124,6 +125,7 @@ class SnapshotView:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -139,9 +141,10 @@ class SnapshotView:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """As `Index.search`, in this state."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         with self._read() as reading:
             return search(reading, queries, question)
 

@@ -174,6 +174,7 @@ class Transaction:
         explain: Literal[False] = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -190,6 +191,7 @@ class Transaction:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -205,9 +207,10 @@ class Transaction:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         return search(self._read(), queries, question)
 
     def range_search(

@@ -119,7 +119,7 @@ FLOORS = {
         ["top_k", "within"],
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning"], ["list_stats", "wish"]],
-    "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
+    "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [["bits"], ["contents"], ["file", "live", "reencoding"], ["convert", "exporting", "opening"]],
     "cli": [

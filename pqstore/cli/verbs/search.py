@@ -66,6 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scan", type=int, metavar="ROWS", help="read lists until there are so many rows (see: pqstore partition)"
     )
+    parser.add_argument(
+        "--recall", type=float, metavar="R", help="read and re-rank what calibrate found for this recall"
+    )
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
     parser.add_argument("--allow", metavar="NAME", help="only ids of this saved set (see: pqstore sets)")
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
@@ -96,6 +99,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
             rerank=options.rerank,
             nprobe=options.nprobe,
             scan=options.scan,
+            recall=options.recall,
             where=where,
             allow=options.allow,
             deny=options.deny,

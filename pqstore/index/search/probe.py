@@ -14,6 +14,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.lists.prepared import PreparedLists, prepared_lists
 from pqstore.index.reading import Reading
+from pqstore.index.search.calibration import calibrated_scan
 from pqstore.index.search.results import ListPlan
 from pqstore.index.selection.selection import Selection
 from pqstore.storage import SnapshotLists
@@ -116,7 +117,7 @@ def _chosen(
     if lists is not None and lists >= prepared.reads.lists.partitions and budget is None:
         return None
     if lists is None and budget is None:
-        budget = max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
+        budget = calibrated_scan(reading) or max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
         share = max(allowed, 1) / stored
         cost = _LIST_COST
         if selection is not None:
