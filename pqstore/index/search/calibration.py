@@ -1,4 +1,4 @@
-"""How much of an index a recall needs: candidates, and rows of lists. Measured on sample queries, kept with the index."""
+"""How much of an index a recall needs, candidates and rows of lists: measured on sample queries, kept with it."""
 
 from __future__ import annotations
 
