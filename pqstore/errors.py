@@ -11,6 +11,7 @@ __all__ = [
     "CorruptIndexError",
     "DimensionError",
     "DuplicateIdError",
+    "FewQueriesWarning",
     "FilterKindWarning",
     "ForkedIndexError",
     "FormatVersionError",
@@ -98,6 +99,10 @@ class InvalidPayloadError(PQStoreError, ValueError, TypeError):
 
 class InvalidFilterError(PQStoreError, ValueError):
     """A filter names an unknown operator or field, or compares what does not compare; the message names it."""
+
+
+class FewQueriesWarning(UserWarning):
+    """A calibration on so few queries may be far from what others reach; the message says how far."""
 
 
 class FilterKindWarning(UserWarning):

@@ -29,21 +29,23 @@ class ListOrder {
 
     // The partition in place i, below grid.P.
     int64_t at(int64_t i) {
-        while (i >= sorted_) sort_more();
-        return keys_[static_cast<size_t>(i)] & 0xffffffff;
+        while (i >= static_cast<int64_t>(sorted_.size())) sort_more();
+        return sorted_[static_cast<size_t>(i)] & 0xffffffff;
     }
 
   private:
     void score(int64_t first, int64_t end);
     void sort_more();
+    int64_t cut_of(int64_t wanted) const;
 
     const KernelSet& kernels_;
     const PartitionGrid& grid_;
     std::vector<int16_t> steps_;
     std::vector<int32_t> scores_;
-    std::vector<int64_t> keys_;  // score and number: those of the groups looked at, then the others
+    std::vector<int64_t> keys_;  // score and number of what is not sorted yet: of groups looked at, or of the others
+    std::vector<int64_t> sorted_;
     std::vector<bool> is_looked_at_;
-    int64_t sorted_ = 0, next_ = 64;
+    int64_t next_ = 32;  // how many to sort at least
 };
 
 }  // namespace pqstore

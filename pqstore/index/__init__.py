@@ -3,10 +3,12 @@
 from pqstore.index.arguments.ids import IdType
 from pqstore.index.arguments.types import Filter, Include, Payload
 from pqstore.index.index import Index
+from pqstore.index.lists.list_stats import ListStats
+from pqstore.index.lists.partitioning import PartitionReport
 from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.search.calibration import Calibration
-from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchPlan, SearchResult
+from pqstore.index.search.results import ListPlan, RangeResult, Record, SearchHits, SearchPlan, SearchResult
 from pqstore.index.selection.id_set import IdSet
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.stats import IndexStats
@@ -20,6 +22,9 @@ __all__ = [
     "Include",
     "Index",
     "IndexStats",
+    "ListPlan",
+    "ListStats",
+    "PartitionReport",
     "Payload",
     "RangeResult",
     "RecallReport",

@@ -200,6 +200,10 @@ class CodeSpace:
             self._refuse(queries)
         return nearest
 
+    def turned(self, queries: F32) -> F32:
+        """Queries float32 (n, D) in the space of the codewords."""
+        return self._coder.turned(queries)
+
     def search_lists(
         self,
         queries: F32,

@@ -21,6 +21,7 @@ from pqstore.index.code_space import CodeSpace, Phase
 from pqstore.index.exact_space import ExactSpace, TrainMode
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
@@ -54,7 +55,16 @@ from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Snapshot, Store, WriteTransaction, stored_field
+from pqstore.storage import (
+    Durability,
+    Problem,
+    RepairReport,
+    Snapshot,
+    SnapshotLists,
+    Store,
+    WriteTransaction,
+    stored_field,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -88,6 +98,7 @@ class Index:
     _store: Store
     _spaces: Spaces
     _id_type: IdType
+    _wish: Wish
 
     def __init__(self, *arguments: Any, **_: Any) -> None:
         """Not the way in: see `Index.open` and `Index.create`."""
@@ -107,6 +118,8 @@ class Index:
             store.close()  # nobody has the handle, to close it
             raise
         index._id_type = store.identity.id_type
+        with store.read() as snapshot:
+            index._wish = wish_of(snapshot)
         return index
 
     # Opening and closing
@@ -126,6 +139,7 @@ class Index:
         fields: Iterable[str] = (),
         train: TrainMode = "auto",
         train_at: int | Literal["default"] | None = "default",
+        partitions: int | str | None = None,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -153,6 +167,8 @@ class Index:
             train: Who trains an index that began with `dim`: "auto", the `add` by which it has `train_at` vectors;
                 "background", a thread that it starts; "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
+            partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
+                each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
         Raises:
             NotTrainedError: the quantizer is not trained, and there is no `dim`.
@@ -163,7 +179,7 @@ class Index:
         if isinstance(path, Quantizer):
             raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
-        names = as_fields(fields)
+        names, wish = as_fields(fields), as_wish(partitions)
         space = first_space(quantizer, metric, dim, originals, train, train_at)
         settings, arrays = record_of(space)
         store = Store.create(
@@ -178,6 +194,7 @@ class Index:
             fields=tuple(map(stored_field, names)),
             features=features_of(space),
             packing_of=packing_of,
+            notes=notes_of_wish(wish),
         )
         return cls._of(store)
 
@@ -208,6 +225,7 @@ class Index:
         fields: Iterable[str] = (),
         train: TrainMode = "auto",
         train_at: int | Literal["default"] | None = "default",
+        partitions: int | str | None = None,
     ) -> Index:
         """Open the index at a path, or make an empty one where there is none yet.
 
@@ -217,8 +235,8 @@ class Index:
             path: The directory.
             quantizer: As for `create`; or a function that returns one, which is called only where there is no index
                 yet.
-            id_type, metric, durability, dim, originals, fields, train, train_at: As for `create`. An index that is
-                there keeps its own durability, fields and training; see Raises for the others.
+            id_type, metric, durability, dim, originals, fields, train, train_at, partitions: As for `create`. An
+                index that is there keeps its own durability, fields, training and lists; see Raises for the others.
 
         Raises:
             ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
@@ -241,6 +259,7 @@ class Index:
                 fields=fields,
                 train=train,
                 train_at=train_at,
+                partitions=partitions,
             )
 
         def look_over(index: Index) -> None:
@@ -251,6 +270,8 @@ class Index:
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
+        if self._store.is_building:
+            self._make_wanted_lists()
         self._store.publish()
 
     def close(self) -> None:
@@ -401,9 +422,19 @@ class Index:
         """
         wait = as_timeout(timeout)
         batch = batch_of_vectors(self._spaces, vectors, ids, on_conflict, threads, payloads, self._id_type, progress)
-        added = add_rows(self._store, batch, wait)
+        return self._added(batch, wait)
+
+    def _added(self, batch: Batch, timeout: float | None) -> IdArray:
+        ids = add_rows(self._store, batch, timeout)
         self._train_if_due()
-        return added
+        if not self._store.is_building:
+            self._make_wanted_lists()
+        return ids
+
+    def _make_wanted_lists(self) -> None:
+        space = self._spaces.latest
+        if self._wish is not None and isinstance(space, CodeSpace):
+            self._wish = granted(self._store, space, self._wish)
 
     def _train_if_due(self) -> None:
         """Training that the index does by itself; its failure is kept, since what was added is stored."""
@@ -462,7 +493,7 @@ class Index:
         """
         wait = as_timeout(timeout)
         batch = batch_of_codes(self._spaces, codes, ids, on_conflict, payloads, self._id_type)
-        return add_rows(self._store, batch, wait)
+        return self._added(batch, wait)
 
     def remove(self, ids: Any, missing: Missing = "error", *, timeout: float | None = None) -> int:
         """Remove vectors by id, in one transaction.
@@ -609,10 +640,12 @@ class Index:
         *,
         timeout: float | None = None,
     ) -> Calibration:
-        """Find how many candidates `rerank="auto"` needs, and keep that with the index.
+        """Find how much a search must read to reach a recall, and keep that with the index: how many candidates
+        `rerank="auto"` takes and, where there are lists, how many of their rows are read.
 
-        Compares with exact search over all originals: some seconds for a million vectors and a hundred queries. Do it
-        again when the index has grown several times over.
+        Compares with exact search over all originals: some seconds for a million vectors and a hundred queries; where
+        none are stored, with a scan of all codes. Of all pairs that reach the recall the quickest is taken. When the
+        index grows, more rows are read, by the square root; calibrate again when it has grown several times over.
 
         Args:
             sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
@@ -620,7 +653,10 @@ class Index:
             k: What searches will ask for; for another k, "auto" takes candidates in proportion.
 
         Raises:
-            ValueError: the index stores no originals, or is empty.
+            ValueError: the index has neither originals nor lists, or is empty.
+
+        Warns:
+            FewQueriesWarning: other queries may well reach less, where there are lists.
         """
         with self._read() as reading:
             calibration = measure_calibration(reading, sample_queries, recall, k, threads)
@@ -645,6 +681,9 @@ class Index:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -659,6 +698,9 @@ class Index:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -674,6 +716,7 @@ class Index:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -695,8 +738,9 @@ class Index:
             nprobe: So many of the nearest lists are read, of an index that has some (`partition`); "all" reads every
                 code, which is exact. None: lists until they have `scan` rows.
             scan: No further list of a query is read once so many rows have been; None: 24 times the square root of
-                the rows, or every code where that is quicker. Rows that are in no list yet are read in any case, and
-                more lists where fewer than k rows are found.
+                the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
+                are read in any case, and more lists where fewer than k rows are found.
+            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -717,7 +761,7 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
@@ -966,8 +1010,8 @@ class Index:
         """Train a quantizer anew on the originals, and put all vectors into its codes: when the data have moved, or to
         change M, Ks or the kind of quantizer of an index that is in use.
 
-        Ids, payloads, originals, saved sets and fields stay; a calibration and inverted lists, which were measured and
-        made with the old codes, go. Readers go on; other writers wait while vectors are encoded.
+        Ids, payloads, originals, saved sets and fields stay; inverted lists are made anew; a calibration, which was
+        measured with the old codes, goes. Readers go on; other writers wait while vectors are encoded.
 
         Args:
             quantizer: What to train; one that is trained is taken as it is. None: one of the same kind and size.
@@ -978,7 +1022,11 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         wait, told = as_timeout(timeout), progress or no_progress
+        with self._store.read() as snapshot:
+            lists = SnapshotLists(snapshot).read()
         retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
+        if lists is not None:
+            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,
@@ -1142,6 +1190,7 @@ class Index:
     astats = twin_of(stats)
     averify = twin_of(verify)
     acompact = twin_of(compact)
+    apartition = twin_of(partition)
     abackup = twin_of(backup)
     ato_faiss = twin_of(to_faiss)
 

@@ -106,6 +106,9 @@ class SnapshotView:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -120,6 +123,9 @@ class SnapshotView:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -135,9 +141,10 @@ class SnapshotView:
         explain: bool = False,
         nprobe: int | str | None = None,
         scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """As `Index.search`, in this state."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan)
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         with self._read() as reading:
             return search(reading, queries, question)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from pqstore.index.code_space import Phase
 from pqstore.index.drift import drift_of
+from pqstore.index.lists.list_stats import ListStats
 from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import sizes_of_sets
 from pqstore.index.search.calibration import Calibration, kept_calibration
 from pqstore.index.settings import fields_of
-from pqstore.storage import Snapshot, Store
+from pqstore.storage import Snapshot, SnapshotLists, Store
 
 __all__ = ["IndexStats", "shown_extras"]
 
@@ -43,6 +44,8 @@ class IndexStats:
     """Payload fields that have an index."""
     sets: dict[str, int]
     """Names of the saved sets of ids, and how many ids each has."""
+    lists: ListStats | None
+    """Its inverted lists; None: it has none, and every search reads all codes."""
     calibration: Calibration | None
     """What `rerank="auto"` goes by; None: the index was never calibrated."""
     code_bytes: int
@@ -91,7 +94,7 @@ class IndexStats:
         """The numbers of an open store."""
         space, snapshot = reading.space, reading.snapshot
         fields, sets, calibration = fields_of(snapshot), sizes_of_sets(snapshot), kept_calibration(snapshot)
-        drift = drift_of(reading)
+        drift, lists = drift_of(reading), ListStats.of(snapshot, space.metric)
         reading.close()  # else it would count among the readers
         stored = store.stats()
         return cls(
@@ -110,6 +113,7 @@ class IndexStats:
             drift=drift,
             fields=fields,
             sets=sets,
+            lists=lists,
             calibration=calibration,
             code_bytes=space.code_bytes,
             segments=stored.segments,
@@ -141,6 +145,9 @@ def shown_extras(state: Snapshot) -> list[str]:
     shown = [f"fields {', '.join(fields[:3])}{', ...' if len(fields) > 3 else ''}"] if fields else []
     if sets:
         shown.append(f"{len(sets)} saved set{'s' if len(sets) > 1 else ''}")
+    lists = SnapshotLists(state).read()
+    if lists is not None:
+        shown.append(f"{lists.lists.partitions:,} lists")
     if kept_calibration(state) is not None:
         shown.append("calibrated")
     return shown

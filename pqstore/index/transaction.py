@@ -172,6 +172,9 @@ class Transaction:
         deny: Any = None,
         include: tuple[()] = (),
         explain: Literal[False] = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -186,6 +189,9 @@ class Transaction:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -199,9 +205,13 @@ class Transaction:
         deny: Any = None,
         include: Include = (),
         explain: bool = False,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
+        recall: float | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        return search(self._read(), queries, Question(k, threads, rerank, where, allow, deny, include, explain))
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        return search(self._read(), queries, question)
 
     def range_search(
         self,

@@ -97,6 +97,7 @@ class Store:
         fields: Sequence[str] = (),
         features: Sequence[str] = (),
         packing_of: PackingOf | None = None,
+        notes: Mapping[str, Any] | None = None,
         limits: Limits = STANDARD,
     ) -> Store:
         """Make a new index and open it.
@@ -104,8 +105,8 @@ class Store:
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index, `features` are named in the identity. `packing_of` is for an
-        index that will be rebuilt. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index, `features` are named in the identity, `notes` are as `set_note`
+        keeps them. `packing_of` is for an index that will be rebuilt. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -127,8 +128,11 @@ class Store:
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
-                first = directory.generation_path(temporary, 1)
-                write_generation(first, identity, arrays, Catalog(fields=tuple(fields)), State(), limits)
+                first, catalog = (
+                    directory.generation_path(temporary, 1),
+                    Catalog(fields=tuple(fields), notes=notes or {}),
+                )
+                write_generation(first, identity, arrays, catalog, State(), limits)
             crash_points.reach("index created under a temporary name")
             if not bulk:
                 directory.put_in_place(temporary, target)

@@ -121,8 +121,8 @@ FLOORS = {
         ["question", "hits", "exact"],
         ["top_k", "within"],
     ],
-    "index.lists": [["assigning"], ["prepared"], ["partitioning"]],
-    "index.recall": [["share", "report"], ["measuring"], ["calibrating"]],
+    "index.lists": [["assigning"], ["prepared", "partitioning"], ["list_stats", "wish"]],
+    "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [["bits"], ["contents"], ["file", "live", "reencoding"], ["convert", "exporting", "opening"]],
     "cli": [

@@ -9,6 +9,7 @@ examples:
   pqstore build vectors.npy new-index --M 16 --ids names.txt
   pqstore build vectors.npy new-index --M 16 --originals float16 --payloads payloads.jsonl --fields lang,year
   pqstore build vectors.fvecs new-index --M 16 --restart
+  pqstore build vectors.npy new-index --M 16 --partitions 16
   pqstore build 'parts/*.npy' new-index --M 16
   pqstore build - new-index --M 16 --train sample.npy < vectors.npy
 """
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from pqstore.cli.inputs.columns import add_column_options, column_settings, wanted_columns
 from pqstore.cli.inputs.ids import ID_TYPE_HELP, IDS_HELP
 from pqstore.cli.inputs.metrics import METRIC_HELP, metric_of, note_metric
+from pqstore.cli.inputs.partitions import PARTITIONS_HELP, as_partitions
 from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.payloads import PAYLOADS_HELP
 from pqstore.cli.inputs.vectors import VECTORS_HELP, Block, Vectors, count_of, open_for, open_vectors, sample
@@ -62,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--payloads", metavar="FILE", type=path, help=PAYLOADS_HELP)
     parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
+    parser.add_argument("--partitions", type=as_partitions, metavar="N", help=f"{PARTITIONS_HELP} (default none)")
     parser.add_argument("--iter", type=int, default=20, help="iterations of k-means (default 20)")
     parser.add_argument("--seed", type=int, default=123)
     parser.add_argument("--durability", choices=("full", "relaxed"), default="full", help="of the finished index")
@@ -97,6 +100,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
             if before:
                 report.note(f"going on after {before:,} of {vectors.n:,} rows")
             _fill(index, vectors, options, report)
+            if options.partitions is not None:
+                report.say(str(index.partition(options.partitions, threads=options.threads)))
             seconds, count = time.perf_counter() - started, len(index)
             stats = index.stats()
         build.finish()

@@ -1,4 +1,4 @@
-"""Find how many candidates --rerank auto needs, and keep that with the index.
+"""Find how much a search must read for a recall, and keep that with the index: --rerank auto, search --recall.
 
 Compares with exact search over all stored originals: some seconds for a million vectors and a hundred queries.
 
@@ -37,9 +37,11 @@ def run(options: argparse.Namespace, report: Report) -> int:
         queries = open_for(options.queries, report, QUERIES)
         note_metric(queries.statements, index.metric, "the index", report)
         calibration = index.calibrate(read_all(queries), options.recall, options.k, options.threads)
+    lists = "" if calibration.scan is None else f" with {calibration.scan:,} rows of lists"
+    worst = "" if calibration.worst is None else f"; {calibration.worst:.4f} of the worst tenth of queries"
     report.say(
-        f"rerank {calibration.rerank} finds {calibration.reached:.4f} of the true {calibration.k} nearest "
-        f"({calibration.queries:,} queries, {calibration.vectors:,} vectors)"
+        f"rerank {calibration.rerank}{lists} finds {calibration.reached:.4f} of the true {calibration.k} nearest"
+        f"{worst} ({calibration.queries:,} queries, {calibration.vectors:,} vectors)"
     )
     if calibration.reached < options.recall:
         report.note(f"that is the most that was tried, and less than {options.recall}: use more bytes a code")

@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pqstore.cli.inputs.metrics import note_metric
+from pqstore.cli.inputs.partitions import as_nprobe
 from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.payloads import WHERE_HELP, as_where
 from pqstore.cli.inputs.vectors import VECTORS_HELP, count_of, open_for, read_all
@@ -56,6 +57,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R",
         help="score the best R by codes by their originals; auto: as pqstore calibrate found",
     )
+    parser.add_argument(
+        "--nprobe",
+        type=as_nprobe,
+        metavar="N",
+        help="read so many of the nearest lists; all: all codes, which is exact",
+    )
+    parser.add_argument(
+        "--scan", type=int, metavar="ROWS", help="read lists until there are so many rows (see: pqstore partition)"
+    )
+    parser.add_argument(
+        "--recall", type=float, metavar="R", help="read and re-rank what calibrate found for this recall"
+    )
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
     parser.add_argument("--allow", metavar="NAME", help="only ids of this saved set (see: pqstore sets)")
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
@@ -84,6 +97,9 @@ def run(options: argparse.Namespace, report: Report) -> int:
             state.search,
             threads=options.threads,
             rerank=options.rerank,
+            nprobe=options.nprobe,
+            scan=options.scan,
+            recall=options.recall,
             where=where,
             allow=options.allow,
             deny=options.deny,

@@ -1,17 +1,30 @@
-"""How many candidates a recall needs: measured on sample queries, kept with the index."""
+"""How much of an index a recall needs, candidates and rows of lists: measured on sample queries, kept with it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.reading import Reading
 from pqstore.storage import Snapshot, WriteTransaction
 
-__all__ = ["Calibration", "calibrated_rerank", "keep_calibration", "kept_calibration"]
+__all__ = ["Calibration", "Effort", "calibrated_rerank", "calibrated_scan", "effort_for", "keep_calibration"]
+__all__ += ["kept_calibration"]
 
 _NOTE = "calibration"
+_NEVER = "needs a calibration: call index.calibrate(sample_queries) once"
+
+
+class Effort(NamedTuple):
+    """What it takes to reach a recall."""
+
+    recall: float
+    rerank: int | None
+    """Candidates a query; None: none are scored by originals, of which there are none."""
+    scan: int | None
+    """Rows of lists a query; None: there were no lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +35,23 @@ class Calibration:
     """The recall asked for, of the `k` nearest."""
     k: int
     rerank: int
-    """Candidates a query that reach it; the most that were tried, where none did."""
+    """Candidates a query that reach it; the most that were tried, where none did. `k` where there are no originals."""
     reached: float
     """Recall with that many, over the sample."""
     queries: int
     vectors: int
     """How many vectors the index had then."""
+    scan: int | None = None
+    """Rows of lists a query that reach it, with so many candidates; None: the index had no lists."""
+    worst: float | None = None
+    """Recall of the worst tenth of the queries, where there were lists."""
+    efforts: tuple[Effort, ...] = ()
+    """What other recalls take, for `search(recall=...)`; ascending."""
 
 
 def keep_calibration(txn: WriteTransaction, calibration: Calibration) -> None:
     """Store it with the index."""
-    txn.set_note(_NOTE, asdict(calibration))
+    txn.set_note(_NOTE, {**asdict(calibration), "efforts": [list(effort) for effort in calibration.efforts]})
 
 
 def calibrated_rerank(reading: Reading, k: int) -> int:
@@ -43,10 +62,50 @@ def calibrated_rerank(reading: Reading, k: int) -> int:
     """
     calibration = kept_calibration(reading.snapshot)
     if calibration is None:
-        raise ValueError("rerank='auto' needs a calibration: call index.calibrate(sample_queries) once")
+        raise ValueError(f"rerank='auto' {_NEVER}")
+    return _in_proportion(calibration.rerank, k, calibration)
+
+
+def calibrated_scan(reading: Reading) -> int | None:
+    """Rows of lists that a search reads: as calibrated; more, by the square root, when the index has grown. None: that
+    was never measured."""
+    calibration = kept_calibration(reading.snapshot)
+    if calibration is None or calibration.scan is None:
+        return None
+    return _grown(calibration.scan, reading, calibration)
+
+
+def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int | None]:
+    """(candidates, rows of lists) for a recall of the k nearest. All that was measured, where that is less.
+
+    Raises:
+        TypeError, ValueError: it is no recall, or the index was never calibrated.
+    """
+    if isinstance(recall, (bool, str)) or not isinstance(recall, (int, float)):
+        raise TypeError(f"recall must be a number above 0 and at most 1, got {recall!r}")
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must be above 0 and at most 1, got {recall!r}")
+    calibration = kept_calibration(reading.snapshot)
+    if calibration is None or not calibration.efforts:
+        raise ValueError(f"recall={recall!r} {_NEVER}")
+    enough = [effort for effort in calibration.efforts if effort.recall >= recall]
+    effort = enough[0] if enough else calibration.efforts[-1]
+    rerank = None if effort.rerank is None else _in_proportion(effort.rerank, k, calibration)
+    return rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)
+
+
+def _in_proportion(candidates: int, k: int, calibration: Calibration) -> int:
+    with_k = calibration.k
     try:
-        return max(k, -(-calibration.rerank * k // calibration.k))
+        return max(k, -(-candidates * k // with_k))
     except (TypeError, ZeroDivisionError) as error:
+        raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error
+
+
+def _grown(scan: int, reading: Reading, calibration: Calibration) -> int:
+    try:
+        return max(1, int(scan * math.sqrt(max(1.0, reading.snapshot.live_rows / calibration.vectors))))
+    except (TypeError, ZeroDivisionError, ValueError, OverflowError) as error:
         raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error
 
 
@@ -58,6 +117,9 @@ def kept_calibration(state: Snapshot) -> Calibration | None:
     """
     note: Any = state.catalog.notes.get(_NOTE)
     try:
-        return None if note is None else Calibration(**note)
+        if note is None:
+            return None
+        found = Calibration(**note)
+        return replace(found, efforts=tuple(Effort(*effort) for effort in found.efforts))
     except TypeError as error:
         raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.lists.prepared import PreparedLists, prepared_lists
 from pqstore.index.reading import Reading
+from pqstore.index.search.calibration import calibrated_scan
 from pqstore.index.search.results import ListPlan
 from pqstore.index.selection.selection import Selection
 from pqstore.storage import SnapshotLists
@@ -48,10 +47,12 @@ class Probe:
         def read_chunk(run: int, ordinal: int) -> Any:
             return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
 
-        with told():
+        try:
             distances, rows, read = reading.coded.search_lists(
                 queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
             )
+        except CorruptIndexError as error:
+            raise _told(error) from error
         if self._read is None:
             self._read = read
         return distances, rows
@@ -65,13 +66,9 @@ class Probe:
         return ListPlan(current.partitions, len(current.runs), lists, rows, pieces, self._prepared.flat_rows, budget)
 
 
-@contextmanager
-def told() -> Iterator[None]:
-    """For a block that reads lists: damage in them is told with what can be done about it."""
-    try:
-        yield
-    except CorruptIndexError as error:
-        raise CorruptIndexError(f"{error}: partition() makes the lists anew; nprobe='all' does without them") from error
+def _told(error: CorruptIndexError) -> CorruptIndexError:
+    """Damage in lists is told with what can be done about it."""
+    return CorruptIndexError(f"{error}: partition() makes the lists anew; nprobe='all' does without them")
 
 
 def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None) -> Probe | None:
@@ -86,8 +83,10 @@ def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Select
         if budget is not None:
             raise ValueError("nprobe='all' reads all rows: leave out scan")
         return None
-    with told():
+    try:
         prepared = prepared_lists(reading)
+    except CorruptIndexError as error:
+        raise _told(error) from error
     if prepared is None:
         if lists is not None or budget is not None:
             name = "nprobe" if budget is None else "scan"
@@ -116,7 +115,7 @@ def _chosen(
     if lists is not None and lists >= prepared.reads.lists.partitions and budget is None:
         return None
     if lists is None and budget is None:
-        budget = max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
+        budget = calibrated_scan(reading) or max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
         share = max(allowed, 1) / stored
         cost = _LIST_COST
         if selection is not None:

@@ -28,6 +28,7 @@ class Question(NamedTuple):
     explain: bool = False
     nprobe: Any = None
     scan: Any = None
+    recall: Any = None
 
 
 def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:

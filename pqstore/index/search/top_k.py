@@ -11,6 +11,7 @@ from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
+from pqstore.index.search.calibration import effort_for
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
 from pqstore.index.search.nearest import nearest_rows
 from pqstore.index.search.probe import as_probe
@@ -29,10 +30,14 @@ _NOTHING: frozenset[str] = frozenset()
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
-    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan = question
+    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall = question
     k, threads = as_count(k, "k"), resolve_threads(threads)
     batch, single = _as_queries(queries, reading.space)
     wanted = _NOTHING if include == () else as_include(include)
+    if recall is not None:
+        if rerank is not None or nprobe is not None or scan is not None:
+            raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
+        rerank, scan = effort_for(reading, recall, k)
     candidates, depth = None, k
     if rerank is not None or reading.space.training is not None:
         candidates = as_rerank(reading, rerank, k)

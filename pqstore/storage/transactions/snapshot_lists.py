@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import numpy as np
+import numpy.typing as npt
+
 from pqstore.arrays import I64, U8
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.lists.list_runs import U32, ListReader
@@ -39,6 +42,35 @@ class SnapshotLists:
         """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
         self._records.check()
         return run.chunk(ordinal, self._records.get)
+
+    def are_listed(self, rows: I64) -> npt.NDArray[np.bool_]:
+        """Which of some live rows are in lists."""
+        reads = self.read()
+        segments = rows // self._records.schema.geometry.segment_rows
+        if reads is None:
+            return np.zeros(len(rows), dtype=np.bool_)
+        return self._records.table.contains(segments) & ~np.isin(segments, reads.pending)
+
+    def covered_rows(self) -> int:
+        """Rows of sealed segments that runs cover, dead ones too."""
+        return self._covered()[0]
+
+    def dead_in_lists(self) -> int:
+        """How many rows in lists are dead: tombstones, and rows of segments that are gone."""
+        reads = self.read()
+        if reads is None:
+            return 0
+        rows, dead = self._covered()
+        return max(0, reads.lists.rows - (rows - dead))
+
+    def _covered(self) -> tuple[int, int]:
+        """(rows, dead rows) of sealed segments that runs cover."""
+        reads, table = self.read(), self._records.table
+        if reads is None:
+            return 0, 0
+        pending = set(reads.pending.tolist())
+        dead = [entry.dead for segment, entry in table.entries.items() if segment not in pending]
+        return len(dead) * self._records.schema.geometry.segment_rows, sum(dead)
 
     def flat_chunks(self, segments: I64) -> tuple[StoredChunk, ...]:
         """As `Snapshot.chunks`, of some sealed segments and of the tail."""
