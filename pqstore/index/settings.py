@@ -91,6 +91,8 @@ def as_dimension(dim: Any) -> int:
     Raises:
         TypeError, ValueError: it is no whole number from 1 to 1,048,576.
     """
+    if isinstance(dim, bool):
+        raise TypeError("dim is the dimension of the vectors: got a bool")
     D = as_count(dim, "dim")
     if D > MAX_DIMENSION:
         raise ValueError(f"dim must be at most {MAX_DIMENSION:,}, got {D:,}")

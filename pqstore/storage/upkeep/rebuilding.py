@@ -52,6 +52,8 @@ class Rebuild:
     convert: Callable[[I64], tuple[npt.NDArray[Any], U8 | None]]
     """Rows of the snapshot that the plan was made of -> their new codes and originals."""
     dropped_notes: tuple[str, ...] = ()
+    segment_rows: int | None = None
+    """Rows of a segment; None: as the codes are large."""
 
 
 def rebuild(
@@ -69,16 +71,16 @@ def rebuild(
         with old.environment.begin() as txn:
             snapshot = Snapshot(CommittedRecords(schema_of(old), old, txn, txn.id()), None)
             wanted = plan(snapshot)
-            with storage_errors(path), opening(path):
-                target = directory.next_generation(old.index, old.number)
-                temporary = directory.temporary_beside(target)
-                try:
-                    made = _filled(temporary, snapshot, wanted, progress)
+            target = directory.next_generation(old.index, old.number)
+            temporary = directory.temporary_beside(target)
+            try:
+                made = _filled(temporary, snapshot, wanted, progress)
+                with storage_errors(path), opening(path):
                     directory.give_to_owner_of(temporary, old.path)
                     crash_points.reach("index rebuilt beside")
                     made.rename(target)  # the switch
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
         leave(shared, old, target)
 
     alone(shared, path, timeout, work)
@@ -89,8 +91,10 @@ def _filled(temporary: Path, snapshot: Snapshot, wanted: Rebuild, progress: Prog
     generation, limits = directory.generation_path(temporary, 1), snapshot.records.generation.limits
     identity = _identity_of(snapshot.records.schema.identity, wanted)
     state = State(commit=snapshot.version, next_id=snapshot.records.state.next_id)
-    write_generation(generation, identity, wanted.arrays, Catalog(fields=snapshot.catalog.fields), state, limits)
-    shared = share(temporary, sync=False, limits=limits)
+    index = snapshot.records.generation.index
+    with storage_errors(index), opening(index):  # not what the caller's functions raise
+        write_generation(generation, identity, wanted.arrays, Catalog(fields=snapshot.catalog.fields), state, limits)
+        shared = share(temporary, sync=False, limits=limits)
 
     def schema_of(made: Generation) -> Schema:
         return made.schema(lambda _: wanted.packing)
@@ -120,7 +124,7 @@ def _filled(temporary: Path, snapshot: Snapshot, wanted: Rebuild, progress: Prog
 
 
 def _identity_of(old: Identity, wanted: Rebuild) -> Identity:
-    segment_rows = segment_rows_for(wanted.packing)
+    segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
         settings=dict(wanted.settings),
