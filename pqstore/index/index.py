@@ -21,6 +21,7 @@ from pqstore.index.code_packing import CodePacking
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.assigning import PartitionAssigner
+from pqstore.index.lists.in_order import partitioned_rows
 from pqstore.index.lists.partitioning import PartitionReport, partition
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
@@ -922,10 +923,17 @@ class Index:
 
     # To Faiss and back
 
-    def to_faiss(self, path: str | os.PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
+    def to_faiss(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        mapping: list[str] | None = None,
+        *,
+        kind: Literal["flat", "ivf"] = "flat",
+    ) -> Any:
         """The index as a Faiss ``IndexIDMap2`` over the same codes; its search returns our ids and distances.
 
         Args:
+            kind: "ivf": an ``IndexIVFPQ`` with the lists of this index instead, whose codes are no residuals.
             path: Write an index file there, in blocks of bounded memory and without Faiss; None builds it in memory.
             mapping: Faiss knows no str ids. Give an empty list: the rows are numbered, and ``mapping[number]`` becomes
                 the id. With `path`, the ids go to ``<path>.ids.jsonl`` in any case.
@@ -937,9 +945,16 @@ class Index:
             MissingDependencyError: `path` is None and Faiss is not installed (``pip install pqstore[faiss]``).
             InvalidIdError: str ids, and nowhere to put them.
             UnsupportedIndexError: more than 65,536 codewords.
+            ValueError: `kind` is neither, or "ivf" of an index without lists.
         """
-        from pqstore.interop.faiss import export_rows  # noqa: PLC0415 # few ask for it
+        from pqstore.interop.faiss import export_lists, export_rows  # noqa: PLC0415 # few ask for it
 
+        if kind not in ("flat", "ivf"):
+            raise ValueError(f"kind must be 'flat' or 'ivf', got {kind!r}")
+        if kind == "ivf":
+            with self._read() as reading:
+                rows = partitioned_rows(reading)
+                return export_lists(self.quantizer.with_metric(self._space.metric), *rows, path, mapping)
         return export_rows(self.quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
 
     @staticmethod
