@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -13,6 +12,8 @@ __all__ = ["as_plain", "json_text"]
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
     """A value as one line of JSON, in which such characters are escaped; with `ascii_only` all beyond ASCII are."""
+    import json
+
     text = json.dumps(as_plain(value), ensure_ascii=ascii_only, allow_nan=False)
     # They stand within strings only, where JSON has an escape for each.
     return text if ascii_only else OBEYED.sub(lambda match: json.dumps(match[0])[1:-1], text)
@@ -51,6 +52,8 @@ def _key(key: Any, taken: dict[str, Any]) -> str:
     if isinstance(key, str):
         text = key
     elif key is None or isinstance(key, (bool, int, float)):
+        import json
+
         text = json.dumps(key)
     else:
         text = _as_text(key)

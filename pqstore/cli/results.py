@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from pqstore.cli.json_text import json_text
-from pqstore.whole_file import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +66,8 @@ def write_results(path: str, answers: Iterable[SearchResult]) -> None:
         ValueError: a str id ends in NUL, which arrays of strings do not keep.
     """
     import numpy as np
+
+    from pqstore.whole_file import whole_file
 
     with whole_file(path) as stream:
         if path.endswith(".jsonl"):
