@@ -1006,7 +1006,7 @@ class Index:
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
-        """Save every record of a damaged index whose checksum holds into a new index.
+        """Save every record of a damaged index whose checksum holds into a new index. Inverted lists are made anew.
 
         Args:
             path: The damaged index; it is only read.
@@ -1021,7 +1021,11 @@ class Index:
         """
         from pqstore.storage.repair.repair import repair  # noqa: PLC0415 # few ask for it
 
-        return repair(path, destination, packing_of)
+        report = repair(path, destination, packing_of)
+        if report.partitions is not None and report.rows_salvaged >= report.partitions:
+            with Index.open(destination) as index:
+                index.partition(report.partitions)
+        return report
 
     # In a thread, for event loops
 
