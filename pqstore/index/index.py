@@ -20,6 +20,7 @@ from pqstore.index.background import in_background
 from pqstore.index.code_space import CodeSpace, Phase
 from pqstore.index.exact_space import ExactSpace, TrainMode
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.lists.in_order import partitioned_rows
 from pqstore.index.lists.partitioning import PartitionReport, partition
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
@@ -1074,10 +1075,17 @@ class Index:
 
     # To Faiss and back
 
-    def to_faiss(self, path: str | os.PathLike[str] | None = None, mapping: list[str] | None = None) -> Any:
+    def to_faiss(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        mapping: list[str] | None = None,
+        *,
+        kind: Literal["flat", "ivf"] = "flat",
+    ) -> Any:
         """The index as a Faiss ``IndexIDMap2`` over the same codes; its search returns our ids and distances.
 
         Args:
+            kind: "ivf": an ``IndexIVFPQ`` with the lists of this index instead, whose codes are no residuals.
             path: Write an index file there, in blocks of bounded memory and without Faiss; None builds it in memory.
             mapping: Faiss knows no str ids. Give an empty list: the rows are numbered, and ``mapping[number]`` becomes
                 the id. With `path`, the ids go to ``<path>.ids.jsonl`` in any case.
@@ -1089,10 +1097,17 @@ class Index:
             MissingDependencyError: `path` is None and Faiss is not installed (``pip install pqstore[faiss]``).
             InvalidIdError: str ids, and nowhere to put them.
             UnsupportedIndexError: more than 65,536 codewords.
+            ValueError: `kind` is neither, or "ivf" of an index without lists.
         """
-        from pqstore.interop.faiss import export_rows  # noqa: PLC0415 # few ask for it
+        from pqstore.interop.faiss import export_lists, export_rows  # noqa: PLC0415 # few ask for it
 
-        return export_rows(self._coded().quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
+        if kind not in ("flat", "ivf"):
+            raise ValueError(f"kind must be 'flat' or 'ivf', got {kind!r}")
+        quantizer = self._coded().quantizer.with_metric(self._space.metric)
+        if kind == "ivf":
+            with self._read() as reading:
+                return export_lists(quantizer, *partitioned_rows(reading), path, mapping)
+        return export_rows(quantizer, self.iter_codes(), path, mapping)
 
     @staticmethod
     def from_faiss(
@@ -1143,7 +1158,7 @@ class Index:
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
-        """Save every record of a damaged index whose checksum holds into a new index.
+        """Save every record of a damaged index whose checksum holds into a new index. Inverted lists are made anew.
 
         Args:
             path: The damaged index; it is only read.
@@ -1158,7 +1173,11 @@ class Index:
         """
         from pqstore.storage.repair.repair import repair  # noqa: PLC0415 # few ask for it
 
-        return repair(path, destination, packing_of)
+        report = repair(path, destination, packing_of)
+        if report.partitions is not None and report.rows_salvaged >= report.partitions:
+            with Index.open(destination) as index:
+                index.partition(report.partitions)
+        return report
 
     # In a thread, for event loops
 

@@ -121,10 +121,16 @@ FLOORS = {
         ["question", "hits", "exact"],
         ["top_k", "within"],
     ],
-    "index.lists": [["assigning"], ["prepared", "partitioning"], ["list_stats", "wish"]],
+    "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
-    "interop.faiss": [["bits"], ["contents"], ["file", "live", "reencoding"], ["convert", "exporting", "opening"]],
+    "interop.faiss": [
+        ["bits"],
+        ["contents"],
+        ["file", "live", "reencoding"],
+        ["convert", "opening", "partitioned"],
+        ["exporting"],
+    ],
     "cli": [
         ["printed"],
         ["json_text"],

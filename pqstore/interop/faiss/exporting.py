@@ -12,14 +12,16 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidIdError
 from pqstore.interop.faiss.file import write_index
 from pqstore.interop.faiss.live import FaissBuilder
+from pqstore.interop.faiss.partitioned import lists_index, write_lists
 from pqstore.paths import as_path
 from pqstore.quantizer import Quantizer
 from pqstore.whole_file import whole_file
 
-__all__ = ["export_rows"]
+__all__ = ["export_lists", "export_rows"]
 
 
 def export_rows(
@@ -55,6 +57,23 @@ def export_rows(
     with ExitStack() as files:
         strings = _JsonLines(files, as_path(f"{os.fspath(path)}.ids.jsonl")) if mapping is None else mapping
         write_index(path, quantizer, _numbered(blocks, strings))
+    return None
+
+
+def export_lists(
+    quantizer: Quantizer,
+    centroids: F32,
+    sizes: I64,
+    lists: Iterable[tuple[Any, npt.NDArray[Any]]],
+    path: str | PathLike[str] | None = None,
+    mapping: list[str] | None = None,
+) -> Any:
+    """Rows in inverted lists as an IndexIVFPQ; see `pqstore.interop.faiss.partitioned`, and `export_rows` for ids."""
+    if path is None:
+        return lists_index(quantizer, centroids, sizes, _numbered(lists, mapping))
+    with ExitStack() as files:
+        strings = _JsonLines(files, as_path(f"{os.fspath(path)}.ids.jsonl")) if mapping is None else mapping
+        write_lists(path, quantizer, centroids, sizes, _numbered(lists, strings))
     return None
 
 

@@ -13,6 +13,7 @@ from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.disk.lmdb_contents import stored_items
 from pqstore.storage.disk.lmdb_meta import Tree
 from pqstore.storage.format import records
+from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.state import Identity
 from pqstore.storage.repair.report import RepairReport
 
@@ -74,6 +75,7 @@ def by_trees(content: memoryview, main: Tree, report: RepairReport) -> FoundReco
             found.sound[kind, 0, 0] = records.open_record(meta.get(key), kind)
         except (CorruptIndexError, FormatVersionError) as error:
             losses.append(f"{error}{meaning}")
+    report.partitions = _partitions(meta.get(records.LISTS_KEY), losses)
     for database, kind in _KINDS.items():
         for raw, value in stored_items(content, main, database):
             if value[5:6] in _LISTS:
@@ -87,6 +89,18 @@ def by_trees(content: memoryview, main: Tree, report: RepairReport) -> FoundReco
                 found.sound[its_kind, key_0, key_1] = _UNREADABLE
     report.losses += losses
     return found
+
+
+def _partitions(value: memoryview | None, losses: list[str]) -> int | None:
+    """How many partitions the lists had that searches read."""
+    if value is None:
+        return None
+    try:
+        current = ListState.unpack(value).current
+    except (CorruptIndexError, FormatVersionError) as error:
+        losses.append(f"{error}: the lists are gone; partition() makes them anew")
+        return None
+    return None if current is None else current.partitions
 
 
 def by_search(content: mmap.mmap) -> FoundRecords:

@@ -17,6 +17,9 @@ class RepairReport:
     rows_salvaged: int = 0
     rows_lost: int = 0
     """Rows known to be missing: in segments and chunks whose codes or ids are damaged."""
+    partitions: int | None = None
+    """How many partitions the lists had, which follow from the codes and are made anew; None: there were none, or the
+    record that says it is damaged."""
     scanned: bool = False
     """The trees of the data file were damaged, and records were looked for byte by byte. Rows that were removed or
     replaced shortly before may be back."""

@@ -11,7 +11,9 @@ from pqstore.arrays import I64, U8
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.lists.list_runs import U32, ListReader
 from pqstore.storage.rows.column_records import StoredChunk
+from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.list_reads import ListReads, flat_chunks, read_lists
+from pqstore.storage.transactions.row_reads import are_live
 from pqstore.storage.transactions.snapshot import Snapshot
 
 __all__ = ["SnapshotLists"]
@@ -42,6 +44,27 @@ class SnapshotLists:
         """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
         self._records.check()
         return run.chunk(ordinal, self._records.get)
+
+    def are_live(self, rows: I64) -> npt.NDArray[np.bool_]:
+        """Which rows exist and are not dead."""
+        return are_live(self._records, rows)
+
+    def rows_of_lists(self, first: int, end: int) -> tuple[I64, I64]:
+        """(rows, dead ones too, and their partitions) of the lists of partitions ``first .. end - 1``."""
+        reads = self.read()
+        rows, partitions = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        for run in () if reads is None else reads.runs:
+            rows.append(run.lists(first, end, self._records.get)[1])
+            partitions.append(np.repeat(np.arange(first, end), np.diff(run.offsets[first : end + 1])))
+        return np.concatenate(rows), np.concatenate(partitions)
+
+    def flat_rows(self) -> I64:
+        """Live rows that are in no list, ascending."""
+        reads, geometry, state = self.read(), self._records.schema.geometry, self._records.state
+        parts = [np.empty(0, dtype=np.int64)]
+        for segment, count in geometry.stored([] if reads is None else reads.pending.tolist(), state):
+            parts.append(live_positions(self._records.bitmap(segment), count) + geometry.first_row(segment))
+        return np.concatenate(parts)
 
     def are_listed(self, rows: I64) -> npt.NDArray[np.bool_]:
         """Which of some live rows are in lists."""

@@ -143,3 +143,15 @@ def test_damaged_lists_are_told_with_what_helps(index: pqstore.Index) -> None:
         with index._store.read() as snapshot:
             run = SnapshotLists(snapshot).read().lists.runs[0].run
     index.close()
+
+
+def test_a_repaired_index_has_lists_again(index: pqstore.Index, tmp_path: Path) -> None:
+    queries = vectors(5, 8)
+    expected = index.search(queries, 10, nprobe="all")
+    report = pqstore.Index.repair(index.path, tmp_path / "repaired")
+    assert report.partitions == 200
+    assert report.losses == []
+    with pqstore.Index.open(tmp_path / "repaired") as repaired:
+        assert repaired.stats().lists.partitions == 200
+        np.testing.assert_array_equal(repaired.search(queries, 10, nprobe="all").ids, expected.ids)
+        assert repaired.verify(deep=True) == []
