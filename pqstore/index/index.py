@@ -151,7 +151,7 @@ class Index:
         Args:
             path: The directory.
             quantizer: A trained `PQ` or `OPQ`, of which a copy is stored. One that is not trained is what the index
-                trains itself to, and needs `dim`; None leaves the choice to the index (`choose_quantizer`).
+                trains itself to, and needs `dim`; None leaves the choice to the index.
             id_type: "int64" or "str".
             metric: "l2", "dot" or "cosine"; None takes the quantizer's, "l2" without one.
             durability: "full" (a call that returned survives a power cut) or "relaxed" (the last calls may be
@@ -361,21 +361,22 @@ class Index:
     def __repr__(self) -> str:
         facts = [
             *(["closed"] if self.closed else []),
-            *self._codes_shown(),
+            self._codes_shown(),
             f"{self.metric}, {self.id_type} ids",
+            *([f"{self.originals} originals"] if self.originals and self.phase == "codes" else []),
         ]
         if not self.closed:
             with self._store.read() as snapshot:
                 facts = [f"{snapshot.live_rows:,} vectors", *facts, *shown_extras(snapshot)]
         return f"<pqstore.Index {self.path!r}: {', '.join([*facts, *(['readonly'] if self.readonly else [])])}>"
 
-    def _codes_shown(self) -> list[str]:
+    def _codes_shown(self) -> str:
         space = self._space
         codes = f"{space.quantizer.kind} M={space.M} Ks={space.Ks}"
         if isinstance(space, ExactSpace):
             when = "train()" if space.wish.train == "manual" else f"{space.wish.train_at:,} vectors"
-            return [f"D={space.D}, exact until {when}, then {codes}"]
-        return [f"D={space.D}, {codes}", *([f"{space.original_kind} originals"] if space.original_kind else [])]
+            return f"D={space.D}, exact until {when}, then {codes}"
+        return f"D={space.D}, {codes}"
 
     # Changing it
 

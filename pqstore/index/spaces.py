@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.exact_space import ExactSpace
@@ -15,23 +19,38 @@ __all__ = ["Space", "Spaces"]
 Space: TypeAlias = "CodeSpace | ExactSpace"
 
 
+class _Known(NamedTuple):
+    generation: int
+    settings: Mapping[str, Any]
+    arrays: dict[str, npt.NDArray[Any]]
+    space: Space
+
+    def is_of(self, settings: Mapping[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> bool:
+        """Whether these make the same space, as they do after a compaction."""
+        return (
+            settings == self.settings
+            and arrays.keys() == self.arrays.keys()
+            and all(np.array_equal(arrays[name], array) for name, array in self.arrays.items())
+        )
+
+
 class Spaces:
-    """Of one handle. Only another generation of the index can have another space."""
+    """Of one handle. Only another generation of the index can have another space; equal ones are one object."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._known: tuple[int, Space] | None = None
+        self._known: _Known | None = None
 
     @property
     def latest(self) -> Space:
         """That of the newest state that was looked at: what comes may be in another one by then."""
-        return self.now if self._known is None else self._known[1]
+        return self.now if self._known is None else self._known.space
 
     @property
     def now(self) -> Space:
         """That of the newest state; of the last that was looked at where the handle is closed."""
         if self._known is not None and self._store.closed:
-            return self._known[1]
+            return self._known.space
         with self._store.read() as snapshot:
             return self.of(snapshot)
 
@@ -41,12 +60,16 @@ class Spaces:
         Raises:
             CorruptIndexError: settings and arrays contradict each other.
         """
-        generation, known = state.records.generation, self._known
-        if known is not None and known[0] == generation.number:
-            return known[1]
+        generation, known = state.records.generation.number, self._known
+        if known is not None and known.generation == generation:
+            return known.space
         committed = state.records if isinstance(state, Snapshot) else state.records.base
-        space = read_space(committed.schema.identity, committed.arrays(), self._store.path)
-        self._known = generation.number, space
+        identity, arrays = committed.schema.identity, committed.arrays()
+        if known is not None and known.is_of(identity.settings, arrays):
+            self._known = known._replace(generation=generation)
+            return known.space
+        space = read_space(identity, arrays, self._store.path)
+        self._known = _Known(generation, identity.settings, arrays, space)
         if isinstance(space, CodeSpace):
             self._store.assign_with(PartitionAssigner(space))
         return space
