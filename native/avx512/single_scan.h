@@ -53,7 +53,9 @@ class SingleScanner {
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
                 if (best_.full()) result->lower_limit(best_.limit());
                 best_.lower_limit(result->limit());
-                offer_stretch({piece.chunk, begin, std::min(begin + kStretch, piece.end_block)});
+                const int64_t end = std::min(begin + kStretch, piece.end_block);
+                fetch_next(piece, begin, end - begin, terms_.block_bytes);
+                offer_stretch({piece.chunk, begin, end});
             }
         });
         result->merge(best_);
@@ -214,6 +216,7 @@ class SingleScanner {
     // Keeps the bounds of blocks and lists the groups that have rows within `horizon`.
     [[gnu::noinline]] void keep_bounds(int64_t first, int64_t end, int horizon) {
         visit_span(request_, first, end, [&](const Piece& piece) {
+            fetch_next(piece, piece.first_block, piece.end_block - piece.first_block, terms_.block_bytes);
             visit_groups(piece, [&](const Group& group) {
                 Bounds& bounds = bounds_[static_cast<size_t>(kept_)];
                 bound(group, bounds);
