@@ -216,8 +216,10 @@ class SingleScanner {
     // Keeps the bounds of blocks and lists the groups that have rows within `horizon`.
     [[gnu::noinline]] void keep_bounds(int64_t first, int64_t end, int horizon) {
         visit_span(request_, first, end, [&](const Piece& piece) {
-            fetch_next(piece, piece.first_block, piece.end_block - piece.first_block, terms_.block_bytes);
+            int64_t fetched = piece.first_block;
             visit_groups(piece, [&](const Group& group) {
+                fetch_next(piece, fetched, 2, terms_.block_bytes);
+                fetched += 2;
                 Bounds& bounds = bounds_[static_cast<size_t>(kept_)];
                 bound(group, bounds);
                 groups_[static_cast<size_t>(kept_)] = group;
