@@ -2,8 +2,8 @@
 
     python -m benchmarks.search.lists [--part recall,peers,making,adds,filters] [--rows 4000000] [--disk DIR]
 
-Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu. Operating points are chosen on the first half of the queries,
-figures are of the second. `--rows` is of "making": the SIFT base repeated with jitter, for speed alone. One thread.
+Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu. Operating points are chosen on the first half of
+the queries, figures are of the second. `--rows` is of "making": the SIFT base with jitter, for speed alone. One thread.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def recall_over_budgets(directory: Path) -> None:
         root = len(data.base) ** 0.5
         hows |= {f"scan {factor} sqrt(n)": {"scan": int(factor * root)} for factor in (8, 16, 24, 48)}
         hows |= {f"recall={target}": {"recall": target} for target in TARGETS}
-        calls = {how: (lambda q, w=what: index.search(q, 10, threads=1, **w)) for how, what in hows.items()}
+        calls = {how: partial(index.search, k=10, threads=1, **what) for how, what in hows.items()}
         taken = times(calls, asked[:200])
         for how, what in hows.items():
             hits = index.search(asked, 10, explain=True, **what)
@@ -99,9 +100,7 @@ def beside_faiss(directory: Path) -> None:
         theirs.train(data.train.astype(np.float32))
         theirs.add(base)
         print(f"\n### {name}, ours M {M} x Ks {Ks}, Faiss IVF{partitions},{code},RFlat\n")
-        print(
-            "| recall@10 | ours: reached, us alone, in a batch | Faiss: nprobe, k_factor, reached, us alone, in a batch |"
-        )
+        print("| recall@10 | ours: reached, us alone, in a batch | Faiss: nprobe, k_factor, the same |")
         print("|---|---|---|")
         for target in TARGETS:
             point = _quickest(theirs, queries[:half], data.neighbors[:half], target)
@@ -109,8 +108,8 @@ def beside_faiss(directory: Path) -> None:
                 continue
             faiss.extract_index_ivf(theirs.base_index).nprobe, theirs.k_factor = point
             calls = {
-                "ours": lambda q, target=target: index.search(q, 10, threads=1, recall=target),
-                "faiss": lambda q: theirs.search(np.atleast_2d(q), 10),
+                "ours": partial(index.search, k=10, threads=1, recall=target),
+                "faiss": partial(_searched, theirs),
             }
             asked, truth = queries[half:], data.neighbors[half:]
             taken = times(calls, asked[:200])
@@ -120,6 +119,10 @@ def beside_faiss(directory: Path) -> None:
                 f"{others:.3f}, {taken['faiss'][0]:.0f}, {taken['faiss'][1]:.0f} |"
             )
         index.close()
+
+
+def _searched(theirs: Any, queries: np.ndarray) -> Any:
+    return theirs.search(np.atleast_2d(queries), 10)
 
 
 def _quickest(theirs: Any, queries: np.ndarray, truth: np.ndarray, target: float) -> tuple[int, int] | None:
@@ -204,9 +207,8 @@ def filters(directory: Path) -> None:
     with pqstore.Index.open(directory / "filters") as index:
         index.partition()
         queries = data.queries.astype(np.float32)[:100]
-        print(
-            "\n### Filters, us a query\n\n| allowed | chosen | us | every code | recall of the same |\n|---|---|---|---|---|"
-        )
+        print("\n### Filters, us a query\n\n| allowed | chosen | us | every code | share of the same |")
+        print("|---|---|---|---|---|")
         for field, count in (("n", 40_000), ("n", 4000), ("n", 400), ("corner", 40_000), ("corner", 4000)):
             where = {field: {"$lt": count}}
             calls = {
