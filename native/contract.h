@@ -71,6 +71,7 @@ struct ScanRequest {
     float* distances;  // out: (queries, k)
     int64_t* rows;     // out: (queries, k)
     const Living* living = nullptr;  // where chunks are parts of lists; then there is but one query
+    bool scattered = false;          // chunks lie here and there in memory: the next is fetched while one is read
 };
 
 // Rows first_row .. first_row + rows - 1 of the index, of which row i is stored at stored + i * stride.

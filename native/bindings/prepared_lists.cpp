@@ -14,6 +14,7 @@ namespace pqstore {
 namespace {
 
 constexpr int64_t kMostRow = std::numeric_limits<int64_t>::max() - (int64_t{1} << 33);
+constexpr int64_t kInCaches = int64_t{4} << 20;  // bytes of codes that caches can be expected to hold
 constexpr int64_t kWidth = 16;  // centroids are filled up to a multiple of it
 
 template <typename T, typename Array>
@@ -101,11 +102,14 @@ PreparedLists::PreparedLists(const PreparedGrid& grid, const std::vector<const P
       segment_rows_(segment_rows) {
     require(segment_rows >= 1 && segment_rows <= int64_t{1} << 32, "segment_rows is out of range");
     require(std::is_sorted(segments_.begin(), segments_.end()), "segments must ascend");
+    int64_t bytes = 0;
     for (const PreparedRun* run : runs) {
         require(run->partitions() == grid_.P, "a run has other partitions");
         require(same_layout(run->layout(), layout_), "a run is of another layout");
         runs_.push_back(run->run());
+        bytes += run->rows() * (layout_.block_bytes() / kBlockRows);
     }
+    scattered_ = bytes > kInCaches;
     const nb::object fast = nb::steal(PySequence_Fast(dead.ptr(), "bitmaps must be a sequence"));
     if (!fast.is_valid()) throw nb::python_error();
     require(PySequence_Fast_GET_SIZE(fast.ptr()) == static_cast<Py_ssize_t>(segments_.size()), "one bitmap a segment");
@@ -137,7 +141,8 @@ ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int6
             lists,
             rows,
             least,
-            k};
+            k,
+            scattered_};
 }
 
 void bind_prepared_lists(nb::module_& module) {

@@ -25,6 +25,7 @@ class PreparedRun {
 
     const ListRun* run() const { return &run_; }
     const Layout& layout() const { return layout_; }
+    int64_t rows() const { return rows_; }
     int64_t partitions() const { return static_cast<int64_t>(offsets_.size()) - 1; }
 
   private:
@@ -72,6 +73,7 @@ class PreparedLists {
     std::vector<const uint8_t*> dead_;
     HeldBuffers buffers_;
     int64_t segment_rows_;
+    bool scattered_ = false;
 };
 
 void bind_prepared_lists(nb::module_& module);

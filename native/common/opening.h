@@ -26,7 +26,11 @@ struct BlockSpan {
 template <typename Visit>
 void visit_blocks(const ScanRequest& request, BlockSpan span, const Visit& visit) {
     visit_span(request, span.first, span.end, [&](const Piece& piece) {
-        for (int64_t block = piece.first_block; block < piece.end_block; ++block) visit(*piece.chunk, block);
+        const int64_t block_bytes = request.layout.block_bytes();
+        for (int64_t block = piece.first_block; block < piece.end_block; ++block) {
+            fetch_next(piece, block, 1, block_bytes);
+            visit(*piece.chunk, block);
+        }
     });
 }
 

@@ -34,6 +34,7 @@ class PrefixScanner {
             // Between stretches: what other threads have found, and whether the bound discards enough.
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
                 const int64_t end = std::min(begin + kStretch, piece.end_block);
+                fetch_next(piece, begin, end - begin, terms_.block_bytes);
                 if (best_.full()) result->lower_limit(best_.limit());
                 best_.lower_limit(result->limit());
                 if (tables_.bits() == 6) {

@@ -67,7 +67,7 @@ bool search_lists(const ListRequest& request, const float* query, const float* t
         Pieces all = pieces;
         all.add_flat();
         request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
-                               request.k, threads, distances, rows, &request.living});
+                               request.k, threads, distances, rows, &request.living, request.scattered});
         read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
         if (lists == request.grid.P || has_found(rows, request.least)) return true;
         most = std::min(request.grid.P, std::max<int64_t>(1, 2 * lists));

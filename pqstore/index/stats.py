@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
+from pqstore.errors import CorruptIndexError
 from pqstore.index.code_space import Phase
 from pqstore.index.drift import drift_of
 from pqstore.index.lists.list_stats import ListStats
@@ -145,9 +147,10 @@ def shown_extras(state: Snapshot) -> list[str]:
     shown = [f"fields {', '.join(fields[:3])}{', ...' if len(fields) > 3 else ''}"] if fields else []
     if sets:
         shown.append(f"{len(sets)} saved set{'s' if len(sets) > 1 else ''}")
-    lists = SnapshotLists(state).read()
-    if lists is not None:
-        shown.append(f"{lists.lists.partitions:,} lists")
+    with suppress(CorruptIndexError):  # which searches and `verify` tell
+        lists = SnapshotLists(state).read()
+        if lists is not None:
+            shown.append(f"{lists.lists.partitions:,} lists")
     if kept_calibration(state) is not None:
         shown.append("calibrated")
     return shown

@@ -32,12 +32,13 @@ class Make:
     id_type: Any
     originals: Any
     fields: tuple[str, ...]
+    partitions: int | None = None
 
 
 MAKES = {
-    "automatic": Make(4, 256, 16, "PQ", "l2", "int64", "float32", ("year", "tags")),
+    "automatic": Make(4, 256, 16, "PQ", "l2", "int64", "float32", ("year", "tags"), 11),
     "4-bit": Make(3, 16, 12, "OPQ", "cosine", "str", None, ("year",)),
-    "wide": Make(3, 300, 12, "PQ", "dot", "int64", "int8", ()),
+    "wide": Make(3, 300, 12, "PQ", "dot", "int64", "int8", (), 7),
     "strings": Make(5, 100, 15, "PQ", "l2", "str", None, ("name",)),
 }
 _ROWS = 700
@@ -92,6 +93,8 @@ def _build(path: Path, name: str, make: Make) -> None:
         index.remove(given[100:130] + given[-5:])
         index.save_set("some", given[:50])
         index.save_set("others", given[200:210])
+        if make.partitions:
+            index.partition(make.partitions)
         assert index.verify(deep=True) == []
 
 
@@ -132,6 +135,9 @@ def _reads(index: pqstore.Index, make: Make, vectors: Any, some: Any) -> dict[st
         "allow": lambda: index.search(query[0], k=5, allow="some", threads=1),
         "stats": index.stats,
     }
+    if make.partitions:
+        reads["lists"] = lambda: index.search(query, k=20, nprobe=5, threads=2)
+        reads["all lists"] = lambda: index.search(query[0], k=5, scan=10**9, explain=True)
     if make.fields:
         reads["where"] = lambda: index.search(query[0], k=5, where={"year": {"$gte": 2020}}, threads=1)
         reads["where in"] = lambda: index.count({"$or": [{"year": 1999}, {"name": {"$in": ["n5", "n7"]}}]})
@@ -163,6 +169,9 @@ def _writes(index: pqstore.Index, make: Make, vectors: Any, some: Any, path: Pat
         "search after": lambda: index.search(vectors[:3], k=5, threads=1),
         "verify after": lambda: index.verify(deep=True),
     }
+    if make.partitions:
+        writes["partition"] = lambda: index.partition(make.partitions)
+        writes["lists after"] = lambda: index.search(vectors[:3], k=5, nprobe=2, threads=1)
     if make.fields:
         writes["update payload"] = lambda: index.update_payload(some[:1], [{"year": 7}])
     if make.id_type == "int64":

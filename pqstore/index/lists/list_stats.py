@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pqstore.errors import CorruptIndexError
 from pqstore.index.lists.partitioning import automatic_partitions
 from pqstore.storage import ListReads, Snapshot, SnapshotLists
 
@@ -38,7 +39,10 @@ class ListStats:
     def of(cls, snapshot: Snapshot, metric: str) -> ListStats | None:
         """Those of a state; None where it has no lists."""
         state = SnapshotLists(snapshot)
-        reads = state.read()
+        try:
+            reads = state.read()
+        except CorruptIndexError:  # which searches and `verify` tell
+            reads = None
         if reads is None:
             return None
         lists, dead = reads.lists, state.dead_in_lists()

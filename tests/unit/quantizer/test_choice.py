@@ -6,7 +6,6 @@ import pytest
 
 from pqstore.quantizer.choice import choose_quantizer, rows_to_train
 
-
 SIZES = {1: 1, 3: 1, 8: 1, 12: 2, 30: 5, 100: 10, 101: 101, 128: 16, 384: 48, 768: 96, 1536: 192}
 
 

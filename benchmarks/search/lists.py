@@ -1,0 +1,246 @@
+"""Inverted lists: recall and time over budgets, beside a flat scan and Faiss; making, following and large runs.
+
+    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters] [--rows 4000000] [--disk DIR]
+
+Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu. Operating points are chosen on the first half of
+the queries, figures are of the second. `--rows` is of "making": the SIFT base with jitter, for speed alone. One thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import pqstore
+from benchmarks.data import load, machine
+from benchmarks.timing import one_query_at_a_time
+
+CONFIGURATIONS = (("sift", 16, 256), ("sift", 32, 16), ("minilm", 48, 256), ("minilm", 96, 16))
+TARGETS = (0.95, 0.98, 0.99)
+
+
+def share(ids: np.ndarray, truth: np.ndarray, k: int = 10) -> float:
+    pairs = zip(ids[:, :k].tolist(), truth[:, :k].tolist(), strict=True)
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in pairs]))
+
+
+def made(directory: Path, name: str, M: int, Ks: int) -> tuple[pqstore.Index, Any]:
+    data = load(name)
+    pq = pqstore.PQ(M=M, Ks=Ks, verbose=False).fit(data.train.astype(np.float32), iter=15)
+    with pqstore.Index.create(directory / f"{name}-{M}-{Ks}", pq, bulk=True, originals="float16") as index:
+        index.add(data.base)
+    index = pqstore.Index.open(directory / f"{name}-{M}-{Ks}")
+    index.partition()
+    return index, data
+
+
+def times(calls: dict[str, Callable[[np.ndarray], Any]], queries: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Microseconds a query: (alone, in one batch)."""
+    single = one_query_at_a_time(calls, queries, 3)
+    batch = {}
+    for name, call in calls.items():
+        taken = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            call(queries)
+            taken.append(time.perf_counter() - begin)
+        batch[name] = min(taken) / len(queries) * 1e6
+    return {name: (single[name] * 1e3, batch[name]) for name in calls}
+
+
+def recall_over_budgets(directory: Path) -> None:
+    """By codes, and with what `calibrate` finds for each recall."""
+    for name, M, Ks in CONFIGURATIONS:
+        index, data = made(directory, name, M, Ks)
+        queries = data.queries.astype(np.float32)
+        half = len(queries) // 2
+        asked, truth = queries[half:], data.neighbors[half:]
+        lists = index.stats().lists
+        print(f"\n### {name}, M {M} x Ks {Ks}: {lists.partitions:,} lists, imbalance {lists.imbalance:.2f}\n")
+        print("| how | rows read, lists | recall@10 | of flat | us alone | us in a batch |\n|---|---|---|---|---|---|")
+        flat = share(index.search(asked, 10, nprobe="all").ids, truth)
+        index.calibrate(queries[:half], recall=0.98, k=10)
+        hows: dict[str, dict[str, Any]] = {"flat": {"nprobe": "all"}}
+        root = len(data.base) ** 0.5
+        hows |= {f"scan {factor} sqrt(n)": {"scan": int(factor * root)} for factor in (8, 16, 24, 48)}
+        hows |= {f"recall={target}": {"recall": target} for target in TARGETS}
+        calls = {how: partial(index.search, k=10, threads=1, **what) for how, what in hows.items()}
+        taken = times(calls, asked[:200])
+        for how, what in hows.items():
+            hits = index.search(asked, 10, explain=True, **what)
+            plan, found = hits.plan.lists, share(hits.ids, truth)
+            read = "all" if plan is None else f"{plan.rows_read:,.0f}, {plan.lists_read:.0f}"
+            rerank = f", rerank {hits.plan.rerank}" if hits.plan.rerank else ""
+            alone, batch = taken[how]
+            print(f"| {how}{rerank} | {read} | {found:.3f} | {found / flat:.3f} | {alone:.0f} | {batch:.0f} |")
+        index.close()
+
+
+def beside_faiss(directory: Path) -> None:
+    """Recall of originals re-ranked, ours by `calibrate`, theirs at the quickest of their operating points."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    for name, M, Ks in CONFIGURATIONS:
+        index, data = made(directory, name, M, Ks)
+        queries, base = data.queries.astype(np.float32), np.ascontiguousarray(data.base, dtype=np.float32)
+        half = len(queries) // 2
+        index.calibrate(queries[:half], recall=0.98, k=10)
+        D, partitions = base.shape[1], 1024 if name == "sift" else 256
+        code = f"PQ{M}x4fs" if Ks == 16 else f"PQ{M}"
+        theirs = faiss.index_factory(D, f"IVF{partitions},{code},RFlat")
+        theirs.train(data.train.astype(np.float32))
+        theirs.add(base)
+        print(f"\n### {name}, ours M {M} x Ks {Ks}, Faiss IVF{partitions},{code},RFlat\n")
+        print("| recall@10 | ours: reached, us alone, in a batch | Faiss: nprobe, k_factor, the same |")
+        print("|---|---|---|")
+        for target in TARGETS:
+            point = _quickest(theirs, queries[:half], data.neighbors[:half], target)
+            if point is None:
+                continue
+            faiss.extract_index_ivf(theirs.base_index).nprobe, theirs.k_factor = point
+            calls = {
+                "ours": partial(index.search, k=10, threads=1, recall=target),
+                "faiss": partial(_searched, theirs),
+            }
+            asked, truth = queries[half:], data.neighbors[half:]
+            taken = times(calls, asked[:200])
+            ours, others = share(calls["ours"](asked).ids, truth), share(calls["faiss"](asked)[1], truth)
+            print(
+                f"| {target} | {ours:.3f}, {taken['ours'][0]:.0f}, {taken['ours'][1]:.0f} | {point[0]}, {point[1]}, "
+                f"{others:.3f}, {taken['faiss'][0]:.0f}, {taken['faiss'][1]:.0f} |"
+            )
+        index.close()
+
+
+def _searched(theirs: Any, queries: np.ndarray) -> Any:
+    return theirs.search(np.atleast_2d(queries), 10)
+
+
+def _quickest(theirs: Any, queries: np.ndarray, truth: np.ndarray, target: float) -> tuple[int, int] | None:
+    import faiss
+
+    best, point = np.inf, None
+    for nprobe in (8, 12, 16, 24, 32, 48, 64, 96, 128):
+        for factor in (2, 4, 6, 8, 12, 16, 20, 28):
+            faiss.extract_index_ivf(theirs.base_index).nprobe, theirs.k_factor = nprobe, factor
+            begin = time.perf_counter()
+            _, ids = theirs.search(queries, 10)
+            taken = time.perf_counter() - begin
+            if taken < best and share(ids, truth) >= target:
+                best, point = taken, (nprobe, factor)
+    return point
+
+
+def _blocks(base: np.ndarray, rows: int) -> Iterator[np.ndarray]:
+    rng = np.random.default_rng(0)
+    for start in range(0, rows, len(base)):
+        noise = rng.integers(-3, 4, base.shape) if start else 0
+        yield np.clip(base.astype(np.int16) + noise, 0, 255).astype(np.uint8)[: rows - start]
+
+
+def making(directory: Path, rows: int) -> None:
+    """Lists of many rows made, compacted and searched."""
+    data = load("sift")
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    started = time.perf_counter()
+    with pqstore.Index.create(directory / "large", pq, bulk=True) as index:
+        index.add(_blocks(data.base, rows))
+    built, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    index = pqstore.Index.open(directory / "large")
+    flat_bytes = index.stats().used_bytes
+    begin = time.perf_counter()
+    report = index.partition()
+    partitioned = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    queries = data.queries.astype(np.float32)
+    calls = {
+        "flat": lambda q: index.search(q, 10, threads=1, nprobe="all"),
+        "lists": lambda q: index.search(q, 10, threads=1),
+    }
+    taken = one_query_at_a_time(calls, queries[:100], 2)
+    print(f"\n### {rows:,} rows (jittered: speed alone), {report}\n\n| | |\n|---|---|")
+    print(f"| build; partition() | {built - started:.0f} s; {partitioned - begin:.0f} s |")
+    print(f"| peak memory of the process, beyond that of the build | {(peak - before) / 1024:.0f} MB |")
+    print(f"| bytes a row in lists | {(index.stats().used_bytes - flat_bytes) / report.rows:.2f} |")
+    print(f"| search, k 10, ms: flat; lists | {taken['flat']:.3f}; {taken['lists']:.3f} |")
+    read = index.search(queries[:100], 10, explain=True).plan.lists
+    print(f"| rows read; lists; pieces | {read.rows_read:,.0f}; {read.lists_read:.0f}; {read.pieces_read:.0f} |")
+    index.close()
+
+
+def adds(directory: Path) -> None:
+    """A durable add of one row while lists follow, and without lists."""
+    data = load("sift")
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    print("\n### Adds of one row, ms\n\n| | p50 | p99 | p99.9 | most |\n|---|---|---|---|---|")
+    for how in ("without lists", "with lists"):
+        with pqstore.Index.create(directory / how.replace(" ", "-"), pq) as index:
+            index.add(data.base[: 3 * 65_536 - 2000])
+            if how == "with lists":
+                index.partition(1024)
+            taken = []
+            for row in data.base[-6000:]:
+                begin = time.perf_counter()
+                index.add(row)
+                taken.append(time.perf_counter() - begin)
+            p50, p99, p999 = np.quantile(taken, (0.5, 0.99, 0.999)) * 1e3
+            print(f"| {how} | {p50:.2f} | {p99:.2f} | {p999:.1f} | {max(taken) * 1e3:.0f} |")
+
+
+def filters(directory: Path) -> None:
+    """The plan that is chosen beside the others, for filters at random and one that follows the clusters."""
+    data = load("sift")
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    number = np.random.default_rng(0).permutation(len(data.base))
+    corner = np.argsort(((data.base[:, :8].astype(np.float32) - 40) ** 2).sum(axis=1)).argsort()
+    with pqstore.Index.create(directory / "filters", pq, bulk=True, fields=["n", "corner"]) as index:
+        index.add(data.base, payloads=[{"n": int(n), "corner": int(c)} for n, c in zip(number, corner, strict=True)])
+    with pqstore.Index.open(directory / "filters") as index:
+        index.partition()
+        queries = data.queries.astype(np.float32)[:100]
+        print("\n### Filters, us a query\n\n| allowed | chosen | us | every code | share of the same |")
+        print("|---|---|---|---|---|")
+        for field, count in (("n", 40_000), ("n", 4000), ("n", 400), ("corner", 40_000), ("corner", 4000)):
+            where = {field: {"$lt": count}}
+            calls = {
+                "chosen": lambda q, w=where: index.search(q, 10, threads=1, where=w),
+                "all": lambda q, w=where: index.search(q, 10, threads=1, where=w, nprobe="all"),
+            }
+            taken = one_query_at_a_time(calls, queries, 2)
+            hits = index.search(queries, 10, where=where, explain=True)
+            same = share(hits.ids, calls["all"](queries).ids)
+            print(
+                f"| {count:,} by {field} | {hits.plan.method} | {taken['chosen'] * 1e3:.0f} | {taken['all'] * 1e3:.0f} "
+                f"| {same:.3f} |"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", default="recall,peers,making,adds,filters")
+    parser.add_argument("--rows", type=int, default=4_000_000)
+    parser.add_argument("--disk", type=Path, help="where the indexes are made (default: a temporary directory)")
+    options = parser.parse_args()
+    print(f"{machine()}, kernels {pqstore.kernels.active().name}")
+    for part in options.part.split(","):
+        with tempfile.TemporaryDirectory(dir=options.disk) as name:
+            directory = Path(name)
+            if part == "making":
+                making(directory, options.rows)
+            else:
+                {"recall": recall_over_budgets, "peers": beside_faiss, "adds": adds, "filters": filters}[part](
+                    directory
+                )
+
+
+if __name__ == "__main__":
+    main()
