@@ -333,14 +333,18 @@ class Store:
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
+        failed = None
         while True:
             with self.read() as snapshot:
+                generation = snapshot.records.generation.number
                 try:
                     return backup(snapshot, target, progress)
                 except PQStoreError:
-                    # A compaction in another process may remove files of originals before they are taken hold of.
-                    if snapshot.records.generation.environment.is_newest():
+                    # A compaction in another process may remove files of originals before they are taken hold of; then
+                    # there is another generation to be tried.
+                    if generation == failed:
                         raise
+                    failed = generation
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""
