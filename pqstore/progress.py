@@ -14,8 +14,9 @@ class ProgressStep:
     """A piece of work that is done."""
 
     stage: str
-    """ "adding" (vectors); "rewriting" (segments) and "merging" (runs); "copying" (bytes); "lists" (rows
-    in lists that are made); "pages", "records", "ids", "attachments" of what is verified."""
+    """ "adding" (vectors); "rotation", "k-means", "encoding" (vectors) of training; "rewriting" (segments)
+    and "merging" (runs); "copying" (bytes); "lists" (rows in lists that are made); "pages", "records", "ids",
+    "attachments" of what is verified."""
     done: int
     """How much of this stage is done."""
     total: int | None

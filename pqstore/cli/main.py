@@ -21,6 +21,7 @@ from pqstore.cli.verbs import (
     compact,
     completion,
     count,
+    create,
     dump,
     export,
     get,
@@ -30,8 +31,10 @@ from pqstore.cli.verbs import (
     recall,
     remove,
     repair,
+    retrain,
     search,
     sets,
+    train,
     verify,
 )
 from pqstore.errors import PQStoreError
@@ -40,6 +43,7 @@ __all__ = ["main", "make_parser"]
 
 # In the order in which `pqstore --help` lists them.
 _VERBS = (
+    create,
     build,
     add,
     remove,
@@ -50,6 +54,8 @@ _VERBS = (
     sets,
     partition,
     calibrate,
+    train,
+    retrain,
     info,
     verify,
     compact,

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
-from pqstore.kernels import CodeLayout, ListGrid, OriginalFormat, OriginalKind, ReadChunk, Searcher, active
+from pqstore.index.code_packing import CodePacking
+from pqstore.kernels import (
+    CodeChunk,
+    CodeLayout,
+    ListGrid,
+    OriginalFormat,
+    OriginalKind,
+    ReadChunk,
+    Searcher,
+    active,
+)
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
-__all__ = ["CodeSpace", "RowBlock"]
+__all__ = ["CodeSpace", "Phase", "RowBlock", "Training"]
+
+Phase = Literal["exact", "codes"]
 
 Codes = npt.NDArray[Any]
 
@@ -35,6 +49,18 @@ class RowBlock:
         return RowBlock(self.codes[keep], None if self.originals is None else self.originals[keep])
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How the index trained its quantizer on vectors of its own."""
+
+    rows: int
+    """How many vectors it had then."""
+    error: float
+    """Mean squared distance between those and what their codes describe; of unit length for "cosine"."""
+    rerank: int
+    """Candidates that a search for 10 re-ranks unless it is told otherwise; 0: none, there are no originals."""
+
+
 class CodeSpace:
     """What an index knows of its quantizer: encoding into stored labels, and distance tables over stored labels.
 
@@ -42,17 +68,21 @@ class CodeSpace:
     of 4 bits and wide codes are stored as they are.
     """
 
+    phase: Literal["codes"] = "codes"
+
     def __init__(
         self,
         quantizer: Quantizer,
         metric: Metric,
         labels: npt.NDArray[np.uint8] | None = None,
         originals: OriginalKind | None = None,
+        training: Training | None = None,
     ) -> None:
         """`labels` uint8 (M, Ks) as read from an index; without them, a block8 layout gets new ones."""
         codewords = quantizer.codewords
         assert codewords is not None
         self.quantizer = quantizer
+        self.training = training
         self.metric = metric
         self.M, self.Ks, self.D = quantizer.M, quantizer.Ks, codewords.shape[0] * codewords.shape[2]
         self.originals = None if originals is None else OriginalFormat(originals, self.D)
@@ -80,6 +110,11 @@ class CodeSpace:
             assert codewords is not None
             self._searcher = active().searcher(self.layout, codewords, self.labels, dot=self.larger_is_nearer)
         return self._searcher
+
+    @property
+    def original_kind(self) -> OriginalKind | None:
+        """How vectors themselves are kept."""
+        return None if self.originals is None else self.originals.kind
 
     @property
     def larger_is_nearer(self) -> bool:
@@ -116,6 +151,40 @@ class CodeSpace:
         """Stored labels (n, M) -> the quantizer's labels."""
         labels = stored if self._unlabels is None else active().relabel(self._unlabels, stored)
         return labels.astype(self.quantizer.code_dtype, copy=False)
+
+    @property
+    def packing(self) -> CodePacking:
+        """How the storage packs codes."""
+        return CodePacking(self.layout)
+
+    @property
+    def row_cost(self) -> int:
+        """Bytes to fetch for a row."""
+        return self.M
+
+    def decode(self, stored: Codes) -> F32:
+        """Stored labels (n, M) -> the vectors that they describe, float32 (n, D)."""
+        return self.quantizer.decode(self.from_stored(stored))
+
+    def unpack(self, packed: npt.NDArray[np.uint8], rows: int) -> Codes:
+        """The stored labels of a chunk."""
+        return active().unpack(self.layout, packed, rows)
+
+    def prepared(self, chunks: Sequence[CodeChunk]) -> Any:
+        """Chunks, ready for `search`. Their memory must stay as it is."""
+        return self.searcher.prepare(chunks)
+
+    def gathered(self, stored: Codes) -> Any:
+        """Stored labels of rows that were fetched, ready for `search`, numbered from 0."""
+        return self.searcher.prepare((CodeChunk(active().pack(self.layout, stored), len(stored), 0),))
+
+    def scorers(self, queries: F32, threads: int) -> list[Callable[[Codes], F32]]:
+        """For each query, what gives the distances of stored labels; of "dot" and "cosine" the negative.
+
+        Raises:
+            InvalidVectorError: as `search`.
+        """
+        return [partial(active().adist, table, threads=threads) for table in self.scan_tables(queries)]
 
     def search(self, queries: F32, prepared: Any, k: int, threads: int) -> tuple[F32, I64]:
         """The k nearest of chunks that `searcher` prepared.

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import NotTrainedError
 from pqstore.index import records
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
 from pqstore.index.asynchronous import in_thread, in_threads, twin_of
-from pqstore.index.code_packing import CodePacking
-from pqstore.index.code_space import CodeSpace
+from pqstore.index.background import in_background
+from pqstore.index.code_space import CodeSpace, Phase
+from pqstore.index.exact_space import ExactSpace, TrainMode
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
-from pqstore.index.lists.assigning import PartitionAssigner
 from pqstore.index.lists.in_order import partitioned_rows
 from pqstore.index.lists.partitioning import PartitionReport, partition
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
@@ -42,19 +41,31 @@ from pqstore.index.settings import (
     as_fields,
     as_index_arguments,
     as_original_kind,
+    features_of,
     fields_of,
+    first_space,
     packing_of,
-    read_space,
     record_of,
 )
 from pqstore.index.snapshot_view import SnapshotView
+from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
+from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.kernels import OriginalKind
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.storage import Durability, Problem, RepairReport, Store, WriteTransaction, stored_field
+from pqstore.storage import (
+    Durability,
+    Problem,
+    RepairReport,
+    Snapshot,
+    SnapshotLists,
+    Store,
+    WriteTransaction,
+    stored_field,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -86,7 +97,7 @@ class Index:
     """
 
     _store: Store
-    _space: CodeSpace
+    _spaces: Spaces
     _id_type: IdType
     _wish: Wish
 
@@ -102,12 +113,12 @@ class Index:
         index = cls.__new__(cls)
         index._store = store
         try:
-            index._space = read_space(store)
+            index._spaces = Spaces(store)
+            index._spaces.now  # noqa: B018 - what cannot be read is told now
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
         index._id_type = store.identity.id_type
-        store.assign_with(PartitionAssigner(index._space))
         with store.read() as snapshot:
             index._wish = wish_of(snapshot)
         return index
@@ -118,59 +129,72 @@ class Index:
     def create(
         cls,
         path: str | os.PathLike[str],
-        quantizer: Quantizer,
+        quantizer: Quantizer | None = None,
         id_type: IdType = "int64",
         metric: Metric | None = None,
         durability: Durability = "full",
         bulk: bool = False,
         *,
-        originals: OriginalKind | None = None,
+        dim: int | None = None,
+        originals: OriginalKind | Literal["default"] | None = "default",
         fields: Iterable[str] = (),
+        train: TrainMode = "auto",
+        train_at: int | Literal["default"] | None = "default",
         partitions: int | str | None = None,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
+        With `dim` nothing needs to be trained: vectors are stored as they are, and searches are exact. Once there are
+        `train_at` of them the index trains a quantizer on them, in one step that readers do not notice; searches go by
+        codes from then on, and re-rank by the vectors themselves.
+
         Args:
             path: The directory.
-            quantizer: A trained `PQ` or `OPQ`; a copy of it is stored.
+            quantizer: A trained `PQ` or `OPQ`, of which a copy is stored. One that is not trained is what the index
+                trains itself to, and needs `dim`; None leaves the choice to the index.
             id_type: "int64" or "str".
-            metric: "l2", "dot" or "cosine"; None takes the quantizer's.
+            metric: "l2", "dot" or "cosine"; None takes the quantizer's, "l2" without one.
             durability: "full" (a call that returned survives a power cut) or "relaxed" (the last calls may be
                 lost by a power cut, never torn; faster).
             bulk: Build under a temporary name without waiting for the disk, for a whole corpus at once. `publish`, or
                 the end of a ``with`` block without an exception, makes the index durable and gives it its name;
                 otherwise nothing is left of it.
+            dim: Dimension of the vectors, of an index that begins without codes.
             originals: Also keep the vectors themselves, on disk beside the codes, for `rerank=` and `get`: "float32",
                 "float16", or "int8" (256 steps over the range of each vector: whole numbers that span at most 255 are
-                exact). None keeps codes only.
+                exact). None keeps codes only. "default": "float16" in an index that trains itself, else None.
             fields: Payload fields that get an index, for quick filters; more with `create_field_index`. Names with dots
                 are paths through maps within maps, as in filters.
+            train: Who trains an index that began with `dim`: "auto", the `add` by which it has `train_at` vectors;
+                "background", a thread that it starts; "manual", whoever calls `train`.
+            train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
         Raises:
-            NotTrainedError: the quantizer is not trained.
+            NotTrainedError: the quantizer is not trained, and there is no `dim`.
+            DimensionError: `dim` is not that of the quantizer, or its M does not divide it.
             IndexExistsError: something is at `path` already.
             TypeError, ValueError: an argument cannot be meant.
         """
         if isinstance(path, Quantizer):
             raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
-        if not quantizer.is_trained:
-            raise NotTrainedError("the quantizer is not trained: call fit() on it before Index.create()")
         names, wish = as_fields(fields), as_wish(partitions)
-        space = CodeSpace(quantizer, metric, originals=as_original_kind(originals))
+        space = first_space(quantizer, metric, dim, originals, train, train_at)
         settings, arrays = record_of(space)
         store = Store.create(
             path,
             settings,
             arrays,
-            CodePacking(space.layout),
+            space.packing,
             id_type=id_type,
             durability=durability,
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
             bulk=bulk,
             fields=tuple(map(stored_field, names)),
+            features=features_of(space),
+            packing_of=packing_of,
             notes=notes_of_wish(wish),
         )
         return cls._of(store)
@@ -192,13 +216,17 @@ class Index:
     def open_or_create(
         cls,
         path: str | os.PathLike[str],
-        quantizer: Quantizer | Callable[[], Quantizer],
+        quantizer: Quantizer | Callable[[], Quantizer] | None = None,
         id_type: IdType = "int64",
         metric: Metric | None = None,
         durability: Durability = "full",
         *,
-        originals: OriginalKind | None = None,
+        dim: int | None = None,
+        originals: OriginalKind | Literal["default"] | None = "default",
         fields: Iterable[str] = (),
+        train: TrainMode = "auto",
+        train_at: int | Literal["default"] | None = "default",
+        partitions: int | str | None = None,
     ) -> Index:
         """Open the index at a path, or make an empty one where there is none yet.
 
@@ -206,32 +234,45 @@ class Index:
 
         Args:
             path: The directory.
-            quantizer: What a new index is made with: a trained `PQ` or `OPQ`, or a function that returns one, which is
-                called only where there is no index yet.
-            id_type, metric, durability, originals, fields: As for `create`. An index that is there keeps its own
-                durability and fields; see Raises for the others.
+            quantizer: As for `create`; or a function that returns one, which is called only where there is no index
+                yet.
+            id_type, metric, durability, dim, originals, fields, train, train_at, partitions: As for `create`. An
+                index that is there keeps its own durability, fields, training and lists; see Raises for the others.
 
         Raises:
             ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
                 one given here.
-            DimensionError: it is of vectors of another dimension than the quantizer given here.
+            DimensionError: it is of vectors of another dimension than given here.
             IndexExistsError: something that is no index is at `path`.
             What `open` and `create` raise.
         """
 
         def create() -> Index:
             made = quantizer if isinstance(quantizer, Quantizer) or not callable(quantizer) else quantizer()
-            return cls.create(path, made, id_type, metric, durability, originals=originals, fields=fields)
+            return cls.create(
+                path,
+                made,
+                id_type,
+                metric,
+                durability,
+                dim=dim,
+                originals=originals,
+                fields=fields,
+                train=train,
+                train_at=train_at,
+                partitions=partitions,
+            )
 
         def look_over(index: Index) -> None:
-            refuse_difference(index, quantizer, id_type, metric, as_original_kind(originals))
+            kind = None if originals == "default" else as_original_kind(originals)
+            refuse_difference(index, quantizer, id_type, metric, kind, dim)
 
         return open_or_create(lambda: cls.open(path), create, look_over)
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
         if self._store.is_building:
-            self._wish = granted(self._store, self._space, self._wish)
+            self._make_wanted_lists()
         self._store.publish()
 
     def close(self) -> None:
@@ -262,11 +303,22 @@ class Index:
 
     @property
     def quantizer(self) -> Quantizer:
-        """The quantizer that the index was created with. Do not change it: the codes on disk would not follow."""
+        """The quantizer of the index; before it is trained, what it will be. Do not change it: the codes on disk would
+        not follow."""
         return self._space.quantizer
 
     @property
-    def metric(self) -> str:
+    def phase(self) -> Phase:
+        """ "exact": vectors are stored as they are, every search is exact; "codes": they are quantized."""
+        return self._space.phase
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+        return self._space.D
+
+    @property
+    def metric(self) -> Metric:
         """ "l2", "dot" or "cosine"."""
         return self._space.metric
 
@@ -278,7 +330,11 @@ class Index:
     @property
     def originals(self) -> OriginalKind | None:
         """How vectors themselves are kept: "float32", "float16", "int8" or None."""
-        return None if self._space.originals is None else self._space.originals.kind
+        return self._space.original_kind
+
+    @property
+    def _space(self) -> Space:
+        return self._spaces.now
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -303,17 +359,24 @@ class Index:
         return self._store.closed
 
     def __repr__(self) -> str:
-        quantizer = self._space.quantizer
-        kind = type(quantizer).__name__
         facts = [
             *(["closed"] if self.closed else []),
-            f"D={quantizer.D}, {kind} M={quantizer.M} Ks={quantizer.Ks}, {self.metric}, {self.id_type} ids",
-            *([f"{self.originals} originals"] if self.originals else []),
+            self._codes_shown(),
+            f"{self.metric}, {self.id_type} ids",
+            *([f"{self.originals} originals"] if self.originals and self.phase == "codes" else []),
         ]
         if not self.closed:
             with self._store.read() as snapshot:
                 facts = [f"{snapshot.live_rows:,} vectors", *facts, *shown_extras(snapshot)]
         return f"<pqstore.Index {self.path!r}: {', '.join([*facts, *(['readonly'] if self.readonly else [])])}>"
+
+    def _codes_shown(self) -> str:
+        space = self._space
+        codes = f"{space.quantizer.kind} M={space.M} Ks={space.Ks}"
+        if isinstance(space, ExactSpace):
+            when = "train()" if space.wish.train == "manual" else f"{space.wish.train_at:,} vectors"
+            return f"D={space.D}, exact until {when}, then {codes}"
+        return f"D={space.D}, {codes}"
 
     # Changing it
 
@@ -360,8 +423,35 @@ class Index:
             StorageFullError: there is no room.
         """
         wait = as_timeout(timeout)
-        batch = batch_of_vectors(self._space, vectors, ids, on_conflict, threads, payloads, self._id_type, progress)
+        batch = batch_of_vectors(self._spaces, vectors, ids, on_conflict, threads, payloads, self._id_type, progress)
         return self._added(batch, wait)
+
+    def _added(self, batch: Batch, timeout: float | None) -> IdArray:
+        ids = add_rows(self._store, batch, timeout)
+        self._train_if_due()
+        if not self._store.is_building:
+            self._make_wanted_lists()
+        return ids
+
+    def _make_wanted_lists(self) -> None:
+        space = self._spaces.latest
+        if self._wish is not None and isinstance(space, CodeSpace):
+            self._wish = granted(self._store, space, self._wish)
+
+    def _train_if_due(self) -> None:
+        """Training that the index does by itself; its failure is kept, since what was added is stored."""
+        space = self._spaces.latest
+        if not isinstance(space, ExactSpace) or not is_due(self._store, space):
+            return
+        if space.wish.train == "background":
+            in_background(self._store.path, self._train_with_another_handle)
+        else:
+            self._store.attempt("training", self.train)
+
+    def _train_with_another_handle(self) -> None:
+        """This one may be closed meanwhile."""
+        with Index.open(self._store.path) as index:
+            index.train()
 
     def upsert(
         self,
@@ -404,14 +494,8 @@ class Index:
                 codes do not have.
         """
         wait = as_timeout(timeout)
-        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._id_type)
+        batch = batch_of_codes(self._spaces, codes, ids, on_conflict, payloads, self._id_type)
         return self._added(batch, wait)
-
-    def _added(self, batch: Batch, timeout: float | None) -> IdArray:
-        ids = add_rows(self._store, batch, timeout)
-        if self._wish is not None and not self._store.is_building:
-            self._wish = granted(self._store, self._space, self._wish)
-        return ids
 
     def remove(self, ids: Any, missing: Missing = "error", *, timeout: float | None = None) -> int:
         """Remove vectors by id, in one transaction.
@@ -445,7 +529,7 @@ class Index:
             ValueError: neither was given, or the filter is empty, which would remove everything (see `clear`).
             InvalidFilterError: as `search`.
         """
-        return self._change(removal_of_selected(where, ids, self._space, self._id_type), timeout)
+        return self._change(removal_of_selected(where, ids, self._spaces, self._id_type), timeout)
 
     def clear(self, *, timeout: float | None = None) -> int:
         """Remove every vector, in one transaction. Fields, saved sets and calibration stay, and automatic ids go on.
@@ -467,7 +551,7 @@ class Index:
         Args:
             timeout: Seconds to wait while another writes; None means 60.
         """
-        return Transaction(self._store, self._space, as_timeout(timeout))
+        return Transaction(self._store, self._spaces, as_timeout(timeout))
 
     def update_payload(
         self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None
@@ -682,7 +766,7 @@ class Index:
         question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
-            return search(Reading(snapshot, self._space, self._id_type), queries, question)
+            return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
         finally:
             snapshot.close()
 
@@ -843,13 +927,17 @@ class Index:
         return SnapshotView(reading)
 
     def _read(self) -> Reading:
-        return Reading(self._store.read(), self._space, self._id_type)
+        return self._reading_of(self._store.read())
+
+    def _reading_of(self, snapshot: Snapshot) -> Reading:
+        return Reading(snapshot, self._spaces.of(snapshot), self._id_type)
 
     # Looking after it
 
     def stats(self) -> IndexStats:
         """Sizes and counts."""
-        return IndexStats.of(self._store, self._space)
+        with self._read() as reading:
+            return IndexStats.of(self._store, reading)
 
     def verify(self, deep: bool = False, *, progress: Progress | None = None) -> list[Problem]:
         """Check the records on disk against each other, by the numbered invariants of the format.
@@ -876,6 +964,71 @@ class Index:
             IndexLockedError: another writer held the index for longer.
         """
         self._store.compact(as_timeout(timeout), progress=progress or no_progress)
+
+    def _coded(self) -> CodeSpace:
+        with self._read() as reading:
+            return reading.coded
+
+    def train(
+        self,
+        quantizer: Quantizer | None = None,
+        *,
+        sample: int | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Train a quantizer on the vectors of an index that has none yet, and put all of them into codes.
+
+        For readers that is one step; they go on meanwhile, and their snapshots stay exact. Other writers wait while the
+        vectors are encoded. Whatever happens on the way, the index is exact or trained, never something between.
+
+        Args:
+            quantizer: What to train, a `PQ` or `OPQ`; one that is trained is taken as it is. None: as `create` said.
+            sample: Vectors to train on, spread evenly over all; None: 20,000.
+            threads: Threads to work with; None means all cores.
+            timeout: Seconds to wait while another writes; None means 60.
+            progress: Called with the steps of the training; when it raises, nothing was changed.
+
+        Returns:
+            Whether it was trained now; False when it was trained already.
+
+        Raises:
+            TrainingError: there are fewer vectors than codewords, or M does not divide their dimension.
+            ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
+        """
+        wait, told = as_timeout(timeout), progress or no_progress
+        return train(self._store, self._reading_of, quantizer, sample, threads, wait, told)
+
+    def retrain(
+        self,
+        quantizer: Quantizer | None = None,
+        *,
+        sample: int | None = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Train a quantizer anew on the originals, and put all vectors into its codes: when the data have moved, or to
+        change M, Ks or the kind of quantizer of an index that is in use.
+
+        Ids, payloads, originals, saved sets and fields stay; inverted lists are made anew; a calibration, which was
+        measured with the old codes, goes. Readers go on; other writers wait while vectors are encoded.
+
+        Args:
+            quantizer: What to train; one that is trained is taken as it is. None: one of the same kind and size.
+            sample, threads, timeout, progress: As for `train`.
+
+        Raises:
+            TrainingError: the index keeps no originals, or is not trained yet; or as `train`.
+            ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
+        """
+        wait, told = as_timeout(timeout), progress or no_progress
+        with self._store.read() as snapshot:
+            lists = SnapshotLists(snapshot).read()
+        retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
+        if lists is not None:
+            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,
@@ -910,7 +1063,7 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         told = progress or no_progress
-        return partition(self._store, self._space, partitions, sample, threads, as_timeout(timeout), told)
+        return partition(self._store, self._coded(), partitions, sample, threads, as_timeout(timeout), told)
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.
@@ -955,11 +1108,11 @@ class Index:
 
         if kind not in ("flat", "ivf"):
             raise ValueError(f"kind must be 'flat' or 'ivf', got {kind!r}")
+        quantizer = self._coded().quantizer.with_metric(self._space.metric)
         if kind == "ivf":
             with self._read() as reading:
-                rows = partitioned_rows(reading)
-                return export_lists(self.quantizer.with_metric(self._space.metric), *rows, path, mapping)
-        return export_rows(self.quantizer.with_metric(self._space.metric), self.iter_codes(), path, mapping)
+                return export_lists(quantizer, *partitioned_rows(reading), path, mapping)
+        return export_rows(quantizer, self.iter_codes(), path, mapping)
 
     @staticmethod
     def from_faiss(
@@ -1003,7 +1156,7 @@ class Index:
                 if index.originals is None or vectors is None:
                     index.add_codes(codes, names)
                 else:
-                    block = index._space.join(codes, vectors)
+                    block = index._coded().join(codes, vectors)
                     batch = Batch([block], len(block), names, "error", None, index._id_type)
                     add_rows(index._store, batch, None)
         return Index.open(path)
@@ -1053,6 +1206,8 @@ class Index:
     acount = twin_of(count)
     ascroll = twin_of(scroll)
     arecall_report = twin_of(recall_report)
+    atrain = twin_of(train)
+    aretrain = twin_of(retrain)
     acodes = twin_of(codes)
     areconstruct = twin_of(reconstruct)
     asnapshot = twin_of(snapshot)
@@ -1068,7 +1223,7 @@ class Index:
         return in_threads(self.iter_codes(block_rows))
 
     @classmethod
-    async def acreate(cls, path: str | os.PathLike[str], quantizer: Quantizer, **settings: Any) -> Index:
+    async def acreate(cls, path: str | os.PathLike[str], quantizer: Quantizer | None = None, **settings: Any) -> Index:
         """`create` in a thread; `settings` as there."""
         return await in_thread(cls.create, path, quantizer, **settings)
 
@@ -1079,7 +1234,10 @@ class Index:
 
     @classmethod
     async def aopen_or_create(
-        cls, path: str | os.PathLike[str], quantizer: Quantizer | Callable[[], Quantizer], **settings: Any
+        cls,
+        path: str | os.PathLike[str],
+        quantizer: Quantizer | Callable[[], Quantizer] | None = None,
+        **settings: Any,
     ) -> Index:
         """`open_or_create` in a thread; `settings` as there."""
         return await in_thread(cls.open_or_create, path, quantizer, **settings)

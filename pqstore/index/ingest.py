@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
-from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError, InvalidPayloadError
+from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError, InvalidPayloadError, PQStoreError
 from pqstore.index.arguments.ids import (
     IdArray,
     IdType,
@@ -24,7 +25,9 @@ from pqstore.index.arguments.ids import (
 from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
 from pqstore.index.arguments.types import OnConflict
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
-from pqstore.index.code_space import CodeSpace, RowBlock
+from pqstore.index.code_space import RowBlock
+from pqstore.index.exact_space import ExactSpace
+from pqstore.index.spaces import Space, Spaces
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
@@ -52,9 +55,13 @@ class Batch:
         payloads: Any,
         id_type: IdType,
         progress: Progress | None = None,
+        spaces: Spaces | None = None,
     ) -> None:
         """`rows`: how many there are in all, where that is known beforehand. The first block, most often the only one,
-        is encoded here. `progress` is told of each block that is appended or, where they are gathered, put aside."""
+        is encoded here, in the latest of `spaces`. `progress` is told of each block that is appended or, where they are
+        gathered, put aside."""
+        self._spaces = spaces
+        self._space = None if spaces is None else spaces.latest
         self._policy, self._id_type = _as_on_conflict(on_conflict), id_type
         self._distinct = _are_one_batch(ids, rows)
         self._automatic = ids is None and id_type == "int64"
@@ -89,7 +96,7 @@ class Batch:
         """Append all rows, and return the ids they got."""
         added = [self.no_ids]
         count = 0
-        for part in self._parts:
+        for part in map(partial(self._in_space_of, txn), self._parts):
             given = _append_part(txn, part, self._id_type, self._policy, all_distinct=self._distinct)
             # Automatic ids follow one another: the first ones say the others, which may be millions.
             if not (self._automatic and count):
@@ -98,9 +105,29 @@ class Batch:
         batch = np.concatenate(added)
         return batch[0] + np.arange(count) if self._automatic and count else batch
 
+    def _in_space_of(self, txn: WriteTransaction, part: _Part) -> _Part:
+        """A part as the index stores it now, which may have been trained since the part was encoded."""
+        if self._spaces is None or self._space is None:
+            return part
+        current = self._spaces.of(txn)
+        return part if current is self._space else part._replace(block=_moved(part.block, self._space, current))
+
+
+def _moved(block: RowBlock, before: Space, after: Space) -> RowBlock:
+    """Rows in another space.
+
+    Raises:
+        PQStoreError: they came as codes, whose vectors nobody has.
+    """
+    if isinstance(before, ExactSpace):
+        return after.prepare(block.codes, 1)
+    if before.originals is None or block.originals is None:
+        raise PQStoreError("the index was trained anew while codes were on their way: encode the vectors again")
+    return after.prepare(before.originals.decode(block.originals), 1)
+
 
 def batch_of_vectors(
-    space: CodeSpace,
+    spaces: Spaces,
     vectors: Any,
     ids: Any,
     on_conflict: str,
@@ -110,19 +137,23 @@ def batch_of_vectors(
     progress: Progress | None = None,
 ) -> Batch:
     """The arguments of `pqstore.Index.add`."""
+    space = spaces.latest
     blocks, rows = blocks_of_vectors(vectors, space.D)
     thread_count = resolve_threads(threads)
     encoded = (space.prepare(block, thread_count) for block in blocks)
-    return Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress)
+    return Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress, spaces)
 
 
-def batch_of_codes(space: CodeSpace, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:
+def batch_of_codes(spaces: Spaces, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:
     """The arguments of `pqstore.Index.add_codes`."""
+    space = spaces.latest
+    if isinstance(space, ExactSpace):
+        space.refuse()
     if space.originals is not None:
         raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
     blocks, rows = blocks_of_codes(codes, space.M, space.Ks)
     stored = (RowBlock(space.to_stored(block)) for block in blocks)
-    return Batch(stored, rows, ids, on_conflict, payloads, id_type)
+    return Batch(stored, rows, ids, on_conflict, payloads, id_type, None, spaces)
 
 
 def as_upsert_ids(ids: Any) -> Any:

@@ -19,7 +19,7 @@ class _Index(Protocol):
     @property
     def path(self) -> str: ...
     @property
-    def quantizer(self) -> Quantizer: ...
+    def dim(self) -> int: ...
     @property
     def metric(self) -> str: ...
     @property
@@ -56,15 +56,18 @@ def open_or_create(
     raise AssertionError("the last attempt returns or raises")
 
 
-def refuse_difference(index: _Index, quantizer: Any, id_type: str, metric: str | None, originals: str | None) -> None:
+def refuse_difference(
+    index: _Index, quantizer: Any, id_type: str, metric: str | None, originals: str | None, dim: Any = None
+) -> None:
     """Raise `ValueError` or `DimensionError` where the index is not what was asked for.
 
     `quantizer` may be a function, of which nothing is known; None asks for nothing.
     """
-    if isinstance(quantizer, Quantizer) and quantizer.D is not None and quantizer.D != index.quantizer.D:
+    given = quantizer.D if isinstance(quantizer, Quantizer) and quantizer.D is not None else dim
+    if given is not None and given != index.dim:
         raise DimensionError(
-            f"the index at {index.path} is there already, for vectors of dimension {index.quantizer.D}; "
-            f"the quantizer given here is of {quantizer.D}: choose another path"
+            f"the index at {index.path} is there already, for vectors of dimension {index.dim}, not {given}: "
+            "choose another path"
         )
     wanted = (("id_type", id_type), ("metric", metric), ("originals", originals))
     for name, value in wanted:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.index.arguments.ids import IdType, as_id_batch, refuse_unknown, refuse_unordered
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.exact_space import ExactSpace
 from pqstore.kernels import CodeChunk
 from pqstore.storage import Snapshot
 
@@ -28,7 +29,7 @@ class Reading:
 
     __slots__ = ("id_type", "snapshot", "space")
 
-    def __init__(self, snapshot: Snapshot, space: CodeSpace, id_type: IdType) -> None:
+    def __init__(self, snapshot: Snapshot, space: CodeSpace | ExactSpace, id_type: IdType) -> None:
         self.snapshot = snapshot
         self.space = space
         self.id_type: IdType = id_type
@@ -65,7 +66,7 @@ class Reading:
         prepared = kept.get("prepared")
         if prepared is None:
             # The same fields, named in the room that each belongs to.
-            prepared = self.space.searcher.prepare(cast(Sequence[CodeChunk], self.snapshot.chunks()))
+            prepared = self.space.prepared(cast(Sequence[CodeChunk], self.snapshot.chunks()))
             kept["prepared"] = prepared
         return prepared
 
@@ -81,13 +82,29 @@ class Reading:
         refuse_unknown(batch, rows)
         return rows
 
+    @property
+    def coded(self) -> CodeSpace:
+        """The space of the codes.
+
+        Raises:
+            NotTrainedError: there are none yet.
+        """
+        if isinstance(self.space, ExactSpace):
+            self.space.refuse()
+        return self.space
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether `vectors_of` gives vectors as they came, if need be rounded, and not what codes describe."""
+        return self.space.originals is not None or self.space.phase == "exact"
+
     def codes_of(self, rows: I64) -> npt.NDArray[Any]:
         """The codes of rows that exist, (n, M), in the quantizer's labels."""
         return self.space.from_stored(self.snapshot.codes_of(rows))
 
     def decoded(self, rows: I64) -> F32:
         """The vectors of rows that exist as their codes describe them, float32 (n, D)."""
-        return self.space.quantizer.decode(self.codes_of(rows))
+        return self.space.decode(self.snapshot.codes_of(rows))
 
     def vectors_of(self, rows: I64) -> F32:
         """The vectors of rows that exist, float32 (n, D): originals where they are stored, else decoded from codes."""

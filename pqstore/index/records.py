@@ -114,7 +114,7 @@ def _records(
 ) -> Iterable[Record]:
     payloads = reading.snapshot.payloads_of(rows, unreadable) if "payload" in include else [None] * len(rows)
     vectors = reading.vectors_of(rows) if "vector" in include else [None] * len(rows)
-    original = reading.space.originals is not None and "vector" in include
+    original = reading.keeps_vectors and "vector" in include
     for id, payload, vector in zip(ids, payloads, vectors, strict=True):
         yield Record(id, payload, vector, original)
 

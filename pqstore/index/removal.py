@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from pqstore.index.arguments.ids import IdType, as_id_batch, refuse_unknown
-from pqstore.index.code_space import CodeSpace
 from pqstore.index.reading import Reading
 from pqstore.index.records import as_missing
 from pqstore.index.selection.select import select
+from pqstore.index.spaces import Spaces
 from pqstore.storage import WriteTransaction
 
 __all__ = ["removal_of_ids", "removal_of_selected"]
@@ -31,7 +31,7 @@ def removal_of_ids(ids: Any, missing: str, id_type: IdType) -> Callable[[WriteTr
     return change
 
 
-def removal_of_selected(where: Any, ids: Any, space: CodeSpace, id_type: IdType) -> Callable[[WriteTransaction], int]:
+def removal_of_selected(where: Any, ids: Any, spaces: Spaces, id_type: IdType) -> Callable[[WriteTransaction], int]:
     """See `pqstore.Index.delete`."""
     if where is None and ids is None:
         raise ValueError("delete needs a filter (where=) or ids")
@@ -41,7 +41,7 @@ def removal_of_selected(where: Any, ids: Any, space: CodeSpace, id_type: IdType)
         ids = [ids]
 
     def change(txn: WriteTransaction) -> int:
-        selection = select(Reading(txn.visible, space, id_type), where, ids)
+        selection = select(Reading(txn.visible, spaces.of(txn), id_type), where, ids)
         assert selection is not None
         return txn.kill(selection.rows())
 

@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pqstore.errors import CorruptIndexError
-from pqstore.index.code_space import CodeSpace
+from pqstore.index.code_space import Phase
+from pqstore.index.drift import drift_of
 from pqstore.index.lists.list_stats import ListStats
+from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import sizes_of_sets
 from pqstore.index.search.calibration import Calibration, kept_calibration
 from pqstore.index.settings import fields_of
@@ -26,12 +28,20 @@ class IndexStats:
     """Rows of removed and replaced vectors whose space is not reused yet."""
     D: int
     quantizer: str
+    """ "PQ" or "OPQ"; of an index that is not trained, what it will be."""
     M: int
     Ks: int
     metric: str
     id_type: str
     originals: str | None
     """How the vectors themselves are kept: "float32", "float16", "int8" or None."""
+    phase: Phase
+    """ "exact": vectors as they are, searches are exact; "codes": quantized."""
+    trained_on: int | None
+    """How many vectors the index had when it trained itself; None: it has not."""
+    drift: float | None
+    """Quantization error of the newest vectors over that at training (`docs/howto/start-empty.md`): about 1 while the
+    codebook fits. None: not known, since it did not train itself or keeps no originals."""
     fields: tuple[str, ...]
     """Payload fields that have an index."""
     sets: dict[str, int]
@@ -82,12 +92,12 @@ class IndexStats:
         return self.file_bytes + self.originals_bytes
 
     @classmethod
-    def of(cls, store: Store, space: CodeSpace) -> IndexStats:
+    def of(cls, store: Store, reading: Reading) -> IndexStats:
         """The numbers of an open store."""
-        with store.read() as snapshot:
-            fields, sets = fields_of(snapshot), sizes_of_sets(snapshot)
-            calibration = kept_calibration(snapshot)
-            lists = ListStats.of(snapshot, space.metric)
+        space, snapshot = reading.space, reading.snapshot
+        fields, sets, calibration = fields_of(snapshot), sizes_of_sets(snapshot), kept_calibration(snapshot)
+        drift, lists = drift_of(reading), ListStats.of(snapshot, space.metric)
+        reading.close()  # else it would count among the readers
         stored = store.stats()
         return cls(
             path=str(store.path),
@@ -99,7 +109,10 @@ class IndexStats:
             Ks=space.Ks,
             metric=space.metric,
             id_type=store.identity.id_type,
-            originals=None if space.originals is None else space.originals.kind,
+            originals=space.original_kind,
+            phase=space.phase,
+            trained_on=None if space.training is None else space.training.rows,
+            drift=drift,
             fields=fields,
             sets=sets,
             lists=lists,

@@ -14,7 +14,6 @@ from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
-from pqstore.index.code_space import CodeSpace
 from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.removal import removal_of_ids, removal_of_selected
@@ -24,6 +23,7 @@ from pqstore.index.search.results import RangeResult, Record, SearchHits, Search
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
+from pqstore.index.spaces import Spaces
 from pqstore.progress import Progress
 from pqstore.storage import Store, WriteTransaction
 
@@ -46,10 +46,10 @@ class Transaction:
     of it is stored.
     """
 
-    def __init__(self, store: Store, space: CodeSpace, timeout: float | None) -> None:
+    def __init__(self, store: Store, spaces: Spaces, timeout: float | None) -> None:
         """For `Index.transaction` only."""
         self._store = store
-        self._space = space
+        self._spaces = spaces
         self._timeout = timeout
         self._txn: WriteTransaction | None = None
         self._thread = 0
@@ -94,7 +94,7 @@ class Transaction:
             raise
 
     def _read(self) -> Reading:
-        return Reading(self._open().visible, self._space, self._store.identity.id_type)
+        return Reading(self._open().visible, self._spaces.of(self._open()), self._store.identity.id_type)
 
     # Changing
 
@@ -110,7 +110,7 @@ class Transaction:
     ) -> IdArray:
         """As `Index.add`."""
         batch = batch_of_vectors(
-            self._space, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
+            self._spaces, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
         )
         return self._change(batch.append)
 
@@ -122,7 +122,7 @@ class Transaction:
         self, codes: Any, ids: Any = None, on_conflict: OnConflict = "error", *, payloads: Payloads = None
     ) -> IdArray:
         """As `Index.add_codes`."""
-        batch = batch_of_codes(self._space, codes, ids, on_conflict, payloads, self._store.identity.id_type)
+        batch = batch_of_codes(self._spaces, codes, ids, on_conflict, payloads, self._store.identity.id_type)
         return self._change(batch.append)
 
     def remove(self, ids: Any, missing: Missing = "error") -> int:
@@ -131,7 +131,7 @@ class Transaction:
 
     def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """As `Index.delete`: what the filter finds with the changes made so far."""
-        return self._change(removal_of_selected(where, ids, self._space, self._store.identity.id_type))
+        return self._change(removal_of_selected(where, ids, self._spaces, self._store.identity.id_type))
 
     def clear(self) -> int:
         """As `Index.clear`."""

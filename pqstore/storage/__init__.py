@@ -14,6 +14,8 @@ from pqstore.storage.attachments.field_paths import (
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE
+from pqstore.storage.format.state import Identity
 from pqstore.storage.limits import Limits
 from pqstore.storage.lists.stored_table import StoredTable
 from pqstore.storage.repair.report import RepairReport
@@ -28,17 +30,22 @@ from pqstore.storage.transactions.snapshot_lists import SnapshotLists
 from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.partitioning import begin_lists, drop_lists, fill_lists
 from pqstore.storage.upkeep.problem import Problem
+from pqstore.storage.upkeep.rebuilding import Rebuild
 
 __all__ = [
     "ABSENT",
+    "EXACT_ROWS",
+    "TRAINED_HERE",
     "Bound",
     "Catalog",
     "Durability",
     "FieldColumn",
     "FieldKind",
+    "Identity",
     "Limits",
     "ListReads",
     "Problem",
+    "Rebuild",
     "RepairReport",
     "RowPacking",
     "RowUnit",

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 import lmdb
-import numpy as np
 import numpy.typing as npt
 
 from pqstore.errors import (
@@ -29,26 +28,26 @@ from pqstore.log import slow_work
 from pqstore.paths import as_path
 from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
-from pqstore.storage.disk.environment import Environment
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
-from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.lists.assigning import Assign, Assigner
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
-from pqstore.storage.rows.schema import Schema
+from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
-from pqstore.storage.transactions.open_index import SharedIndex, share
+from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
 from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
+from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.problem import Problem
+from pqstore.storage.upkeep.rebuilding import Rebuild, rebuild
 from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
@@ -59,7 +58,6 @@ _UNLOCKED = (
     "long as nobody writes to the index (stats().locked tells)"
 )
 Result = TypeVar("Result")
-PackingOf = Callable[[Mapping[str, Any]], RowPacking]
 
 
 class Store:
@@ -73,25 +71,15 @@ class Store:
         self.readonly = readonly
         self._publish_at: Path | None = None
         self._replaced: str | None = None  # what happened to the directory, as an error says it
-        generation, txn, lease = shared.begin_read(path)
-        databases = generation.environment.databases
-        try:
-            with storage_errors(path), decoding(f"index at {path}"):
-                identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=databases["meta"]))
-                quantizer = databases["quantizer"]
-                self._arrays = {
-                    name: records.unpack_array(txn.get(name.encode(), db=quantizer), name) for name in identity.arrays
-                }
-        finally:
-            txn.abort()
-            lease.end()
-        self.durability = durability or identity.durability
+        self._packing_of = packing_of
+        self._assigner: Assigner | None = None
+        with self.read() as snapshot:  # the counters agree, or this raises
+            self.identity = snapshot.records.schema.identity
+            """What the index was when this handle was opened. Rebuilding changes settings and sizes, nothing else."""
+            self.durability = durability or self.identity.durability
         self._flushes = self.durability == "full"
         if self.durability == "relaxed":
             shared.relax()
-        self._schema = Schema(identity, packing_of(identity.settings))
-        with self.read():
-            pass  # the counters agree, or this raises
 
     @classmethod
     def create(
@@ -107,6 +95,8 @@ class Store:
         segment_rows: int | None = None,
         row_bytes: int = 0,
         fields: Sequence[str] = (),
+        features: Sequence[str] = (),
+        packing_of: PackingOf | None = None,
         notes: Mapping[str, Any] | None = None,
         limits: Limits = STANDARD,
     ) -> Store:
@@ -115,7 +105,8 @@ class Store:
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index; `notes` are as `set_note` keeps them. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index, `features` are named in the identity, `notes` are as `set_note`
+        keeps them. `packing_of` is for an index that will be rebuilt. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -133,19 +124,21 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
-            features=(records.NUMBERED_STATES,),
+            features=(records.NUMBERED_STATES, *features),
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
-                _write_first_generation(
-                    temporary, identity, arrays, Catalog(fields=tuple(fields), notes=notes or {}), limits
+                first, catalog = (
+                    directory.generation_path(temporary, 1),
+                    Catalog(fields=tuple(fields), notes=notes or {}),
                 )
+                write_generation(first, identity, arrays, catalog, State(), limits)
             crash_points.reach("index created under a temporary name")
             if not bulk:
                 directory.put_in_place(temporary, target)
-                return cls.open(target, lambda _: packing, limits=limits)
+                return cls.open(target, packing_of or (lambda _: packing), limits=limits)
             shared = share(temporary, sync=False, limits=limits)
-            store = cls(shared, temporary, lambda _: packing, readonly=False, durability=None)
+            store = cls(shared, temporary, packing_of or (lambda _: packing), readonly=False, durability=None)
             store._publish_at = target
             return store
 
@@ -171,7 +164,9 @@ class Store:
         except BaseException:
             shared.release()
             raise
-        if not store.locked:
+        with store.read() as snapshot:
+            locked = snapshot.records.generation.environment.locked
+        if not locked:
             warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
         return store
 
@@ -181,7 +176,7 @@ class Store:
         if self._publish_at is None:
             return
         directory.check_vacant(self._publish_at)
-        shared.finish_building(self._publish_at)
+        finish_building(shared, self._publish_at)
         self.path, self._publish_at = self._publish_at, None
 
     @property
@@ -229,21 +224,6 @@ class Store:
         if shared is not None:
             shared.release()
 
-    @property
-    def locked(self) -> bool:
-        """Whether writers see what is being read here."""
-        with self.read() as snapshot:
-            return snapshot.records.generation.environment.locked
-
-    @property
-    def identity(self) -> Identity:
-        """What was given at creation, and never changes."""
-        return self._schema.identity
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Copies of the arrays given at creation."""
-        return {name: array.copy() for name, array in self._arrays.items()}
-
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
         shared = self._open_share()
@@ -254,7 +234,8 @@ class Store:
                 self._let_go(error)
                 raise
             try:
-                snapshot = Snapshot(CommittedRecords(self._schema, generation, txn, txn.id()), lease)
+                schema = self._schema_of(generation)
+                snapshot = Snapshot(CommittedRecords(schema, generation, txn, txn.id()), lease)
             except BaseException as error:
                 txn.abort()
                 lease.end()
@@ -273,15 +254,17 @@ class Store:
         very edge of the block leaves the lock held until the transaction is garbage; `change` does not.
         """
         shared = self._writable_share()
+        flush, schema_of = self._flushes, self._schema_of
         with self._letting_go():
-            return begin_write(shared, self.path, self._schema, timeout, flush=self._flushes, after_commit=_maintain)
+            return begin_write(shared, self.path, schema_of, timeout, flush=flush, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
+        flush, schema_of = self._flushes, self._schema_of
         with self._letting_go():
-            return change(shared, self.path, self._schema, work, timeout, flush=self._flushes, after_commit=_maintain)
+            return change(shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
@@ -296,7 +279,15 @@ class Store:
 
     def assign_with(self, assign: Assign) -> None:
         """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed."""
-        self._schema.assigner = Assigner(assign)
+        self._assigner = Assigner(assign)
+        with self.read() as snapshot:
+            snapshot.records.schema.assigner = self._assigner
+
+    def _schema_of(self, generation: Generation) -> Schema:
+        schema = generation.schema(self._packing_of)
+        if schema.assigner is None:
+            schema.assigner = self._assigner
+        return schema
 
     def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:
         """Check every invariant of docs/format.md; the problems found, empty when the index is sound.
@@ -314,7 +305,26 @@ class Store:
         """
         shared = self._writable_share()
         with slow_work("compact", self.path), self._letting_go():
-            compact(shared, self.path, self._schema, timeout, flush=self._flushes, progress=progress)
+            compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
+
+    def rebuild(
+        self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
+    ) -> None:
+        """Put all rows into codes of another kind, as a new generation: one step for readers, who go on meanwhile.
+
+        Other writers wait. `plan` is called once they do; what it raises leaves the index as it was.
+        """
+        shared = self._writable_share()
+        with slow_work("rebuild", self.path), self._letting_go():
+            rebuild(shared, self.path, self._schema_of, plan, timeout, progress=progress)
+
+    def attempt(self, work: str, call: Callable[[], object]) -> None:
+        """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for
+        some commits."""
+        faults = self._open_share().faults
+        if not faults.is_resting(work):
+            with faults.kept(work):
+                call()
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress = no_progress) -> None:
         """A compacted copy of the newest commit, as an index of its own, while readers and writers go on.
@@ -344,7 +354,7 @@ class Store:
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
                 segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
-                segment_rows=self.identity.segment_rows,
+                segment_rows=snapshot.records.schema.geometry.segment_rows,
                 id_ranges=len(state.ranges),
                 id_runs=len(state.runs),
                 id_run_entries=sum(info.entries for info in state.runs),
@@ -378,25 +388,3 @@ def _temporary_for(target: Path) -> Iterator[Path]:
             yield temporary
     except PermissionError as error:
         raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
-
-
-def _write_first_generation(
-    index: Path, identity: Identity, arrays: Mapping[str, npt.NDArray[Any]], catalog: Catalog, limits: Limits
-) -> None:
-    """The records of an empty index, durable."""
-    path = directory.generation_path(index, 1)
-    path.mkdir(parents=True)
-    environment = Environment(path, metasync=False, sync=False, create=True, max_readers=limits.max_readers)
-    try:
-        with environment.begin(write=True) as txn:
-            meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]
-            txn.put(records.IDENTITY_KEY, identity.pack(), db=meta)
-            put_state(txn, meta, State())
-            txn.put(records.CATALOG_KEY, catalog.pack(), db=meta)
-            for name, array in arrays.items():
-                txn.put(name.encode(), records.pack_array(name, np.asarray(array)), db=quantizer)
-        environment.flush()
-    finally:
-        environment.close()
-    directory.sync_directory(path)
-    directory.sync_directory(index)

@@ -19,7 +19,8 @@ if __name__ == "__main__":
     with Store.open(path, lambda _: PACKING) as store:
         done = 0
         for change, _ in changes(seed):
-            if change.action == "compact":  # a new file, whose name the file system makes durable; not simulated here
+            # A new file, whose name the file system makes durable, is not simulated here.
+            if change.action in ("compact", "rebuild"):
                 continue
             apply(store, change)
             done += 1

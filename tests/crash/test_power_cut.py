@@ -93,7 +93,7 @@ def states(seed: int, count: int) -> list[Rows]:
     """Rows after 0, 1, 2, ... changes other than compactions."""
     found: list[Rows] = [{}]
     for change, rows in changes(seed):
-        if change.action != "compact":
+        if change.action not in ("compact", "rebuild"):
             found.append(copy(rows))
             if len(found) > count:
                 return found

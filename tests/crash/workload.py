@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from pqstore.storage import Limits, Store
+from pqstore.storage import Limits, Rebuild, Snapshot, Store
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
 from tests.unit.storage.listed import assign, check_lists, make_lists, remove_lists
 from tests.unit.storage.row_packing import RowPacking
@@ -38,7 +38,7 @@ OFTEN = Limits(
 class Change(NamedTuple):
     """One call, one transaction."""
 
-    action: Literal["add", "remove", "replace", "compact", "partition", "drop"]
+    action: Literal["add", "remove", "replace", "compact", "rebuild", "partition", "drop"]
     ids: np.ndarray
     codes: np.ndarray
 
@@ -48,8 +48,8 @@ def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
     rng = np.random.default_rng(seed)
     rows: Rows = {}
     while True:
-        actions = ["add", "add", "remove", "replace", "compact", "partition", "drop"]
-        action = rng.choice(actions, p=[0.3, 0.2, 0.17, 0.18, 0.05, 0.08, 0.02])
+        actions = ["add", "add", "remove", "replace", "compact", "rebuild", "partition", "drop"]
+        action = rng.choice(actions, p=[0.3, 0.2, 0.16, 0.16, 0.05, 0.03, 0.08, 0.02])
         if action == "add" or not rows:
             action = "add"
             count = int(rng.choice([1, 3, 100, 1100, 3000]))
@@ -72,6 +72,9 @@ def apply(store: Store, change: Change) -> None:
     if change.action == "compact":
         store.compact()
         return
+    if change.action == "rebuild":
+        store.rebuild(same_again)
+        return
     if change.action == "partition":
         make_lists(store)
         return
@@ -84,6 +87,20 @@ def apply(store: Store, change: Change) -> None:
         if change.action in ("add", "replace"):
             txn.append(change.codes, change.ids, **attached(change.codes))
         save_some(txn)
+
+
+def same_again(snapshot: Snapshot) -> Rebuild:
+    """All rows as they are, in another generation."""
+    identity = snapshot.records.schema.identity
+    return Rebuild(
+        settings=identity.settings,
+        arrays=snapshot.records.arrays(),
+        packing=PACKING,
+        row_bytes=identity.row_bytes,
+        features=(),
+        convert=lambda rows: (snapshot.codes_of(rows), snapshot.originals_of(rows) if identity.row_bytes else None),
+        segment_rows=identity.segment_rows,
+    )
 
 
 def create(path: Path, **options: Any) -> Store:

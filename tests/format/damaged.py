@@ -99,7 +99,8 @@ def flip(path: Path, value: bytes, bit: int) -> None:
 def check_answers(path: Path, rows: dict[Any, bytes]) -> None:
     """Ask everything. Raises what the index raises, and AssertionError on a wrong answer."""
     with Store.open(path, lambda _: PACKING) as store:
-        store.arrays()
+        with store.read() as snapshot:
+            snapshot.records.arrays()
         with store.read() as snapshot:
             ids = list(rows)
             found = snapshot.rows_of(ids)

@@ -54,7 +54,8 @@ def test_format_1(index: tuple[Path, str]) -> None:
     with Store.open(path, lambda _: golden.PACKING, readonly=True) as store:
         assert store.identity.settings == golden.SETTINGS
         assert store.identity.id_type == id_type
-        arrays = store.arrays()
+        with store.read() as snapshot:
+            arrays = snapshot.records.arrays()
         assert list(arrays) == list(golden.ARRAYS)
         assert all(np.array_equal(arrays[name], array) for name, array in golden.ARRAYS.items())
         assert store.verify(deep=True) == []

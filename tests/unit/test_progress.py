@@ -44,7 +44,7 @@ def test_compact_tells_each_stage(index) -> None:
     index.remove(np.arange(100))
     steps: list[ProgressStep] = []
     index.compact(progress=steps.append)
-    assert list(dict.fromkeys(step.stage for step in steps)) == ["rewriting", "merging", "copying"]
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["rewriting", "merging", "lists", "copying"]
     assert steps[0] == ProgressStep("rewriting", 0, 1)
     assert steps[-1].done == steps[-1].total
     assert len(index) == 200

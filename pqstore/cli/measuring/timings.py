@@ -60,7 +60,7 @@ def time_additions(index: Index, counts: Sequence[int], seconds: float) -> list[
     timings = []
     beside = Path(index.path).parent
     with tempfile.TemporaryDirectory(prefix="pqstore-bench-", dir=beside) as directory:
-        with Index.create(Path(directory) / "index", index.quantizer, metric=index.metric) as scratch:  # type: ignore[arg-type]
+        with Index.create(Path(directory) / "index", index.quantizer, metric=index.metric) as scratch:
             for threads in counts:
 
                 def batch(_: int, threads: int = threads) -> None:

@@ -45,7 +45,9 @@ _COMMIT_ROWS = 1 << 18
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vectors", metavar="VECTORS", type=path, help=VECTORS_HELP)
     parser.add_argument("index", metavar="INDEX", type=path, help="the directory to make")
-    parser.add_argument("--M", type=int, required=True, help="sub-spaces: bytes a vector where Ks is 256")
+    parser.add_argument(
+        "--M", type=int, help="sub-spaces: bytes a vector where Ks is 256 (default: a byte for about 8)"
+    )
     parser.add_argument("--Ks", type=int, default=256, help="codewords a sub-space (default 256)")
     parser.add_argument("--opq", action="store_true", help="train a rotation too: slower to train, better recall")
     parser.add_argument("--metric", choices=("l2", "dot", "cosine"), help=METRIC_HELP)
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore.cli.unfinished import UnfinishedBuild
+    from pqstore.quantizer.choice import choose_quantizer
 
     if options.commit_rows is not None and options.commit_rows < 1:
         raise ValueError(f"--commit-rows must be at least 1, got {options.commit_rows}")
@@ -87,6 +90,9 @@ def run(options: argparse.Namespace, report: Report) -> int:
     if options.vectors == "-" and options.train is None:
         raise ValueError("standard input can be read once: give vectors to train on with --train FILE")
     options.metric = metric_of(vectors.corpus.statements, options.metric, report)
+    if options.M is None:
+        options.M = choose_quantizer(vectors.corpus.D, options.metric).M
+        report.note(f"M = {options.M}, chosen for dimension {vectors.corpus.D}: --M says otherwise")
     with UnfinishedBuild(options.index, _record(options, vectors), options.restart) as build:
         index = _open_or_train(options, vectors, build, report)
         with index:

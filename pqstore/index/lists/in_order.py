@@ -67,7 +67,7 @@ def partitioned_rows(reading: Reading) -> PartitionedRows:
 def _assigned(reading: Reading, table: PartitionTable, rows: I64) -> I64:
     if len(rows) == 0:
         return np.empty(0, dtype=np.int64)
-    return table.assign(decoded_codewords(reading.space, reading.snapshot.codes_of(rows)), resolve_threads(None))
+    return table.assign(decoded_codewords(reading.coded, reading.snapshot.codes_of(rows)), resolve_threads(None))
 
 
 def _spans(offsets: Any, partitions: int) -> list[tuple[int, int]]:

@@ -47,7 +47,7 @@ def _prepared(reading: Reading, selection: Selection | None) -> PreparedLists | 
     else:
         segments, dead, flat = _selected(selection, state.flat_chunks(reads.pending))
     lists = Lists(_grid(reading, reads), reads.runs, flat, segments, dead, rows)
-    return PreparedLists(reads, reading.space.searcher.prepare_lists(lists), sum(chunk.rows for chunk in flat))
+    return PreparedLists(reads, reading.coded.searcher.prepare_lists(lists), sum(chunk.rows for chunk in flat))
 
 
 def _selected(selection: Selection, flat: Any) -> tuple[I64, list[U8 | None], list[CodeChunk]]:
@@ -65,7 +65,7 @@ def _selected(selection: Selection, flat: Any) -> tuple[I64, list[U8 | None], li
 
 def _grid(reading: Reading, reads: ListReads) -> ListGrid:
     """The grid of the table, which outlives states."""
-    space = reading.space
+    space = reading.coded
     if space.list_grid is None or space.list_grid[0] != reads.lists.table:
         space.list_grid = reads.lists.table, table_of(reads.table).grid(dot=space.metric == "dot")
     return space.list_grid[1]

@@ -21,16 +21,16 @@ def rows_before(reading: Reading, queries: F32, wanted: I64, threads: int) -> I6
     if reads is None:
         return None
     table = table_of(reads.table)
-    grid = table.grid(dot=reading.space.metric == "dot")
+    grid = table.grid(dot=reading.coded.metric == "dot")
     flat = wanted.reshape(-1)
     partitions = np.full(len(flat), -1, dtype=np.int64)
     listed = np.flatnonzero(state.are_listed(flat))
     codes = reading.snapshot.codes_of(flat[listed])
-    partitions[listed] = table.assign(decoded_codewords(reading.space, codes), threads)
+    partitions[listed] = table.assign(decoded_codewords(reading.coded, codes), threads)
     sizes = _sizes(reads)
     before = np.full(wanted.shape, -1, dtype=np.int64)
     for q, (query, mine) in enumerate(
-        zip(reading.space.turned(queries), partitions.reshape(wanted.shape), strict=True)
+        zip(reading.coded.turned(queries), partitions.reshape(wanted.shape), strict=True)
     ):
         order = list_order(grid, query)
         rows = np.empty(len(order), dtype=np.int64)

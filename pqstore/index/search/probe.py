@@ -48,7 +48,7 @@ class Probe:
             return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
 
         try:
-            distances, rows, read = reading.space.search_lists(
+            distances, rows, read = reading.coded.search_lists(
                 queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
             )
         except CorruptIndexError as error:

@@ -11,6 +11,7 @@ from pqstore.index.search.calibration import calibrated_rerank
 
 __all__ = ["Question", "as_include", "as_rerank"]
 
+_RERANKED_FOR = 10  # the k that `Training.rerank` is meant for
 _INCLUDABLE = ("payload", "vector")
 
 
@@ -30,12 +31,19 @@ class Question(NamedTuple):
     recall: Any = None
 
 
-def as_rerank(reading: Reading, rerank: Any, k: int) -> int:
-    """How many candidates are scored by their originals.
+def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:
+    """How many candidates are scored by their originals; None: none, distances are by codes or exact anyway.
 
     Raises:
         ValueError, TypeError: it is below k, no count, or the index stores no originals.
     """
+    training = reading.space.training
+    if rerank is None:
+        if training is None or training.rerank == 0:
+            return None
+        return max(training.rerank, training.rerank * k // _RERANKED_FOR)
+    if reading.space.phase == "exact" or (type(rerank) is int and rerank == 0):
+        return None
     if reading.space.originals is None:
         raise ValueError(
             "rerank needs the original vectors, which this index does not store: create it with originals='float16'"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.index.reading import Reading
 from pqstore.index.selection.selection import Selection
-from pqstore.kernels import CodeChunk, active
+from pqstore.kernels import CodeChunk
 
 __all__ = ["Within", "rows_within"]
 
@@ -28,13 +28,13 @@ def rows_within(
     within: list[Within] = []
     larger_is_nearer = reading.space.larger_is_nearer
     for start in range(0, len(queries), _GROUP):
-        # Tables of dot and cosine are negated: least is nearest.
-        tables = reading.space.scan_tables(queries[start : start + _GROUP])
+        # Distances of dot and cosine are negated: least is nearest.
+        scorers = reading.space.scorers(queries[start : start + _GROUP], threads)
         limit = -radius if larger_is_nearer else radius
-        pieces: list[list[Within]] = [[] for _ in tables]
+        pieces: list[list[Within]] = [[] for _ in scorers]
         for rows, codes in _codes(reading, selection):
-            for q, table in enumerate(tables):
-                distances = active().adist(table, codes, threads)
+            for q, score in enumerate(scorers):
+                distances = score(codes)
                 inside = np.flatnonzero(distances <= limit)
                 pieces[q].append((distances[inside], rows[inside]))
         for parts in pieces:
@@ -53,7 +53,7 @@ def _codes(reading: Reading, selection: Selection | None) -> Iterator[tuple[I64,
         return
     chunks: Any = reading.snapshot.chunks() if selection is None else selection.chunks(reading)
     for chunk in cast(Sequence[CodeChunk], chunks):
-        codes = active().unpack(reading.space.layout, chunk.packed, chunk.rows)
+        codes = reading.space.unpack(chunk.packed, chunk.rows)
         rows = np.arange(chunk.first_row, chunk.first_row + chunk.rows, dtype=np.int64)
         if chunk.dead is not None:
             live = np.unpackbits(chunk.dead, count=chunk.rows, bitorder="little") == 0

@@ -9,6 +9,7 @@ import numpy as np
 from pqstore.arrays import F32
 from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.code_space import CodeSpace
+from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
 from pqstore.index.search.calibration import effort_for
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
@@ -38,8 +39,9 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
             raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
         rerank, scan = effort_for(reading, recall, k)
     candidates, depth = None, k
-    if rerank is not None:
+    if rerank is not None or reading.space.training is not None:
         candidates = as_rerank(reading, rerank, k)
+    if candidates is not None:
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
     selection = None
@@ -64,7 +66,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     return hits
 
 
-def _as_queries(queries: Any, space: CodeSpace) -> tuple[F32, bool]:
+def _as_queries(queries: Any, space: CodeSpace | ExactSpace) -> tuple[F32, bool]:
     """Queries float32 (n, D), and whether a single vector came. Values are looked at when their tables are made, where
     that finds one that is not finite."""
     if type(queries) is np.ndarray and queries.dtype == _FLOAT32 and space.takes_queries:

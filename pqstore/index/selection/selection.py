@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64, U8
 from pqstore.index.reading import Reading
 from pqstore.index.selection.row_masks import masks_of, rows_of_masks
-from pqstore.kernels import CodeChunk, active
+from pqstore.kernels import CodeChunk
 from pqstore.storage import RowUnit
 
 __all__ = ["Selection"]
@@ -65,7 +65,7 @@ class Selection:
         """Whether so few rows are allowed that their codes are better fetched one by one."""
         if self._gathers is None:
             few = self.count * _GATHER_COST <= reading.snapshot.total_rows
-            self._gathers = few and self.count * reading.space.M <= _GATHER_BYTES
+            self._gathers = few and self.count * reading.space.row_cost <= _GATHER_BYTES
         return self._gathers
 
     def chunks(self, reading: Reading) -> list[CodeChunk]:
@@ -81,15 +81,13 @@ class Selection:
     def prepared(self, reading: Reading) -> Any:
         """The chunks, ready to be searched."""
         if self._prepared is None:
-            self._prepared = reading.space.searcher.prepare(self.chunks(reading))
+            self._prepared = reading.space.prepared(self.chunks(reading))
         return self._prepared
 
     def gathered(self, reading: Reading) -> Any:
         """The codes of the rows, fetched one by one, as a chunk ready to be searched: its row i is ``rows()[i]``."""
         if self._gathered is None:
-            codes = self.codes(reading)
-            packed = active().pack(reading.space.layout, codes)
-            self._gathered = reading.space.searcher.prepare((CodeChunk(packed, len(codes), 0),))
+            self._gathered = reading.space.gathered(self.codes(reading))
         return self._gathered
 
     def rows(self) -> I64:

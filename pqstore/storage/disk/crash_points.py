@@ -23,6 +23,7 @@ POINTS = (
     "originals synced",
     "before commit",
     "after commit",
+    "index rebuilt beside",
     "generation copied",
     "generation switched",
     "old generation marked",

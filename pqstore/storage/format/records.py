@@ -26,6 +26,7 @@ __all__ = [
     "COLUMN_CODES",
     "COLUMN_IDS",
     "DATABASES",
+    "EXACT_ROWS",
     "FEATURES",
     "FIELD",
     "FIELD_TAIL",
@@ -67,6 +68,7 @@ __all__ = [
     "TAIL_CODES",
     "TAIL_IDS",
     "TOMBSTONES",
+    "TRAINED_HERE",
     "U8",
     "U64",
     "Delete",
@@ -101,7 +103,10 @@ MAGIC: Final = b"PQS1"
 FORMAT_VERSION: Final = 1
 NUMBERED_STATES: Final = "numbered-states"  # each state names the transaction of LMDB that wrote it
 LISTS: Final = "lists"  # codes also lie in inverted lists
-FEATURES: Final = frozenset({NUMBERED_STATES, LISTS})  # that this version understands; format 1 as released has none
+EXACT_ROWS: Final = "exact-rows"  # codes are the vectors themselves, float32
+TRAINED_HERE: Final = "trained-here"  # settings say how the quantizer was trained, of rows of this index
+# That this version understands; format 1 as released has none.
+FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE})
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")

@@ -39,8 +39,8 @@ def segment_rows_for(packing: RowPacking) -> int:
 
 
 def chunk_rows_for(packing: RowPacking) -> int:
-    """Rows of a tail chunk, which every small commit writes anew: 1,024 down to 256, within 64 KiB."""
+    """Rows of a tail chunk, which every small commit writes anew: 1,024 down to 32, within 64 KiB."""
     rows = 1024
-    while rows > 256 and packing.packed_size(rows) > 64 << 10:
+    while rows > 32 and packing.packed_size(rows) > 64 << 10:
         rows //= 2
     return rows

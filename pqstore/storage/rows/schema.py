@@ -1,15 +1,19 @@
-"""What stays the same in the life of an index, ready for use."""
+"""What stays the same in the life of a generation, ready for use."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from pqstore.storage.format.state import Identity
 from pqstore.storage.rows.geometry import Geometry
 from pqstore.storage.rows.id_columns import IdCodec
 from pqstore.storage.rows.packing import RowPacking
 
-__all__ = ["Schema"]
+__all__ = ["PackingOf", "Schema"]
+
+PackingOf: TypeAlias = Callable[[Mapping[str, Any]], RowPacking]
+"""How codes are packed in an index with these settings."""
 
 
 class Schema:

@@ -9,6 +9,7 @@ from typing import Any
 
 import lmdb
 import numpy as np
+import numpy.typing as npt
 
 from pqstore.arrays import U8
 from pqstore.errors import CorruptIndexError, ForkedIndexError, IndexClosedError
@@ -18,6 +19,7 @@ from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.numbered_state import check_number
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.decoding import decoding
 from pqstore.storage.format.list_state import ListState
 from pqstore.storage.format.segment_table import SegmentTable
 from pqstore.storage.format.state import RunInfo, State
@@ -98,6 +100,12 @@ class CommittedRecords:
         except lmdb.Error as error:
             raise translate(error, self.generation.index) from error
         return value
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The arrays that make sense of the codes, copied."""
+        with decoding(f"index at {self.generation.index}"):
+            names = self.schema.identity.arrays
+            return {name: records.unpack_array(self.get("quantizer", name.encode()), name) for name in names}
 
     def _items(self, database: str) -> list[Entry]:
         with self._lock, storage_errors(self.generation.index):

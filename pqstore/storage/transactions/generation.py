@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pqstore.storage.attachments.original_files import OriginalFiles
 from pqstore.storage.disk.directory import generation_number
@@ -15,15 +16,27 @@ from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.limits import Limits
+from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.transactions.cache import ViewCache
 
-__all__ = ["Generation", "mark_superseded"]
+__all__ = ["Generation", "SchemaOf", "mark_superseded"]
 
 
 class Generation:
     """Opens the data file; see `Environment` for `metasync` and `sync`."""
 
-    __slots__ = ("_identity", "cache", "environment", "limits", "number", "originals", "path", "pid", "uuid")
+    __slots__ = (
+        "_record",
+        "_schema",
+        "cache",
+        "environment",
+        "identity",
+        "limits",
+        "number",
+        "originals",
+        "path",
+        "pid",
+    )
 
     def __init__(self, path: Path, limits: Limits, index: HeldDirectory, *, metasync: bool, sync: bool = True) -> None:
         """`path` is in the directory `index`, whatever that is called later."""
@@ -35,6 +48,7 @@ class Generation:
         self.environment = Environment(path, metasync=metasync, sync=sync, max_readers=limits.max_readers)
         self.cache = ViewCache()
         self.originals = OriginalFiles(path, index)
+        self._schema: Schema | None = None
         try:
             self._read_identity()
         except BaseException:
@@ -49,8 +63,14 @@ class Generation:
     def _read_identity(self) -> None:
         with self.environment.begin() as txn:
             value = txn.get(records.IDENTITY_KEY, db=self.environment.databases["meta"])
-            self.uuid = Identity.unpack(value).uuid
-            self._identity = bytes(value)
+            self.identity = Identity.unpack(value)
+            self._record = bytes(value)
+
+    def schema(self, packing_of: PackingOf) -> Schema:
+        """How rows are laid out in it; another generation of the same index may hold codes of another kind."""
+        if self._schema is None:
+            self._schema = Schema(self.identity, packing_of(self.identity.settings))
+        return self._schema
 
     def is_still(self, txn: Any, *, writing: bool) -> bool:
         """Whether the data file, under a transaction, is the one that was opened, and nobody has written over it."""
@@ -58,7 +78,7 @@ class Generation:
             return False
         value = txn.get(records.IDENTITY_KEY, db=self.environment.databases["meta"])
         # The identity is rewritten when an index made by an earlier pqstore is first written to.
-        return value == self._identity or (value is not None and Identity.unpack(value).uuid == self.uuid)
+        return value == self._record or (value is not None and Identity.unpack(value).uuid == self.identity.uuid)
 
     def rename(self, path: Path) -> None:
         """The generation is found at this path from now on."""
@@ -71,6 +91,10 @@ class Generation:
         self.cache.clear()
         self.originals.clear()
         self.environment.close()
+
+
+SchemaOf: TypeAlias = Callable[[Generation], Schema]
+"""How a handle understands a generation."""
 
 
 def mark_superseded(environment: Environment) -> None:

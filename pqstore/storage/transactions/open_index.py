@@ -37,7 +37,7 @@ from pqstore.storage.transactions.leftovers import clear_older
 from pqstore.storage.transactions.place import Place
 from pqstore.storage.transactions.staging import clear_staged
 
-__all__ = ["Lease", "SharedIndex", "alone", "share"]
+__all__ = ["Lease", "SharedIndex", "alone", "finish_building", "share"]
 
 _FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
 
@@ -128,14 +128,14 @@ class SharedIndex:
 
     def _reset_locks(self, writer: WriterLock | None = None) -> None:
         self._lock = threading.RLock()
-        self._gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
+        self.gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
         self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
     def is_still_at(self, path: Path) -> bool:
         """Whether the directory, to which `path` leads, still holds this index: another may have been put into it."""
-        with self._gate:
+        with self.gate:
             if self._inherited is not None:
                 return True  # not to be looked at in this process
             try:
@@ -154,7 +154,7 @@ class SharedIndex:
 
         Gives the writer lock, of which a process can have one only.
         """
-        with self._gate:
+        with self.gate:
             generation = self._generation
             if generation is not None:
                 if self._in_use(generation):
@@ -169,7 +169,7 @@ class SharedIndex:
     def _open(self, path: Path) -> Generation:
         """The generation to use now. Called with the gate held."""
         while self._forking:
-            self._gate.wait()
+            self.gate.wait()
         if self._inherited is not None:
             raise ForkedIndexError(
                 f"index at {self.path}: it had an open snapshot or transaction when this process was forked; "
@@ -191,7 +191,7 @@ class SharedIndex:
 
     def retire(self, generation: Generation) -> None:
         """Use another generation from now on; this one is closed when its last transaction ends."""
-        with self._gate:
+        with self.gate:
             if self._generation is generation:
                 self._generation = None
             self._close_if_idle(generation)
@@ -232,7 +232,7 @@ class SharedIndex:
         try:
             if not locked:
                 self.writer.acquire(path, timeout)
-            with self._gate, storage_errors(path), opening(path):
+            with self.gate, storage_errors(path), opening(path):
                 generation, txn = self._begin_write(path)
                 self._active[id(lease)] = (threading.get_ident(), generation)
         except IndexNotFoundError:
@@ -300,7 +300,7 @@ class SharedIndex:
             if generation is not None and (generation is not self._generation or self.references == 0):
                 self._close_if_idle(generation)
             if self._forking:
-                self._gate.notify_all()
+                self.gate.notify_all()
         # This may run at any moment, also while another thread has the lock of all indexes and waits for ours.
         if self.references == 0 and _registry_lock.acquire(blocking=False):
             try:
@@ -310,7 +310,7 @@ class SharedIndex:
 
     def check_writable(self, path: Path) -> None:
         """Raise `ReadOnlyError` where nothing can be written. Who becomes the writer looks at the path again."""
-        with self._gate:
+        with self.gate:
             refusal = self._open(path).environment.refusal
         if refusal:
             raise ReadOnlyError(f"index at {path}: {refusal}; or open it with readonly=True")
@@ -325,15 +325,15 @@ class SharedIndex:
 
     def relax(self) -> None:
         """Do not wait for LMDB's last page at each commit, unless another handle has opened the index before."""
-        with self._gate:
+        with self.gate:
             if self._metasync and self.references == 1 and not self._active and self._generation is not None:
                 self._metasync = False
                 generation, self._generation = self._generation, None
                 generation.close()
 
-    def finish_building(self, target: Path) -> None:
-        """Everything on the disk, then the index under its own name."""
-        with _registry_lock, self._gate, storage_errors(self.path):
+    def settle(self) -> None:
+        """Everything on the disk, and the generation closed until it is next used."""
+        with self.gate, storage_errors(self.path):
             if self._active:
                 raise PQStoreError(f"index at {self.path}: close its snapshots and transactions before publishing it")
             generation = self._open(self.path)
@@ -342,12 +342,13 @@ class SharedIndex:
             generation.close()
             sync_directory(generation.path)
             sync_directory(self.path)
-            put_in_place(self.path, target)
-            self._sync = True
-            self._enter_at(target)
 
-    def _enter_at(self, path: Path) -> None:
-        """Other handles find it by its directory: not the one that it was built in where another was there already."""
+    def moved_to(self, path: Path) -> None:
+        """The index lies at this path now, and is durable from now on. Called with both locks held.
+
+        Other handles find it by its directory: not the one that it was built in where another was there already.
+        """
+        self._sync = True
         self.place.move_to(path)
         del _registry[self.key]
         former = _registry.get(self.place.directory.key)
@@ -359,7 +360,7 @@ class SharedIndex:
 
     def release(self) -> None:
         """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
-        with _registry_lock, self._gate:
+        with _registry_lock, self.gate:
             self.references -= 1
             if self.references:
                 return
@@ -369,7 +370,7 @@ class SharedIndex:
 
     def _forget_if_unused(self) -> None:
         """Give back what is kept for handles when the last handle and the last transaction are gone."""
-        with self._gate:
+        with self.gate:
             if self.references or self._active or _registry.get(self.key) is not self:
                 return
             del _registry[self.key]
@@ -384,12 +385,12 @@ class SharedIndex:
         parent. So there must be none; both processes open the index again when they next use it. Where a snapshot
         keeps it open, the parent goes on with it and the child is refused.
         """
-        self._gate.acquire()
+        self.gate.acquire()
         self._forking = True
         deadline = time.monotonic() + _FORK_PATIENCE
         me = threading.get_ident()
         while Counter(thread == me for thread, _ in self._active.values())[False]:
-            if not self._gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+            if not self.gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
         if not self._active and self._generation is not None:
             generation, self._generation = self._generation, None
@@ -397,8 +398,8 @@ class SharedIndex:
 
     def after_fork_in_parent(self) -> None:
         self._forking = False
-        self._gate.notify_all()
-        self._gate.release()
+        self.gate.notify_all()
+        self.gate.release()
 
     def after_fork_in_child(self) -> None:
         if self._generation is not None:
@@ -408,8 +409,16 @@ class SharedIndex:
         writer.close()  # the descriptor; the lock itself stays with the parent
 
 
+def finish_building(shared: SharedIndex, target: Path) -> None:
+    """Everything on the disk, then the index under its own name."""
+    with _registry_lock, shared.gate, storage_errors(shared.path):
+        shared.settle()
+        put_in_place(shared.path, target)
+        shared.moved_to(target)
+
+
 def alone(shared: SharedIndex, path: Path, timeout: float | None, work: Callable[[Generation], None]) -> None:
-    """`work` with the newest generation, while no other writer may begin; it opens its transactions itshared."""
+    """`work` with the newest generation, while no other writer may begin; it opens its transactions itself."""
     shared.check_writable(path)
 
     def locked() -> None:

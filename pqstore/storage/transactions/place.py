@@ -58,9 +58,9 @@ class Place:
 
     def _recognize(self, generation: Generation, path: Path) -> None:
         """Raise `IndexReplacedError` unless it is one of this index, and of no other that was put in its place."""
-        if self.uuid not in (None, generation.uuid) or not self.directory.is_at(path):
+        if self.uuid not in (None, generation.identity.uuid) or not self.directory.is_at(path):
             raise self.replaced(path)
-        self.uuid = generation.uuid
+        self.uuid = generation.identity.uuid
 
     def replaced(self, path: Path) -> IndexReplacedError:
         """The error that says that another thing, or nothing, is at the path."""

@@ -135,11 +135,27 @@ class RowReads:
 
     def iter_ids(self, block: int) -> Iterator[npt.NDArray[Any]]:
         """Ids of all live rows in row order, at most `block` at a time."""
+        return (self.ids_of(rows) for rows in self.live_blocks(block))
+
+    def newest(self, count: int) -> I64:
+        """So many of the live rows that were stored last, or all where there are no more: int64, ascending."""
+        self._records.check()
+        found: list[I64] = []
+        for segment, rows in reversed(list(self._geometry.stored(self._records.table.entries, self._records.state))):
+            live = live_positions(self._records.bitmap(segment), rows) + self._geometry.first_row(segment)
+            found.insert(0, live[-count:])
+            count -= len(found[0])
+            if count <= 0:
+                break
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+
+    def live_blocks(self, block: int) -> Iterator[I64]:
+        """All live rows, int64, ascending, at most `block` at a time."""
         self._records.check()
         for segment, count in self._geometry.stored(self._records.table.entries, self._records.state):
             live = live_positions(self._records.bitmap(segment), count) + self._geometry.first_row(segment)
             for start in range(0, len(live), block):
-                yield self.ids_of(live[start : start + block])
+                yield live[start : start + block]
 
 
 def id_columns(records: StateRecords, rows: I64) -> Iterator[tuple[Any, IdColumn, I64]]:

@@ -31,7 +31,7 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.catalog_writes import CatalogWrites
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.faults import Faults
-from pqstore.storage.transactions.generation import Generation
+from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
 from pqstore.storage.transactions.pending import PendingRecords, before_appends, known_lists, visible
@@ -244,6 +244,10 @@ class WriteTransaction:
         with storage_errors(self.records.generation.index):
             self.attachment_writes.declare(name, unreadable)
 
+    def keep_next_id(self, next_id: int) -> None:
+        """Let no automatic id be below this one."""
+        self.records.state = self.records.state._replace(next_id=max(next_id, self.records.state.next_id))
+
     def set_note(self, key: str, value: Any) -> None:
         """Keep a small thing beside the index (None: forget it)."""
         self.records.check()
@@ -320,7 +324,7 @@ class WriteTransaction:
 def begin_write(
     shared: SharedIndex,
     path: Path,
-    schema: Schema,
+    schema_of: SchemaOf,
     timeout: float | None = None,
     *,
     flush: bool,
@@ -335,7 +339,7 @@ def begin_write(
     try:
         with storage_errors(path):
             return WriteTransaction(
-                schema,
+                schema_of(generation),
                 generation,
                 txn,
                 lease,
@@ -353,7 +357,7 @@ def begin_write(
 def change(
     shared: SharedIndex,
     path: Path,
-    schema: Schema,
+    schema_of: SchemaOf,
     work: Callable[[WriteTransaction], Result],
     timeout: float | None,
     *,
@@ -364,7 +368,7 @@ def change(
     shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, path, schema, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(shared, path, schema_of, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
     return shared.writer.run(path, timeout, locked)

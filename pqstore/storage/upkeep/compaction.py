@@ -9,14 +9,14 @@ from pathlib import Path
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
-from pqstore.storage.rows.schema import Schema
-from pqstore.storage.transactions.generation import Generation, mark_superseded
+from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.listing import list_all, rows_to_list
 from pqstore.storage.upkeep.merging import merge_all
 from pqstore.storage.upkeep.rewriting import rewrite_dead
+from pqstore.storage.upkeep.switching import leave
 
 __all__ = ["compact"]
 
@@ -28,7 +28,7 @@ _LIST_ROWS_PER_COMMIT = 1 << 20
 def compact(
     shared: SharedIndex,
     path: Path,
-    schema: Schema,
+    schema_of: SchemaOf,
     timeout: float | None,
     *,
     flush: bool,
@@ -49,7 +49,7 @@ def compact(
 
         while not done:
             with storage_errors(path):
-                done = change(shared, path, schema, told, timeout, flush=flush)
+                done = change(shared, path, schema_of, told, timeout, flush=flush)
 
     repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
@@ -60,11 +60,7 @@ def compact(
     def switch(old: Generation) -> None:
         with storage_errors(path):
             new = _make_next(old, progress)
-        try:
-            with shared.faults.kept("removing the generation before"):
-                _finish(old, new)
-        finally:
-            shared.retire(old)
+        leave(shared, old, new)
 
     alone(shared, path, timeout, switch)
 
@@ -87,12 +83,3 @@ def _make_next(old: Generation, progress: Progress) -> Path:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return target
-
-
-def _finish(old: Generation, new: Path) -> None:
-    """What follows the switch; the next writer does what is left of it."""
-    directory.sync_directory(old.index)
-    crash_points.reach("generation switched")
-    mark_superseded(old.environment)
-    crash_points.reach("old generation marked")
-    directory.remove_leftovers(old.index, directory.generation_number(new))

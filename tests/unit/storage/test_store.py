@@ -33,7 +33,8 @@ def test_settings_and_arrays_come_back(create: Create, reopen: Create) -> None:
     create(settings=settings, arrays=arrays).close()
     store = reopen()
     assert store.identity.settings == settings
-    stored = store.arrays()
+    with store.read() as snapshot:
+        stored = snapshot.records.arrays()
     assert list(stored) == list(arrays)
     for name, array in arrays.items():
         assert np.array_equal(stored[name], array)

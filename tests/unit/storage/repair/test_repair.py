@@ -34,7 +34,8 @@ def test_repair_of_a_sound_index_is_a_copy(create: Create, reopen: Create, model
     report = repair(store.path, tmp_path / "new", lambda _: RowPacking(8))
     assert (report.losses, report.rows_lost, report.rows_salvaged) == ([], 0, 4300)
     store = reopen(path=tmp_path / "new")
-    assert store.arrays()["codewords"].tolist() == list(range(6))
+    with store.read() as snapshot:
+        assert snapshot.records.arrays()["codewords"].tolist() == list(range(6))
     model.check(store)
     assert store.verify(deep=True) == []
     store.close()

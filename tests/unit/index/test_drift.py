@@ -1,0 +1,38 @@
+"""The codebook no longer fits when the data have moved, and fits again after it was trained anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pqstore
+
+
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_drift_is_seen_and_mended(tmp_path: Path, metric: str) -> None:
+    rng = np.random.default_rng(3)
+    home, abroad = rng.standard_normal((2, 16)) * 4
+    quantizer = pqstore.PQ(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", quantizer, dim=16, metric=metric, train_at=1000) as index:
+        assert index.stats().drift is None
+        index.add((home + rng.standard_normal((1500, 16))).astype(np.float32))
+        at_home = index.stats().drift
+        assert 0.8 < at_home < 1.25
+        index.add((abroad + rng.standard_normal((1500, 16))).astype(np.float32))
+        moved = index.stats().drift
+        assert moved > 2 * at_home
+        index.retrain()
+        assert index.stats().drift < moved / 1.5
+        assert index.stats().trained_on == 3000
+
+
+def test_it_cannot_be_known_without_originals(tmp_path: Path, small_pq: pqstore.PQ) -> None:
+    vectors = np.random.default_rng(3).standard_normal((300, 16)).astype(np.float32)
+    settings = {"dim": 16, "train_at": 100, "originals": None}
+    with pqstore.Index.create(tmp_path / "a", pqstore.PQ(M=4, Ks=16, verbose=False), **settings) as index:
+        index.add(vectors)
+        assert (index.phase, index.stats().drift) == ("codes", None)
+    with pqstore.Index.create(tmp_path / "b", small_pq) as index:
+        assert (index.stats().drift, index.stats().trained_on) == (None, None)

@@ -1,0 +1,287 @@
+"""From exact to codes in one step, and from codes to others: nothing else changes, whatever happens on the way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pqstore
+from pqstore.errors import StorageFullError, TrainingError
+from pqstore.storage.disk import crash_points
+
+D, N = 16, 600
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    return np.random.default_rng(5).standard_normal((N, D)).astype(np.float32)
+
+
+def small(**options: object) -> dict[str, object]:
+    """Settings of an index that trains itself at 300 vectors."""
+    return {"quantizer": pqstore.PQ(M=4, Ks=16, verbose=False), "dim": D, "train_at": 300, **options}
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("originals", ["float16", "int8", "float32", None])
+def test_the_add_that_passes_the_threshold(
+    tmp_path: Path, vectors: np.ndarray, metric: str, originals: str | None
+) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(metric=metric, originals=originals, fields=["n"])) as index:
+        index.add(vectors[:299], payloads=[{"n": n} for n in range(299)])
+        index.save_set("odd", range(1, 299, 2))
+        index.remove(range(5))
+        assert index.phase == "exact"
+        version = index.stats().commits
+        with index.snapshot() as snapshot:
+            exact = index.search(vectors[:9], k=3)
+            index.add(vectors[299:310])
+            assert index.phase == "codes"
+            assert index.stats().trained_on == 305
+            assert index.stats().commits > version
+            again = snapshot.search(vectors[:9], k=3)
+            assert (again.ids.tolist(), again.distances.tobytes()) == (exact.ids.tolist(), exact.distances.tobytes())
+        assert index.stats().faults == ()
+        assert index.originals == originals
+        assert index.add(vectors[310:311]).tolist() == [310]  # automatic ids go on
+        assert len(index) == 306
+        assert sorted(index) == [*range(5, 311)]
+        assert index.count({"n": {"$lt": 10}}) == 5
+        assert index.sets == {"odd": 149}
+        assert index.get(7).payload == {"n": 7}
+        assert index.verify(deep=True) == []
+        expected = exact.ids.tolist()
+        if originals is not None:  # re-ranked by default, and by so many candidates that nothing is missed here
+            found = index.search(vectors[:9], k=3).ids.tolist()
+            assert index.search(vectors[:9], k=3, rerank=100).ids.tolist() == found
+            assert np.mean([set(a) == set(b) for a, b in zip(found, expected, strict=True)]) > 0.5
+        codes = index.search(vectors[:9], k=3, rerank=0)
+        assert codes.ids.shape == (9, 3)
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert index.phase == "codes"
+        assert index.search(vectors[:9], k=3, rerank=0).ids.tolist() == codes.ids.tolist()
+
+
+def test_another_handle_follows(tmp_path: Path, vectors: np.ndarray) -> None:
+    """A handle that was opened before the training searches codes after it, and adds to them."""
+    with (
+        pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index,
+        pqstore.Index.open(tmp_path / "i") as other,
+    ):
+        index.add(vectors[:400])
+        assert other.search(vectors[3], k=1).ids.tolist() == [3]
+        assert index.train()
+        assert not index.train()
+        other.add(vectors[400:402])  # prepared for an index that was exact when this handle last looked
+        assert other.phase == "codes"
+        assert other.search(vectors[401], k=1).ids.tolist() == [401]
+        assert index.search(vectors[401], k=1).ids.tolist() == [401]
+        assert other.verify(deep=True) == []
+
+
+def test_a_process_trains_between_two_calls_of_another(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors[:400])
+        code = "import pqstore, sys; index = pqstore.Index.open(sys.argv[1]); assert index.train()"
+        subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "i")], cwd=ROOT, check=True)
+        index.add(iter([vectors[400:401], vectors[401:402]]))
+        assert index.search(vectors[401], k=1).ids.tolist() == [401]
+        assert index.phase == "codes"
+
+
+def test_in_the_background(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="background")) as index:
+        for start in range(0, 500, 20):
+            index.add(vectors[start : start + 20])
+        for thread in threading.enumerate():
+            if thread.name.startswith("pqstore "):
+                thread.join(60)
+        assert index.phase == "codes"
+        assert sorted(index) == [*range(500)]
+        assert index.verify(deep=True) == []
+
+
+def test_manual_and_never(tmp_path: Path, vectors: np.ndarray) -> None:
+    for name, settings in (("a", small(train="manual")), ("b", small(train_at=None))):
+        with pqstore.Index.create(tmp_path / name, **settings) as index:
+            index.add(vectors)
+            assert index.phase == "exact"
+
+
+def test_the_quantizer_that_is_chosen(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", dim=D, train_at=400) as index:
+        index.add(vectors)
+        assert (index.quantizer.kind, index.quantizer.M, index.quantizer.Ks) == ("PQ", 2, 256)
+        assert index.quantizer.is_trained
+
+
+@pytest.mark.parametrize("kind", [pqstore.PQ, pqstore.OPQ])
+def test_train_with_another_quantizer(tmp_path: Path, vectors: np.ndarray, kind: type) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+        wanted = kind(M=8, Ks=16, verbose=False)
+        index.train(wanted, sample=200)
+        assert not wanted.is_trained  # the caller's own
+        assert (index.quantizer.kind, index.quantizer.M) == (kind.__name__, 8)
+
+
+def test_too_few_vectors(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train_at=8)) as index:
+        index.add(vectors[:8])  # passes the threshold, and cannot be trained on
+        assert index.phase == "exact"
+        assert len(index) == 8
+        assert any("16 codewords" in fault for fault in index.stats().faults)
+        with pytest.raises(TrainingError, match="8 vectors, and 16 codewords"):
+            index.train()
+        with pytest.raises(TrainingError, match="does not divide"):
+            index.train(pqstore.PQ(M=5))
+        with pytest.raises(TypeError):
+            index.train("PQ")
+        index.add(vectors[8:40])
+        index.add(vectors[40:41])
+        index.add(vectors[41:42])
+        assert index.phase == "codes"
+
+
+@pytest.mark.parametrize("same", ["constant", "two"])
+def test_vectors_that_are_all_the_same(tmp_path: Path, same: str) -> None:
+    vectors = np.ones((N, D), dtype=np.float32)
+    vectors[: N // 2] *= 1 if same == "constant" else -1
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(vectors)
+        assert index.phase == "codes"
+        assert index.search(vectors[0], k=1).distances.tolist() == [0.0]
+        assert index.stats().drift is None or index.stats().drift >= 0
+
+
+def test_values_beyond_float16_are_kept_as_float32(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(vectors * 1e6)
+        assert (index.phase, index.originals) == ("codes", "float32")
+
+
+@pytest.mark.parametrize("point", ["index rebuilt beside", "generation switched", "old generation marked"])
+@pytest.mark.parametrize("retraining", [False, True])
+def test_killed_while_training(tmp_path: Path, vectors: np.ndarray, point: str, retraining: bool) -> None:
+    """The index is the one or the other, whole."""
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors, payloads=[{"n": n} for n in range(N)])
+        if retraining:
+            index.train()
+        before = index.search(vectors[:20], k=5, rerank=0)
+    code = """
+    import os, signal, sys
+    import pqstore
+    from pqstore.storage.disk import crash_points
+    index = pqstore.Index.open(sys.argv[1])
+    def die(name):
+        if name == sys.argv[2]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    crash_points.observe(die)
+    index.retrain(pqstore.PQ(M=8, Ks=16, verbose=False)) if sys.argv[3] == "True" else index.train()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "i"), point, str(retraining)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert index.verify(deep=True) == []
+        assert len(index) == N
+        assert index.get(5).payload == {"n": 5}
+        switched = point != "index rebuilt beside"
+        if switched:
+            assert (index.phase, index.quantizer.M) == ("codes", 8 if retraining else 4)
+        else:
+            assert index.search(vectors[:20], k=5, rerank=0).ids.tolist() == before.ids.tolist()
+        index.add(vectors[:1])
+        index.retrain() if index.phase == "codes" else index.train()
+        assert index.verify(deep=True) == []
+    assert [entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name] == []
+
+
+def test_a_full_disk_leaves_the_index_exact(
+    tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(name: str) -> None:
+        if name == "index rebuilt beside":
+            raise StorageFullError("no room")
+
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        crash_points.observe(full)
+        try:
+            index.add(vectors)
+        finally:
+            crash_points.observe(None)
+        assert (index.phase, len(index)) == ("exact", N)
+        assert any("no room" in fault for fault in index.stats().faults)
+        assert index.search(vectors[3], k=1).ids.tolist() == [3]
+        index.add(vectors[:1])
+        assert index.phase == "codes"
+
+
+def test_retrain(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(fields=["n"])) as index:
+        index.add(vectors, payloads=[{"n": n % 5} for n in range(N)])
+        index.save_set("some", [1, 2])
+        index.partition(4)
+        index.retrain(pqstore.OPQ(M=8, Ks=32, verbose=False), sample=400)
+        assert (index.quantizer.kind, index.quantizer.M, index.quantizer.Ks) == ("OPQ", 8, 32)
+        assert (len(index), index.count({"n": 1}), index.sets) == (N, N // 5, {"some": 2})
+        assert index.stats().lists.partitions == 4
+        assert index.verify(deep=True) == []
+        found = index.search(vectors[:50], k=1)
+        assert (found.ids[:, 0] == np.arange(50)).mean() > 0.9
+    with pqstore.Index.open(tmp_path / "i", readonly=True) as index, pytest.raises(pqstore.ReadOnlyError):
+        index.retrain()
+
+
+def test_retrain_needs_originals(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(originals=None)) as index:
+        with pytest.raises(TrainingError, match="not trained yet"):
+            index.retrain()
+        index.add(vectors)
+        with pytest.raises(TrainingError, match="keeps no vectors"):
+            index.retrain()
+        assert index.search(vectors[0], k=1).ids.shape == (1,)
+
+
+def test_an_index_that_was_given_a_trained_quantizer(tmp_path: Path, small_pq: pqstore.PQ) -> None:
+    """It re-ranks when it is told to, before and after."""
+    some = np.random.default_rng(1).standard_normal((400, small_pq.D)).astype(np.float32)
+    with pqstore.Index.create(tmp_path / "i", small_pq, originals="float32") as index:
+        index.add(some)
+        index.retrain()
+        plain, coded = index.search(some[:5], k=3), index.search(some[:5], k=3, rerank=0)
+        assert plain.distances.tobytes() == coded.distances.tobytes()
+
+
+def test_bulk(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", bulk=True, **small()) as index:
+        index.add(vectors)
+        assert index.phase == "codes"
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert len(index) == N
+        assert index.verify(deep=True) == []
+
+
+def test_progress_that_raises_changes_nothing(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+        steps: list[pqstore.ProgressStep] = []
+
+        def stop(step: pqstore.ProgressStep) -> None:
+            steps.append(step)
+            if step.stage == "encoding":
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            index.train(progress=stop)
+        assert index.phase == "exact"
+        assert {step.stage for step in steps} == {"k-means", "encoding"}
+        assert [entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name] == []
+        assert index.train()
