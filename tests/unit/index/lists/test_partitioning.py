@@ -187,6 +187,23 @@ def test_an_interrupted_call_is_gone_on_with(
         assert assert_all_lists_are_flat(index, vectors(5), 10)
 
 
+def test_cleared_and_compacted(tmp_path: Path, pq: pqstore.PQ) -> None:
+    """Lists of nothing but dead rows go; the table stays, for rows to come."""
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(900))
+        index.partition(4)
+        index.clear()
+        assert index.search(vectors(2), 3, nprobe=2).ids.tolist() == [[-1] * 3] * 2
+        index.compact()
+        lists = index.stats().lists
+        assert (lists.partitions, lists.runs, lists.listed_rows) == (4, 0, 0)
+        assert index.verify(deep=True) == []
+        index.add(vectors(900))
+        assert index.stats().lists.listed_rows == 7 * 128
+        assert index.verify(deep=True) == []
+        assert assert_all_lists_are_flat(index, vectors(3), 10)
+
+
 def test_progress(tmp_path: Path, pq: pqstore.PQ) -> None:
     steps: list[Any] = []
     with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
