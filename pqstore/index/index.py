@@ -1037,6 +1037,7 @@ class Index:
         sample: int | None = None,
         threads: int | None = None,
         timeout: float | None = None,
+        progress: Progress | None = None,
     ) -> PartitionReport:
         """Divide the vectors into inverted lists, so that a search reads the nearest of them in place of every code.
 
@@ -1050,6 +1051,8 @@ class Index:
             sample: Vectors to train on; None: 64 for each partition.
             threads: Threads to train and assign with; None means all cores.
             timeout: Seconds to wait while another writes; None means 60.
+            progress: Called with a `ProgressStep` after each piece of the work; when it raises, searches read what they
+                did, and a further call goes on.
 
         Returns:
             What was made.
@@ -1059,7 +1062,8 @@ class Index:
             TypeError, ValueError: an argument cannot be meant.
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
-        return partition(self._store, self._coded(), partitions, sample, threads, as_timeout(timeout))
+        told = progress or no_progress
+        return partition(self._store, self._coded(), partitions, sample, threads, as_timeout(timeout), told)
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.

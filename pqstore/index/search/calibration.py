@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -81,7 +82,7 @@ def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int |
     Raises:
         TypeError, ValueError: it is no recall, or the index was never calibrated.
     """
-    if isinstance(recall, (bool, str)) or not isinstance(recall, (int, float)):
+    if isinstance(recall, bool) or not isinstance(recall, numbers.Real):
         raise TypeError(f"recall must be a number above 0 and at most 1, got {recall!r}")
     if not 0 < recall <= 1:
         raise ValueError(f"recall must be above 0 and at most 1, got {recall!r}")
