@@ -89,9 +89,7 @@ def retrain(place: Path, rows: int) -> None:
         index.retrain()
         taken = time.perf_counter() - began
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(
-        f"retrain of {rows:,} x 128: {taken:.1f} s, {taken / encoding:.2f} x encoding; peak memory over before {grown:.0f} MB"
-    )
+    print(f"retrain of {rows:,} x 128: {taken:.1f} s, {taken / encoding:.2f} x encoding; peak memory +{grown:.0f} MB")
 
 
 def main() -> None:
