@@ -364,20 +364,22 @@ def _opened(
     readonly: bool,
     settings: dict[str, Any],
 ) -> Index:
-    try:
-        index = Index.open(path, readonly)
-    except IndexNotFoundError:
-        if readonly:
+    if readonly:
+        index = Index.open(path, readonly=True)
+        try:
+            refuse_difference(index, None, "str", metric, None, dim)
+        except BaseException:
+            index.close()
             raise
+        return index
+    try:
+        Index.open(path).close()
+    except IndexNotFoundError:
+        metric = metric or "cosine"
         if dim is None and settings.get("quantizer") is None:
             dim = len(embedding.embed_query("dimension"))
-        return Index.open_or_create(path, id_type="str", metric=metric or "cosine", dim=dim, **settings)
-    try:
-        refuse_difference(index, None, "str", metric, None, dim)
-    except BaseException:
-        index.close()
-        raise
-    return index
+    # Settings that cannot be meant are refused, also where there is an index already.
+    return Index.open_or_create(path, id_type="str", metric=metric, dim=dim, **settings)
 
 
 def _scored(index: Index, embedding: Any, k: int, filter: Filter | None, **search: Any) -> list[tuple[Document, float]]:

@@ -262,8 +262,11 @@ def test_another_index_is_refused(tmp_path: Path) -> None:
         PQStoreVectorStore.from_texts(["a"], Words(8), path=tmp_path / "index")
     with pytest.raises(pqstore.IndexNotFoundError):
         PQStoreVectorStore(Words(), tmp_path / "nowhere", readonly=True)
-    with pytest.raises(TypeError, match="colour"):
-        PQStoreVectorStore(Words(), tmp_path / "nowhere", colour="red")
+    for place in ("nowhere", "index"):
+        with pytest.raises(TypeError, match="colour"):
+            PQStoreVectorStore(Words(), tmp_path / place, colour="red")
+    with pytest.raises(ValueError, match="metric='cosine'"):
+        PQStoreVectorStore(Words(), tmp_path / "index", metric="l2", readonly=True)
     assert not (tmp_path / "nowhere").exists()
     with PQStoreVectorStore(Words(), tmp_path / "index", readonly=True) as store, pytest.raises(pqstore.ReadOnlyError):
         store.add_texts(["a"])
