@@ -428,10 +428,14 @@ class Index:
 
     def _added(self, batch: Batch, timeout: float | None) -> IdArray:
         ids = add_rows(self._store, batch, timeout)
+        self._grow()
+        return ids
+
+    def _grow(self) -> None:
+        """What the index does by itself once it has enough vectors."""
         self._train_if_due()
         if not self._store.is_building:
             self._make_wanted_lists()
-        return ids
 
     def _make_wanted_lists(self) -> None:
         space = self._spaces.latest
@@ -551,7 +555,7 @@ class Index:
         Args:
             timeout: Seconds to wait while another writes; None means 60.
         """
-        return Transaction(self._store, self._spaces, as_timeout(timeout))
+        return Transaction(self._store, self._spaces, as_timeout(timeout), self._grow)
 
     def update_payload(
         self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None

@@ -119,6 +119,15 @@ def test_manual_and_never(tmp_path: Path, vectors: np.ndarray) -> None:
             assert index.phase == "exact"
 
 
+def test_the_transaction_that_passes_the_threshold(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Who writes by transactions alone waited for ever."""
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        with index.transaction() as txn:
+            txn.add(vectors)
+            assert index.phase == "exact"
+        assert index.phase == "codes"
+
+
 def test_the_quantizer_that_is_chosen(tmp_path: Path, vectors: np.ndarray) -> None:
     with pqstore.Index.create(tmp_path / "i", dim=D, train_at=400) as index:
         index.add(vectors)
