@@ -154,6 +154,9 @@ class PQStoreVectorStore(VectorStore):
         """The model."""
         return self._embedding
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._index!r}>"
+
     def close(self) -> None:
         """Close the index; closing twice is allowed."""
         self._index.close()
@@ -369,7 +372,7 @@ def _opened(
         try:
             refuse_difference(index, None, "str", metric, None, dim)
         except BaseException:
-            index.close()
+            index.close()  # nobody has it, to close it
             raise
         return index
     try:

@@ -280,6 +280,7 @@ def test_rows_of_another_program_have_no_text(store: PQStoreVectorStore) -> None
 
 def test_pickles_as_a_handle(store: PQStoreVectorStore) -> None:
     with pickle.loads(pickle.dumps(store)) as again:
+        assert repr(again).startswith("<PQStoreVectorStore over <pqstore.Index ")
         assert again.get_by_ids(["doc-1"]) == store.get_by_ids(["doc-1"])
 
 
