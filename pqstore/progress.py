@@ -15,7 +15,8 @@ class ProgressStep:
 
     stage: str
     """ "adding" (vectors); "rotation", "k-means", "encoding" (vectors) of training; "rewriting" (segments)
-    and "merging" (runs); "copying" (bytes); "pages", "records", "ids", "attachments" of what is verified."""
+    and "merging" (runs); "copying" (bytes); "lists" (rows in lists that are made); "pages", "records", "ids",
+    "attachments" of what is verified."""
     done: int
     """How much of this stage is done."""
     total: int | None

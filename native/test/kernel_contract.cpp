@@ -131,6 +131,8 @@ class Contract {
         scans_of_ordered_rows();
         scans_of_damaged_codes();
         scans_by_threads();
+        scans_of_lists();
+        scores_of_centroids();
         exact_scans_of_every_width();
         exact_scans_of_special_values();
         exact_scans_by_threads();
@@ -440,6 +442,73 @@ class Contract {
                 for (int64_t n : {1, 12}) scan("dead rows", sparse, four, query_tables(random, four, n), 10);
             }
         }
+    }
+
+    // Pieces of lists that begin within a block, whose rows are dead by their numbers, beside chunks that are in no list.
+    void scans_of_lists() {
+        Random random(15);
+        for (LayoutKind kind : kKinds)
+            for (int64_t M : {3, 16, 41})
+                for (int64_t length : {200, 3000, 40000}) {
+                    const Layout layout = layout_of(kind, M);
+                    const std::vector<Rows> rows = chunks(random, layout, {length, 70, length / 3, 33});
+                    const Exact<uint32_t> numbers = row_numbers(random, length);
+                    Exact<uint8_t> bitmap(512);
+                    for (uint8_t& byte : bitmap) byte = static_cast<uint8_t>(random.below(256) & random.below(256));
+                    const int64_t segments[] = {2, 3, 9};
+                    const uint8_t* dead[] = {bitmap.data(), nullptr, bitmap.data()};
+                    const Living living{segments, dead, 3, 4096};
+                    std::vector<Chunk> pieces;
+                    for (const Rows& chunk : rows) {
+                        pieces.push_back({chunk.packed.data(), chunk.rows, 5000, nullptr, numbers.data(),
+                                          random.below(std::min<int64_t>(chunk.rows, 32))});
+                    }
+                    pieces.push_back({rows[1].packed.data(), rows[1].rows, 1 << 20, nullptr});
+                    for (int64_t k : {1, 10, 120})
+                        for (bool scattered : {false, true})
+                            scan_pieces(pieces, layout, query_tables(random, layout, 1), k, living, scattered);
+                }
+    }
+
+    static Exact<uint32_t> row_numbers(Random& random, int64_t count) {
+        Exact<uint32_t> numbers(count);
+        for (uint32_t& number : numbers) number = static_cast<uint32_t>(random.below(40000));
+        return numbers;
+    }
+
+    void scan_pieces(const std::vector<Chunk>& pieces, const Layout& layout, const Exact<float>& tables, int64_t k,
+                     const Living& living, bool scattered) {
+        Exact<float> distances(k), expected_distances(k);
+        Exact<int64_t> found_rows(k), expected_rows(k);
+        ScanRequest request{pieces.data(), static_cast<int64_t>(pieces.size()),
+                            layout,        tables.data(),
+                            1,             k,
+                            2,             distances.data(),
+                            found_rows.data(), &living,
+                            scattered};
+        kernels_.scan(request);
+        request.threads = 1;
+        request.distances = expected_distances.data();
+        request.rows = expected_rows.data();
+        kPortableKernels.scan(request);
+        const std::string what = called("scan of lists, layout, M, k:", static_cast<int>(layout.kind), layout.M, k);
+        compare(what, distances, expected_distances);
+        compare(what, found_rows, expected_rows);
+    }
+
+    void scores_of_centroids() {
+        Random random(16);
+        for (int64_t D : {16, 32, 128, 400})
+            for (int64_t P : {0, 1, 5, 300}) {
+                Exact<int16_t> centroids(P * D), query(D);
+                Exact<int32_t> halves(P), found(P), expected(P);
+                for (int16_t& step : centroids) step = static_cast<int16_t>(random.below(2001) - 1000);
+                for (int16_t& step : query) step = static_cast<int16_t>(random.below(2001) - 1000);
+                for (int32_t& half : halves) half = static_cast<int32_t>(random.below(1 << 29));
+                kernels_.centroid_scores(centroids.data(), halves.data(), P, D, query.data(), found.data());
+                kPortableKernels.centroid_scores(centroids.data(), halves.data(), P, D, query.data(), expected.data());
+                compare(called("centroid scores, P, D:", P, D), found, expected);
+            }
     }
 
     void scans_of_special_tables() {

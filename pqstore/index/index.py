@@ -980,8 +980,9 @@ class Index:
     ) -> bool:
         """Train a quantizer on the vectors of an index that has none yet, and put all of them into codes.
 
-        For readers that is one step; they go on meanwhile, and their snapshots stay exact. Other writers wait while the
-        vectors are encoded. Whatever happens on the way, the index is exact or trained, never something between.
+        For others that is one step: they go on reading and writing, and what is written meanwhile is encoded before the
+        step is taken; snapshots stay exact. Whatever happens on the way, the index is exact or trained, never something
+        between.
 
         Args:
             quantizer: What to train, a `PQ` or `OPQ`; one that is trained is taken as it is. None: as `create` said.
@@ -1013,7 +1014,7 @@ class Index:
         change M, Ks or the kind of quantizer of an index that is in use.
 
         Ids, payloads, originals, saved sets and fields stay; inverted lists are made anew; a calibration, which was
-        measured with the old codes, goes. Readers go on; other writers wait while vectors are encoded.
+        measured with the old codes, goes. Readers and writers go on meanwhile.
 
         Args:
             quantizer: What to train; one that is trained is taken as it is. None: one of the same kind and size.
@@ -1037,6 +1038,7 @@ class Index:
         sample: int | None = None,
         threads: int | None = None,
         timeout: float | None = None,
+        progress: Progress | None = None,
     ) -> PartitionReport:
         """Divide the vectors into inverted lists, so that a search reads the nearest of them in place of every code.
 
@@ -1050,6 +1052,8 @@ class Index:
             sample: Vectors to train on; None: 64 for each partition.
             threads: Threads to train and assign with; None means all cores.
             timeout: Seconds to wait while another writes; None means 60.
+            progress: Called with a `ProgressStep` after each piece of the work; when it raises, searches read what they
+                did, and a further call goes on.
 
         Returns:
             What was made.
@@ -1059,7 +1063,8 @@ class Index:
             TypeError, ValueError: an argument cannot be meant.
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
-        return partition(self._store, self._coded(), partitions, sample, threads, as_timeout(timeout))
+        told = progress or no_progress
+        return partition(self._store, self._coded(), partitions, sample, threads, as_timeout(timeout), told)
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
         """Copy the newest state, compacted, to a new index at `path`, while others read and write.

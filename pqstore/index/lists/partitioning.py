@@ -12,6 +12,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
 from pqstore.kernels import resolve_threads
+from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.quantizer.partitions import MAX_PARTITIONS, ROWS_PER_PARTITION, PartitionTable, train_partitions
 from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
 
@@ -46,7 +47,13 @@ def automatic_partitions(rows: int) -> int:
 
 
 def partition(
-    store: Store, space: CodeSpace, partitions: Any, sample: Any, threads: int | None, timeout: float | None
+    store: Store,
+    space: CodeSpace,
+    partitions: Any,
+    sample: Any,
+    threads: int | None,
+    timeout: float | None,
+    progress: Progress = no_progress,
 ) -> PartitionReport:
     """See `pqstore.Index.partition`."""
     if partitions is None:
@@ -64,7 +71,8 @@ def partition(
     with _assigning(store, space, workers):
         merged: set[int] = set()
         while not store.change(lambda txn: fill_lists(txn, merged), timeout):
-            pass
+            with store.read() as snapshot:
+                progress(ProgressStep("lists", *SnapshotLists(snapshot).begun_rows()))
     with store.read() as snapshot:
         lists = SnapshotLists(snapshot).read()
         listed = 0 if lists is None else lists.lists.rows

@@ -40,6 +40,12 @@ class SnapshotLists:
                 return state.building.partitions
         return None
 
+    def begun_rows(self) -> tuple[int, int]:
+        """(rows that are in the lists that are being made, rows of all sealed segments)."""
+        rows = len(self._records.table) * self._records.schema.geometry.segment_rows
+        state = self._records.lists
+        return (rows if state is None or state.building is None else state.building.rows), rows
+
     def chunk(self, run: ListReader, ordinal: int) -> tuple[U8, U32]:
         """(packed codes, row numbers minus its `first_row`) of a chunk of a run."""
         self._records.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,74 @@ def test_an_interrupted_call_is_gone_on_with(
             assert len(SnapshotLists(reading.snapshot).read().lists.runs) == 1
         assert index.verify(deep=True) == []
         assert assert_all_lists_are_flat(index, vectors(5), 10)
+
+
+def test_cleared_and_compacted(tmp_path: Path, pq: pqstore.PQ) -> None:
+    """Lists of nothing but dead rows go; the table stays, for rows to come."""
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(900))
+        index.partition(4)
+        index.clear()
+        assert index.search(vectors(2), 3, nprobe=2).ids.tolist() == [[-1] * 3] * 2
+        index.compact()
+        lists = index.stats().lists
+        assert (lists.partitions, lists.runs, lists.listed_rows) == (4, 0, 0)
+        assert index.verify(deep=True) == []
+        index.add(vectors(900))
+        assert index.stats().lists.listed_rows == 7 * 128
+        assert index.verify(deep=True) == []
+        assert assert_all_lists_are_flat(index, vectors(3), 10)
+
+
+def test_progress(tmp_path: Path, pq: pqstore.PQ) -> None:
+    steps: list[Any] = []
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(900))
+        index.partition(4, progress=steps.append)
+        assert {step.stage for step in steps} == {"lists"}
+        done = [step.done for step in steps]
+        assert done == sorted(done)
+        assert all(step.total == 896 for step in steps)
+        assert done[-1] == 896
+
+        def stop(step: Any) -> None:
+            raise StoppedError
+
+        with pytest.raises(StoppedError):
+            index.partition(8, progress=stop)
+        assert index.stats().lists.partitions == 4
+        index.partition(8)
+        assert index.verify(deep=True) == []
+
+
+def test_beside_a_writer(tmp_path: Path, pq: pqstore.PQ) -> None:
+    """Another thread adds and removes all the time: nothing of it is lost, and all of it is found."""
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(600))
+        ended = threading.Event()
+        kept: list[int] = []
+
+        def write() -> None:
+            rng = np.random.default_rng(2)
+            while not ended.is_set() and len(kept) < 4000:
+                ids = index.add(vectors(40)).tolist()
+                gone = rng.choice(ids, 5, replace=False).tolist()
+                index.remove(gone)
+                kept.extend(set(ids) - set(gone))
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for partitions in (4, 9, None, 16):
+                index.partition(partitions)
+                if partitions is not None:
+                    assert assert_all_lists_are_flat(index, vectors(3), 10)
+        finally:
+            ended.set()
+            writer.join()
+        assert set(index) == {*range(600), *kept}
+        assert index.verify(deep=True) == []
+        assert assert_all_lists_are_flat(index, vectors(3), 10)
 
 
 def test_beside_readers_and_another_handle(tmp_path: Path, pq: pqstore.PQ) -> None:
