@@ -375,14 +375,20 @@ def _opened(
             index.close()  # nobody has it, to close it
             raise
         return index
-    try:
-        Index.open(path).close()
-    except IndexNotFoundError:
+    if not _is_there(path):
         metric = metric or "cosine"
         if dim is None and settings.get("quantizer") is None:
             dim = len(embedding.embed_query("dimension"))
     # Settings that cannot be meant are refused, also where there is an index already.
     return Index.open_or_create(path, id_type="str", metric=metric, dim=dim, **settings)
+
+
+def _is_there(path: str | os.PathLike[str]) -> bool:
+    try:
+        Index.open(path).close()
+    except IndexNotFoundError:
+        return False
+    return True
 
 
 def _scored(index: Index, embedding: Any, k: int, filter: Filter | None, **search: Any) -> list[tuple[Document, float]]:

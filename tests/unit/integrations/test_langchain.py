@@ -251,6 +251,14 @@ def test_from_documents_asks_the_model_for_these_alone(tmp_path: Path) -> None:
         assert store.index.dim == 32
 
 
+def test_a_model_that_fails_leaves_nothing_behind_and_its_own_error(tmp_path: Path) -> None:
+    # Its error came as one that happened while another was handled.
+    with pytest.raises(AssertionError, match="event loop") as failed:
+        PQStoreVectorStore(Awaited(), tmp_path / "index")
+    assert failed.value.__context__ is None
+    assert not (tmp_path / "index").exists()
+
+
 def test_another_index_is_refused(tmp_path: Path) -> None:
     pqstore.Index.create(tmp_path / "numbers", dim=32).close()
     with pytest.raises(ValueError, match="id_type='int64'"):
