@@ -154,6 +154,9 @@ class PQStoreVectorStore(VectorStore):
         """The model."""
         return self._embedding
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} over {self._index!r}>"
+
     def close(self) -> None:
         """Close the index; closing twice is allowed."""
         self._index.close()
@@ -369,17 +372,23 @@ def _opened(
         try:
             refuse_difference(index, None, "str", metric, None, dim)
         except BaseException:
-            index.close()
+            index.close()  # nobody has it, to close it
             raise
         return index
-    try:
-        Index.open(path).close()
-    except IndexNotFoundError:
+    if not _is_there(path):
         metric = metric or "cosine"
         if dim is None and settings.get("quantizer") is None:
             dim = len(embedding.embed_query("dimension"))
     # Settings that cannot be meant are refused, also where there is an index already.
     return Index.open_or_create(path, id_type="str", metric=metric, dim=dim, **settings)
+
+
+def _is_there(path: str | os.PathLike[str]) -> bool:
+    try:
+        Index.open(path).close()
+    except IndexNotFoundError:
+        return False
+    return True
 
 
 def _scored(index: Index, embedding: Any, k: int, filter: Filter | None, **search: Any) -> list[tuple[Document, float]]:

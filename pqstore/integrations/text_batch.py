@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from pqstore.errors import DimensionError
+from pqstore.errors import DimensionError, InvalidIdError
 
 __all__ = ["TextBatch", "as_text_batch"]
 
@@ -42,7 +42,8 @@ def as_text_batch(
     An empty list of metadatas or ids counts as none. Where some ids are None, they become new UUIDs.
 
     Raises:
-        TypeError: `texts` is one str, or has something else than str.
+        TypeError: `texts` is one str, or has something else than str; a metadata is no dict.
+        InvalidIdError: an id is no str.
         DimensionError: there are not as many metadatas or ids as texts.
     """
     if isinstance(texts, str):
@@ -54,5 +55,22 @@ def as_text_batch(
     for name, others in (("metadatas", metadatas), ("ids", ids)):
         if others and len(others) != len(given):
             raise DimensionError(f"there are {len(given)} texts and {len(others)} {name}: give one each, or none")
-    maps: list[Mapping[str, Any]] = [metadata or {} for metadata in metadatas or [None] * len(given)]
-    return TextBatch(given, maps, [str(uuid4()) if id is None else id for id in ids] if ids else None)
+    return TextBatch(given, _maps(metadatas or [None] * len(given)), _names(ids) if ids else None)
+
+
+def _maps(metadatas: Iterable[Any]) -> list[Mapping[str, Any]]:
+    maps: list[Mapping[str, Any]] = []
+    for place, metadata in enumerate(metadatas):
+        if metadata is not None and not isinstance(metadata, Mapping):
+            raise TypeError(f"metadatas are a list of dicts, number {place} is {metadata!r}")
+        maps.append({} if metadata is None else metadata)
+    return maps
+
+
+def _names(ids: Iterable[Any]) -> list[str]:
+    names: list[str] = []
+    for place, id in enumerate(ids):
+        if id is not None and not isinstance(id, str):
+            raise InvalidIdError(f"ids are str, number {place} is {id!r} ({type(id).__name__})")
+        names.append(str(uuid4()) if id is None else id)
+    return names

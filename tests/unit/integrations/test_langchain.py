@@ -251,6 +251,14 @@ def test_from_documents_asks_the_model_for_these_alone(tmp_path: Path) -> None:
         assert store.index.dim == 32
 
 
+def test_a_model_that_fails_leaves_nothing_behind_and_its_own_error(tmp_path: Path) -> None:
+    # Its error came as one that happened while another was handled.
+    with pytest.raises(AssertionError, match="event loop") as failed:
+        PQStoreVectorStore(Awaited(), tmp_path / "index")
+    assert failed.value.__context__ is None
+    assert not (tmp_path / "index").exists()
+
+
 def test_another_index_is_refused(tmp_path: Path) -> None:
     pqstore.Index.create(tmp_path / "numbers", dim=32).close()
     with pytest.raises(ValueError, match="id_type='int64'"):
@@ -280,6 +288,7 @@ def test_rows_of_another_program_have_no_text(store: PQStoreVectorStore) -> None
 
 def test_pickles_as_a_handle(store: PQStoreVectorStore) -> None:
     with pickle.loads(pickle.dumps(store)) as again:
+        assert repr(again).startswith("<PQStoreVectorStore over <pqstore.Index ")
         assert again.get_by_ids(["doc-1"]) == store.get_by_ids(["doc-1"])
 
 

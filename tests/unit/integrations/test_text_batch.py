@@ -32,10 +32,13 @@ def test_missing_ids_are_new() -> None:
         (["a", "b"], [{}], None, "2 texts and 1 metadatas"),
         (["a"], None, ["x", "y"], "1 texts and 2 ids"),
         ([], [{}], None, "0 texts and 1 metadatas"),
+        (["a"], {"year": 1}, None, "list of dicts, number 0 is 'year'"),  # a dict in place of a list of one
+        (["a", "b"], [None, 7], None, "list of dicts, number 1 is 7"),
+        (["a", "b"], None, [None, 7], r"ids are str, number 1 is 7 \(int\)"),
     ],
 )
 def test_what_cannot_be_added(texts: Any, metadatas: Any, ids: Any, told: str) -> None:
-    with pytest.raises((TypeError, pqstore.DimensionError), match=told):
+    with pytest.raises((TypeError, pqstore.DimensionError, pqstore.InvalidIdError), match=told):
         as_text_batch(texts, metadatas, ids)
 
 
