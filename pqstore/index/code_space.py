@@ -25,9 +25,10 @@ from pqstore.kernels import (
 )
 from pqstore.quantizer import Metric, Quantizer, as_vectors
 
-__all__ = ["CodeSpace", "Phase", "RowBlock", "Training"]
+__all__ = ["CodeSpace", "Phase", "RetrainMode", "RowBlock", "Training"]
 
 Phase = Literal["exact", "codes"]
+RetrainMode = Literal["auto", "manual"]
 
 Codes = npt.NDArray[Any]
 
@@ -59,6 +60,8 @@ class Training:
     """Mean squared distance between those and what their codes describe; of unit length for "cosine"."""
     rerank: int
     """Candidates that a search for 10 re-ranks unless it is told otherwise; 0: none, there are no originals."""
+    retrain: RetrainMode = "manual"
+    """Who trains it anew when the data have moved."""
 
 
 class CodeSpace:

@@ -7,11 +7,16 @@ import numpy as np
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.reading import Reading
 from pqstore.index.training import mean_error
+from pqstore.log import warning
+from pqstore.storage import Store
 
-__all__ = ["NEWEST", "drift_of"]
+__all__ = ["MOVED", "NEWEST", "DriftWatch", "drift_of"]
 
 NEWEST = 1000
 """Rows that are looked at."""
+MOVED = 1.5
+"""Drift from which on the data have moved."""
+_GROWTH = 1.1  # how much larger the index is at the next look
 
 
 def drift_of(reading: Reading) -> float | None:
@@ -25,3 +30,28 @@ def drift_of(reading: Reading) -> float | None:
         return None
     vectors = reading.vectors_of(rows)
     return float(np.float64(mean_error(space, vectors, 1)) / space.training.error)
+
+
+class DriftWatch:
+    """When one handle looks at the drift of its index, and what it says."""
+
+    def __init__(self, rows: int) -> None:
+        self._next = max(NEWEST, int(rows * _GROWTH))
+
+    def is_due(self, store: Store) -> bool:
+        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look."""
+        with store.read() as snapshot:
+            rows = snapshot.live_rows
+        if rows < self._next:
+            return False
+        self._next = max(rows + NEWEST, int(rows * _GROWTH))
+        return True
+
+    def has_moved(self, reading: Reading) -> bool:
+        """Whether the codebook no longer fits, which is logged."""
+        drift = drift_of(reading)
+        if drift is None or drift < MOVED:
+            return False
+        where = reading.snapshot.records.generation.index
+        warning("index at %s: drift %.2f: the newest vectors fit its codebook badly; retrain() mends it", where, drift)
+        return True

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.errors import NotTrainedError
-from pqstore.index.code_space import RowBlock, Training
+from pqstore.index.code_space import RetrainMode, RowBlock, Training
 from pqstore.index.vector_packing import VectorPacking
 from pqstore.kernels import CodeChunk, OriginalChunk, OriginalFormat, OriginalKind, active, unit_length
 from pqstore.quantizer import Metric, Quantizer, as_vectors
@@ -30,6 +30,8 @@ class Wish(NamedTuple):
     train: TrainMode
     train_at: int
     """Vectors from which on it trains itself."""
+    retrain: RetrainMode = "manual"
+    """Who trains it anew later."""
 
 
 class ExactSpace:

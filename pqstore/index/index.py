@@ -17,7 +17,8 @@ from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
 from pqstore.index.asynchronous import in_thread, in_threads, twin_of
 from pqstore.index.background import in_background
-from pqstore.index.code_space import CodeSpace, Phase
+from pqstore.index.code_space import CodeSpace, Phase, RetrainMode
+from pqstore.index.drift import DriftWatch
 from pqstore.index.exact_space import ExactSpace, TrainMode
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
 from pqstore.index.lists.in_order import partitioned_rows
@@ -100,6 +101,7 @@ class Index:
     _spaces: Spaces
     _id_type: IdType
     _wish: Wish
+    _drift: DriftWatch
 
     def __init__(self, *arguments: Any, **_: Any) -> None:
         """Not the way in: see `Index.open` and `Index.create`."""
@@ -121,6 +123,7 @@ class Index:
         index._id_type = store.identity.id_type
         with store.read() as snapshot:
             index._wish = wish_of(snapshot)
+            index._drift = DriftWatch(snapshot.live_rows)
         return index
 
     # Opening and closing
@@ -140,6 +143,7 @@ class Index:
         fields: Iterable[str] = (),
         train: TrainMode = "auto",
         train_at: int | Literal["default"] | None = "default",
+        retrain: RetrainMode = "manual",
         partitions: int | str | None = None,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
@@ -168,6 +172,8 @@ class Index:
             train: Who trains an index that began with `dim`: "auto", the `add` by which it has `train_at` vectors;
                 "background", a thread that it starts; "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
+            retrain: Who trains it anew when the data have moved (`stats().drift` of 1.5 and more, which is logged):
+                "auto", the `add` that finds it; "manual", whoever calls `retrain`.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
@@ -181,7 +187,7 @@ class Index:
             raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
         names, wish = as_fields(fields), as_wish(partitions)
-        space = first_space(quantizer, metric, dim, originals, train, train_at)
+        space = first_space(quantizer, metric, dim, originals, train, train_at, retrain)
         settings, arrays = record_of(space)
         store = Store.create(
             path,
@@ -226,6 +232,7 @@ class Index:
         fields: Iterable[str] = (),
         train: TrainMode = "auto",
         train_at: int | Literal["default"] | None = "default",
+        retrain: RetrainMode = "manual",
         partitions: int | str | None = None,
     ) -> Index:
         """Open the index at a path, or make an empty one where there is none yet.
@@ -236,7 +243,7 @@ class Index:
             path: The directory.
             quantizer: As for `create`; or a function that returns one, which is called only where there is no index
                 yet.
-            id_type, metric, durability, dim, originals, fields, train, train_at, partitions: As for `create`. An
+            id_type, metric, durability, dim, originals, fields, train, train_at, retrain, partitions: As for `create`. An
                 index that is there keeps its own durability, fields, training and lists; see Raises for the others.
 
         Raises:
@@ -260,6 +267,7 @@ class Index:
                 fields=fields,
                 train=train,
                 train_at=train_at,
+                retrain=retrain,
                 partitions=partitions,
             )
 
@@ -436,6 +444,17 @@ class Index:
         self._train_if_due()
         if not self._store.is_building:
             self._make_wanted_lists()
+            self._follow_drift()
+
+    def _follow_drift(self) -> None:
+        """Look from time to time whether the codebook still fits, and say or do something about it."""
+        space = self._spaces.latest
+        if not isinstance(space, CodeSpace) or space.training is None or not self._drift.is_due(self._store):
+            return
+        with self._read() as reading:
+            has_moved = self._drift.has_moved(reading)
+        if has_moved and space.training.retrain == "auto":
+            self._store.attempt("retraining", self.retrain)
 
     def _make_wanted_lists(self) -> None:
         space = self._spaces.latest

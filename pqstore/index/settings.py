@@ -11,7 +11,7 @@ import numpy as np
 from pqstore.errors import CorruptIndexError, DimensionError, InvalidQuantizerError, NotTrainedError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.code_packing import CodePacking
-from pqstore.index.code_space import CodeSpace, Training
+from pqstore.index.code_space import CodeSpace, RetrainMode, Training
 from pqstore.index.exact_space import ExactSpace, TrainMode, Wish
 from pqstore.index.vector_packing import VectorPacking
 from pqstore.kernels import CodeLayout, OriginalKind
@@ -58,7 +58,13 @@ def as_index_arguments(quantizer: Quantizer | None, id_type: str, metric: Metric
 
 
 def first_space(
-    quantizer: Quantizer | None, metric: Metric, dim: Any, originals: Any, train: Any, train_at: Any
+    quantizer: Quantizer | None,
+    metric: Metric,
+    dim: Any,
+    originals: Any,
+    train: Any,
+    train_at: Any,
+    retrain: Any,
 ) -> CodeSpace | ExactSpace:
     """The space of a new index, with the arguments of `Index.create`.
 
@@ -66,8 +72,9 @@ def first_space(
         NotTrainedError, DimensionError, TypeError, ValueError: as there.
     """
     D = None if dim is None else as_dimension(dim)
-    if train not in get_args(TrainMode):
-        raise ValueError(f"train must be one of {', '.join(get_args(TrainMode))}, got {train!r}")
+    for name, value, allowed in (("train", train, TrainMode), ("retrain", retrain, RetrainMode)):
+        if value not in get_args(allowed):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")
     if quantizer is not None and quantizer.is_trained:
         if D not in (None, quantizer.D):
             raise DimensionError(f"dim = {D}, but the quantizer was trained on vectors of dimension {quantizer.D}")
@@ -82,7 +89,7 @@ def first_space(
         raise DimensionError(f"M = {wanted.M} does not divide dim = {D}: choose an M that does")
     kind = "float16" if originals == "default" else as_original_kind(originals)
     at = rows_to_train(wanted.Ks) if train_at in ("default", None) else as_count(train_at, "train_at")
-    return ExactSpace(D, metric, Wish(wanted, kind, "manual" if train_at is None else train, at))
+    return ExactSpace(D, metric, Wish(wanted, kind, "manual" if train_at is None else train, at, retrain))
 
 
 def as_dimension(dim: Any) -> int:
@@ -138,7 +145,13 @@ def record_of(space: CodeSpace | ExactSpace) -> tuple[dict[str, Any], dict[str, 
     """Settings and arrays from which `read_space` makes the same space again."""
     if isinstance(space, ExactSpace):
         wish = space.wish
-        exact = {"D": space.D, "originals": wish.originals, "train": wish.train, "train_at": wish.train_at}
+        exact = {
+            "D": space.D,
+            "originals": wish.originals,
+            "train": wish.train,
+            "train_at": wish.train_at,
+            "retrain": wish.retrain,
+        }
         return {"metric": space.metric, "quantizer": wish.quantizer.state()[0], "exact": exact}, {}
     quantizer_settings, arrays = space.quantizer.state()
     settings: dict[str, Any] = {"metric": space.metric, "quantizer": quantizer_settings}
@@ -192,11 +205,12 @@ def _check_exact(exact: Any, quantizer: Settings) -> None:
     """What is to become of an index without codes can be so."""
     sound = (
         isinstance(exact, Mapping)
-        and exact.keys() == {"D", "originals", "train", "train_at"}
+        and exact.keys() == {"D", "originals", "train", "train_at", "retrain"}
         and _is_whole(exact["D"], 1, MAX_DIMENSION)
         and exact["D"] % quantizer["M"] == 0
         and exact["originals"] in (None, *get_args(OriginalKind))
         and exact["train"] in get_args(TrainMode)
+        and exact["retrain"] in get_args(RetrainMode)
         and _is_whole(exact["train_at"], 1, 2**62)
         and quantizer["D"] is None
     )
@@ -222,7 +236,7 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
         raise CorruptIndexError(f"the quantizer of the index at {path} cannot be read: {error}") from error
     if "exact" in settings:
         exact = settings["exact"]
-        wish = Wish(quantizer, exact["originals"], exact["train"], exact["train_at"])
+        wish = Wish(quantizer, exact["originals"], exact["train"], exact["train_at"], exact["retrain"])
         if identity.row_bytes:
             raise CorruptIndexError(f"the index at {path} stores vectors, and {identity.row_bytes} bytes besides")
         return ExactSpace(exact["D"], settings["metric"], wish)
@@ -241,7 +255,8 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
 def _training_of(stored: Any) -> Training:
     sound = (
         isinstance(stored, Mapping)
-        and stored.keys() == {"rows", "error", "rerank"}
+        and stored.keys() == {"rows", "error", "rerank", "retrain"}
+        and stored["retrain"] in get_args(RetrainMode)
         and _is_whole(stored["rows"], 1, 2**62)
         and isinstance(stored["error"], float)
         and 0.0 <= stored["error"] < float("inf")

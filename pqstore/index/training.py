@@ -158,7 +158,8 @@ def _plan(
     space = CodeSpace(trained, old.metric, originals=kind)
     began_exact = isinstance(old, ExactSpace) or (old.training is not None and old.training.rerank > 0)
     rerank = RERANK if began_exact and kind is not None else 0
-    space.training = Training(reading.snapshot.live_rows, mean_error(space, some, workers), rerank)
+    mode = old.wish.retrain if isinstance(old, ExactSpace) else old.training.retrain if old.training else "manual"
+    space.training = Training(reading.snapshot.live_rows, mean_error(space, some, workers), rerank, mode)
     settings, arrays = record_of(space)
 
     def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:

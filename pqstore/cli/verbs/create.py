@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
     parser.add_argument("--train", choices=("auto", "background", "manual"), default="auto", help="default: auto")
+    parser.add_argument(
+        "--retrain", choices=("auto", "manual"), default="manual", help="when data move; default: manual"
+    )
     parser.add_argument("--train-at", type=int, metavar="N", help="vectors to train at (default: by --Ks, 10,240)")
     parser.add_argument("--durability", choices=("full", "relaxed"), default="full", help="default: full")
 
@@ -57,6 +60,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         originals=None if options.originals == "none" else options.originals,
         fields=options.fields.split(",") if options.fields else (),
         train=options.train,
+        retrain=options.retrain,
         **settings,
     ) as index:
         report.say(f"{index!r}")

@@ -36,3 +36,23 @@ def test_it_cannot_be_known_without_originals(tmp_path: Path, small_pq: pqstore.
         assert (index.phase, index.stats().drift) == ("codes", None)
     with pqstore.Index.create(tmp_path / "b", small_pq) as index:
         assert (index.stats().drift, index.stats().trained_on) == (None, None)
+
+
+@pytest.mark.parametrize("mode", ["auto", "manual"])
+def test_it_is_said_and_acted_on(tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(3)
+    home, abroad = rng.standard_normal((2, 16)) * 4
+    quantizer = pqstore.PQ(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", quantizer, dim=16, train_at=1000, retrain=mode) as index:
+        index.add((home + rng.standard_normal((3000, 16))).astype(np.float32))
+        assert "drift" not in caplog.text
+        for _ in range(20):
+            index.add((abroad + rng.standard_normal((100, 16))).astype(np.float32))
+        assert "retrain() mends it" in caplog.text
+        assert index.stats().faults == ()
+        assert (index.stats().trained_on > 3000) == (mode == "auto")
+        assert (index.stats().drift < 1.5) == (mode == "auto")
+        assert index.verify(deep=True) == []
+    with pqstore.Index.open(tmp_path / "i") as index:
+        index.retrain()
+        assert index._spaces.now.training.retrain == mode

@@ -142,6 +142,7 @@ def test_bad_arguments(tmp_path: Path, vectors: np.ndarray, small_pq: pqstore.PQ
         (TypeError, {"dim": True}),
         (ValueError, {"dim": D, "train": "soon"}),
         (ValueError, {"dim": D, "train_at": 0}),
+        (ValueError, {"dim": D, "retrain": "often"}),
         (ValueError, {"dim": D, "originals": "float64"}),
         (TypeError, {"dim": D, "quantizer": "PQ"}),
     ):
@@ -161,7 +162,7 @@ def test_bad_arguments(tmp_path: Path, vectors: np.ndarray, small_pq: pqstore.PQ
 def test_settings_that_lie(tmp_path: Path) -> None:
     from pqstore.index.settings import packing_of
 
-    sound = {"D": 8, "originals": None, "train": "auto", "train_at": 5}
+    sound = {"D": 8, "originals": None, "train": "auto", "train_at": 5, "retrain": "auto"}
     quantizer = {"kind": "PQ", "M": 2, "Ks": 16, "D": None, "metric": "l2"}
     packing_of({"metric": "l2", "quantizer": quantizer, "exact": sound})
     for wrong in (
@@ -172,6 +173,7 @@ def test_settings_that_lie(tmp_path: Path) -> None:
         {**sound, "D": "8"},
         {**sound, "train": "never"},
         {**sound, "train_at": -1},
+        {**sound, "retrain": "often"},
         {**sound, "originals": "float8"},
         {**sound, "more": 1},
     ):
