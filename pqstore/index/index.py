@@ -243,8 +243,8 @@ class Index:
             path: The directory.
             quantizer: As for `create`; or a function that returns one, which is called only where there is no index
                 yet.
-            id_type, metric, durability, dim, originals, fields, train, train_at, retrain, partitions: As for `create`. An
-                index that is there keeps its own durability, fields, training and lists; see Raises for the others.
+            id_type, metric, durability, dim, originals, fields, train, train_at, retrain, partitions: As for `create`.
+                An index that is there keeps its own durability, fields, training and lists; see Raises for the others.
 
         Raises:
             ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
