@@ -170,7 +170,7 @@ class Index:
             fields: Payload fields that get an index, for quick filters; more with `create_field_index`. Names with dots
                 are paths through maps within maps, as in filters.
             train: Who trains an index that began with `dim`: "auto", the `add` by which it has `train_at` vectors;
-                "background", a thread that it starts; "manual", whoever calls `train`.
+                "background", a thread that it starts (with `bulk` as "auto"); "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
             retrain: Who trains it anew when the data have moved (`stats().drift` of 1.5 and more, which is logged):
                 "auto", the `add` that finds it; "manual", whoever calls `retrain`.
@@ -466,7 +466,8 @@ class Index:
         space = self._spaces.latest
         if not isinstance(space, ExactSpace) or not is_due(self._store, space):
             return
-        if space.wish.train == "background":
+        # What is built has another name soon, or none: nobody else can open it, and nobody waits for it.
+        if space.wish.train == "background" and not self._store.is_building:
             in_background(self._store.path, self._train_with_another_handle)
         else:
             self._store.attempt("training", self.train)

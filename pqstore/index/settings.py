@@ -257,7 +257,7 @@ def _training_of(stored: Any) -> Training:
         isinstance(stored, Mapping)
         and stored.keys() == {"rows", "error", "rerank", "retrain"}
         and stored["retrain"] in get_args(RetrainMode)
-        and _is_whole(stored["rows"], 1, 2**62)
+        and _is_whole(stored["rows"], 0, 2**62)
         and isinstance(stored["error"], float)
         and 0.0 <= stored["error"] < float("inf")
         and _is_whole(stored["rerank"], 0, 2**31)

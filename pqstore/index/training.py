@@ -163,7 +163,10 @@ def _plan(
     settings, arrays = record_of(space)
 
     def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:
-        block = space.prepare(reading_of(snapshot).vectors_of(rows), workers)
+        vectors = reading_of(snapshot).vectors_of(rows)
+        if old.originals is not None and old.original_kind == kind:  # rounded once, and not again
+            return space.encode(vectors, workers), snapshot.originals_of(rows)
+        block = space.prepare(vectors, workers)
         return block.codes, block.originals
 
     return Rebuild(

@@ -6,6 +6,7 @@ on the way leaves the one or the other. Ids, payloads, saved sets, notes and cou
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -107,7 +108,9 @@ class _Copy:
         self._wanted = wanted
         self._seen = begun
         """The state whose rows it has; later ones are told from it."""
-        self._settings = begun.records.schema.identity.settings
+        self._key = begun.records.schema.identity.hash_key
+        """Each rebuilding gives the index another, as it numbers rows anew and may keep settings; a compaction does
+        neither."""
         self._fields = len(begun.catalog.fields)
 
     def __enter__(self) -> _Copy:
@@ -155,7 +158,7 @@ class _Copy:
         Raises:
             PQStoreError: another process has rebuilt the index.
         """
-        if snapshot.records.schema.identity.settings != self._settings:
+        if snapshot.records.schema.identity.hash_key != self._key:
             raise PQStoreError(f"index at {self._index}: it was rebuilt meanwhile; nothing was changed by this call")
         changed = 0
         first = self._seen.records.schema.geometry.next_row(self._seen.records.state)
@@ -206,6 +209,7 @@ def _identity_of(old: Identity, wanted: Rebuild) -> Identity:
     segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
+        hash_key=os.urandom(len(old.hash_key)),
         settings=dict(wanted.settings),
         arrays=tuple(wanted.arrays),
         segment_rows=segment_rows,

@@ -403,3 +403,65 @@ def test_progress_that_raises_changes_nothing(tmp_path: Path, vectors: np.ndarra
             if "unfinished" in entry.name or "rebuilding" in entry.name
         ] == []
         assert index.train()
+
+
+def test_all_vectors_are_removed_meanwhile(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+
+        def clear(step: pqstore.ProgressStep) -> None:
+            if step.stage == "k-means":
+                index.clear()
+
+        assert index.train(progress=clear)
+        assert index.stats().trained_on == 0
+        index.add(vectors)
+        assert index.stats().drift is None
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert (index.phase, len(index)) == ("codes", N)
+
+
+def test_an_empty_index_takes_a_trained_quantizer(tmp_path: Path, small_pq: pqstore.PQ) -> None:
+    with pqstore.Index.create(tmp_path / "i", dim=small_pq.D) as index:
+        assert index.train(small_pq)
+        assert (index.phase, len(index), index.verify(deep=True)) == ("codes", 0, [])
+
+
+def test_two_retrainings_to_the_same_quantizer_at_once(tmp_path: Path, vectors: np.ndarray) -> None:
+    quantizer = pqstore.PQ(M=8, Ks=16, verbose=False).fit(vectors)
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(vectors)
+        index.retrain(quantizer)
+        index.update_payload(range(N), {"n": 1})  # rows that are dead now, and the same vectors in the same order
+        other, done = pqstore.Index.open(tmp_path / "i"), []
+
+        def meanwhile(step: pqstore.ProgressStep) -> None:
+            if step.stage == "encoding" and not done:
+                done.append(True)
+                other.retrain(quantizer)
+                other.add(vectors[:5])
+
+        with pytest.raises(pqstore.PQStoreError, match="rebuilt meanwhile"):
+            index.retrain(quantizer, progress=meanwhile)
+        assert len(index) == N + 5
+        assert index.verify(deep=True) == []
+        other.close()
+
+
+@pytest.mark.parametrize("originals", ["float16", "int8", "float32"])
+def test_retraining_keeps_originals_bit_by_bit(tmp_path: Path, vectors: np.ndarray, originals: str) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(originals=originals)) as index:
+        index.add(vectors * 3.7)
+        before = [record.vector.tobytes() for record in index.get(range(N))]
+        index.retrain(pqstore.PQ(M=2, Ks=16, verbose=False))
+        assert [record.vector.tobytes() for record in index.get(range(N))] == before
+
+
+def test_bulk_trains_within_the_call_that_is_due(tmp_path: Path, vectors: np.ndarray) -> None:
+    """A thread would still hold the directory under the name that it had while it was built."""
+    with pqstore.Index.create(tmp_path / "i", bulk=True, **small(train="background")) as index:
+        index.add(vectors)
+        assert index.phase == "codes"
+        index.publish()
+        assert len(index) == N
+        assert index.stats().faults == ()
