@@ -428,10 +428,14 @@ class Index:
 
     def _added(self, batch: Batch, timeout: float | None) -> IdArray:
         ids = add_rows(self._store, batch, timeout)
+        self._grow()
+        return ids
+
+    def _grow(self) -> None:
+        """What the index does by itself once it has enough vectors."""
         self._train_if_due()
         if not self._store.is_building:
             self._make_wanted_lists()
-        return ids
 
     def _make_wanted_lists(self) -> None:
         space = self._spaces.latest
@@ -551,7 +555,7 @@ class Index:
         Args:
             timeout: Seconds to wait while another writes; None means 60.
         """
-        return Transaction(self._store, self._spaces, as_timeout(timeout))
+        return Transaction(self._store, self._spaces, as_timeout(timeout), self._grow)
 
     def update_payload(
         self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None
@@ -980,8 +984,9 @@ class Index:
     ) -> bool:
         """Train a quantizer on the vectors of an index that has none yet, and put all of them into codes.
 
-        For readers that is one step; they go on meanwhile, and their snapshots stay exact. Other writers wait while the
-        vectors are encoded. Whatever happens on the way, the index is exact or trained, never something between.
+        For others that is one step: they go on reading and writing, and what is written meanwhile is encoded before the
+        step is taken; snapshots stay exact. Whatever happens on the way, the index is exact or trained, never something
+        between.
 
         Args:
             quantizer: What to train, a `PQ` or `OPQ`; one that is trained is taken as it is. None: as `create` said.
@@ -1013,7 +1018,7 @@ class Index:
         change M, Ks or the kind of quantizer of an index that is in use.
 
         Ids, payloads, originals, saved sets and fields stay; inverted lists are made anew; a calibration, which was
-        measured with the old codes, goes. Readers go on; other writers wait while vectors are encoded.
+        measured with the old codes, goes. Readers and writers go on meanwhile.
 
         Args:
             quantizer: What to train; one that is trained is taken as it is. None: one of the same kind and size.

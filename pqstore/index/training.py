@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.arrays import F32, I64, U8
-from pqstore.errors import TrainingError
+from pqstore.errors import PQStoreError, TrainingError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.exact_space import ExactSpace
@@ -52,16 +52,15 @@ def train(
         wanted = space.wish.quantizer if quantizer is None else _fitting(quantizer, space.D)
         trained = _trained(reading, wanted, sample, threads, progress)
 
-    def plan(current: Snapshot) -> Rebuild:
-        reading = reading_of(current)
-        if not isinstance(reading.space, ExactSpace):
-            raise _TrainedMeanwhileError
-        return _plan(reading, trained, space.wish.originals, threads)
-
     try:
-        store.rebuild(plan, timeout, progress=progress)
-    except _TrainedMeanwhileError:
-        return False
+        store.rebuild(
+            lambda begun: _plan(reading_of, begun, trained, space.wish.originals, threads), timeout, progress=progress
+        )
+    except PQStoreError:
+        with store.read() as snapshot:  # another process may have been quicker
+            if not isinstance(reading_of(snapshot).space, ExactSpace):
+                return False
+        raise
     info("index at %s: trained %r on vectors of its own; searches go by codes now", store.path, trained)
     return True
 
@@ -89,7 +88,7 @@ def retrain(
         wanted = _like(space.quantizer) if quantizer is None else _fitting(quantizer, space.D)
         trained = _trained(reading, wanted, sample, threads, progress)
         kind = space.originals.kind
-    store.rebuild(lambda current: _plan(reading_of(current), trained, kind, threads), timeout, progress=progress)
+    store.rebuild(lambda begun: _plan(reading_of, begun, trained, kind, threads), timeout, progress=progress)
     info("index at %s: trained anew, %r", store.path, trained)
 
 
@@ -99,10 +98,6 @@ def is_due(store: Store, space: ExactSpace) -> bool:
         return False
     with store.read() as snapshot:
         return snapshot.live_rows >= space.wish.train_at
-
-
-class _TrainedMeanwhileError(Exception):
-    """Another process was quicker."""
 
 
 def _fitting(quantizer: Any, D: int) -> Quantizer:
@@ -152,8 +147,11 @@ def _trained(reading: Reading, wanted: Quantizer, sample: Any, threads: int | No
     return made.fit(vectors, threads=threads, progress=told)
 
 
-def _plan(reading: Reading, trained: Quantizer, kind: OriginalKind | None, threads: int | None) -> Rebuild:
-    """All rows of a reading in the codes of a trained quantizer, with the vectors kept as `kind`."""
+def _plan(
+    reading_of: ReadingOf, begun: Snapshot, trained: Quantizer, kind: OriginalKind | None, threads: int | None
+) -> Rebuild:
+    """All rows in the codes of a trained quantizer, with the vectors kept as `kind`."""
+    reading = reading_of(begun)
     workers, old = resolve_threads(threads), reading.space
     some = reading.vectors_of(reading.snapshot.rows.spread(_ERROR_ROWS))
     kind = _wide_enough(reading, kind)
@@ -163,8 +161,8 @@ def _plan(reading: Reading, trained: Quantizer, kind: OriginalKind | None, threa
     space.training = Training(reading.snapshot.live_rows, mean_error(space, some, workers), rerank)
     settings, arrays = record_of(space)
 
-    def convert(rows: I64) -> tuple[Any, U8 | None]:
-        block = space.prepare(reading.vectors_of(rows), workers)
+    def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:
+        block = space.prepare(reading_of(snapshot).vectors_of(rows), workers)
         return block.codes, block.originals
 
     return Rebuild(

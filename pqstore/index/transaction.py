@@ -46,10 +46,11 @@ class Transaction:
     of it is stored.
     """
 
-    def __init__(self, store: Store, spaces: Spaces, timeout: float | None) -> None:
-        """For `Index.transaction` only."""
+    def __init__(self, store: Store, spaces: Spaces, timeout: float | None, after: Callable[[], None]) -> None:
+        """For `Index.transaction` only. `after` is called when it is committed."""
         self._store = store
         self._spaces = spaces
+        self._after = after
         self._timeout = timeout
         self._txn: WriteTransaction | None = None
         self._thread = 0
@@ -74,6 +75,8 @@ class Transaction:
                 f"index at {self._store.path}: a call of this transaction failed half-way; nothing of it is stored"
             )
         txn.__exit__(kind, error, trace)
+        if kind is None:
+            self._after()
 
     def _open(self) -> WriteTransaction:
         if self._txn is None:

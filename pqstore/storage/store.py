@@ -310,13 +310,14 @@ class Store:
     def rebuild(
         self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
     ) -> None:
-        """Put all rows into codes of another kind, as a new generation: one step for readers, who go on meanwhile.
+        """Put all rows into codes of another kind, as a new generation: one step for readers and writers, who go on
+        meanwhile. `plan` is called with the state to begin with; what it raises leaves the index as it was.
 
-        Other writers wait. `plan` is called once they do; what it raises leaves the index as it was.
+        Raises `PQStoreError` when another process has rebuilt the index meanwhile.
         """
         shared = self._writable_share()
         with slow_work("rebuild", self.path), self._letting_go():
-            rebuild(shared, self.path, self._schema_of, plan, timeout, progress=progress)
+            rebuild(shared, self.path, self.read, self._schema_of, plan, timeout, progress=progress)
 
     def attempt(self, work: str, call: Callable[[], object]) -> None:
         """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for
@@ -333,14 +334,18 @@ class Store:
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
+        failed = None
         while True:
             with self.read() as snapshot:
+                generation = snapshot.records.generation.number
                 try:
                     return backup(snapshot, target, progress)
                 except PQStoreError:
-                    # A compaction in another process may remove files of originals before they are taken hold of.
-                    if snapshot.records.generation.environment.is_newest():
+                    # A compaction in another process may remove files of originals before they are taken hold of; then
+                    # there is another generation to be tried.
+                    if generation == failed:
                         raise
+                    failed = generation
 
     def stats(self) -> StoreStats:
         """Counts and sizes."""

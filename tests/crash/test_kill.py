@@ -123,7 +123,9 @@ def test_killed_at_a_named_point(place: Path, point: str) -> None:
             store.compact()
             assert store.verify(deep=True) == []
             assert store.stats().live_rows == before + 1
-        assert [entry.name for entry in path.iterdir() if "unfinished" in entry.name] == []
+        assert [
+            entry.name for entry in path.iterdir() if "unfinished" in entry.name or "rebuilding" in entry.name
+        ] == []
 
 
 @pytest.mark.parametrize("part", range(PARTS))

@@ -135,7 +135,12 @@ def test_power_cuts(library: Path, tmp_path: Path, durability: str) -> None:
             with store.read() as snapshot:
                 held = contents(snapshot)
         # The change under way may be there or not; "relaxed" may have lost the last commit, whole.
-        lowest = acknowledged if durability == "full" else max(0, acknowledged - 1)
+        lowest = acknowledged
+        if durability == "relaxed":
+            # A change that left all rows as they were, as dropping lists that were not there, may have been no commit.
+            while lowest > 0 and expected[lowest] == expected[lowest - 1]:
+                lowest -= 1
+            lowest = max(0, lowest - 1)
         assert held in expected[lowest : acknowledged + 2]
         in_doubt += held != expected[acknowledged]
     print(f"{in_doubt} of {CUTS} cuts left the index at another change than the last acknowledged one")

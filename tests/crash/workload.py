@@ -98,7 +98,7 @@ def same_again(snapshot: Snapshot) -> Rebuild:
         packing=PACKING,
         row_bytes=identity.row_bytes,
         features=(),
-        convert=lambda rows: (snapshot.codes_of(rows), snapshot.originals_of(rows) if identity.row_bytes else None),
+        convert=lambda state, rows: (state.codes_of(rows), state.originals_of(rows) if identity.row_bytes else None),
         segment_rows=identity.segment_rows,
     )
 

@@ -24,6 +24,7 @@ FLOORS = {
         ["quantizer", "storage"],
         ["interop"],
         ["index"],
+        ["integrations"],
         ["__init__"],
         ["cli"],
         ["__main__"],
@@ -123,6 +124,7 @@ FLOORS = {
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
+    "integrations": [["diversity", "nested_filter", "text_batch"], ["langchain"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
         ["bits"],
@@ -150,7 +152,9 @@ ALLOWED = {
 }
 GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq"}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core"}
+# An adapter is a class of its framework: it is imported by who has that, and by nothing of the package.
+ADAPTERS = {"integrations.langchain": "langchain_core"}
 
 HOUSE = House(PACKAGE)
 ARROWS = list(HOUSE.arrows_between(FLOORS))
@@ -191,7 +195,16 @@ def test_only_the_storage_reads_bytes(name: str) -> None:
 def test_optional_libraries_are_imported_where_they_are_used(name: str) -> None:
     for node in HOUSE.trees[name].body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            assert not {m.partition(".")[0] for _, m in HOUSE.imports(node)} & OPTIONAL, f"{name} line {node.lineno}"
+            tops = {m.partition(".")[0] for _, m in HOUSE.imports(node)}
+            assert not tops & (OPTIONAL - {ADAPTERS.get(name)}), f"{name} line {node.lineno}"
+
+
+@pytest.mark.parametrize("name", HOUSE.modules)
+def test_adapters_are_imported_by_their_users_alone(name: str) -> None:
+    assert not HOUSE.arrows[name] & set(ADAPTERS)
+    if name not in ADAPTERS:
+        tops = {module.partition(".")[0] for _, module in HOUSE.imports(HOUSE.trees[name])}
+        assert not tops & set(ADAPTERS.values()), f"{name} imports the framework of an adapter"
 
 
 def test_circles_and_arrows_up_are_seen(tmp_path: Path) -> None:

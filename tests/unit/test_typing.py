@@ -18,7 +18,10 @@ SETTINGS = """
 check_untyped_defs = true
 allow_redefinition = true
 strict_equality = true
-[mypy-faiss.*,nanopq.*,h5py.*,pyarrow.*,flask.*,scipy.*,matplotlib.*,pandas.*,server,embed]
+[mypy-faiss.*,nanopq.*,h5py.*,pyarrow.*,flask.*,scipy.*,matplotlib.*,pandas.*,examples.*,server,embed]
+ignore_missing_imports = true
+[mypy-langchain_core.*]
+follow_imports = skip
 ignore_missing_imports = true
 """
 

@@ -1,6 +1,6 @@
 """Train a quantizer anew on the vectors that an index keeps, and encode all of them: other codes, the same index.
 
-Needs stored originals. Readers go on meanwhile; other writers wait while vectors are encoded.
+Needs stored originals. Readers and writers go on meanwhile.
 
 examples:
   pqstore retrain my-index

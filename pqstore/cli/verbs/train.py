@@ -1,6 +1,6 @@
 """Train an index that has no codes yet on its own vectors, and encode all of them.
 
-Readers go on meanwhile; other writers wait while vectors are encoded.
+Readers and writers go on meanwhile.
 
 examples:
   pqstore train my-index

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.arrays import F32, I64
+from pqstore.errors import NotTrainedError
 from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.reading import Reading
 from pqstore.index.recall.report import RecallReport, RecallRow
@@ -84,6 +85,8 @@ def originals_for(reading: Reading, what: str) -> OriginalFormat:
     Raises:
         ValueError: it stores none.
     """
+    if reading.space.phase == "exact":
+        raise NotTrainedError(f"{what} measures searches by codes: until the index is trained all of them are exact")
     if reading.space.originals is None:
         raise ValueError(
             f"{what} compares with the original vectors, which this index does not store: create it with "

@@ -84,12 +84,13 @@ def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int |
     """
     if isinstance(recall, bool) or not isinstance(recall, numbers.Real):
         raise TypeError(f"recall must be a number above 0 and at most 1, got {recall!r}")
-    if not 0 < recall <= 1:
+    share = float(recall)
+    if not 0 < share <= 1:
         raise ValueError(f"recall must be above 0 and at most 1, got {recall!r}")
     calibration = kept_calibration(reading.snapshot)
     if calibration is None or not calibration.efforts:
         raise ValueError(f"recall={recall!r} {_NEVER}")
-    enough = [effort for effort in calibration.efforts if effort.recall >= recall]
+    enough = [effort for effort in calibration.efforts if effort.recall >= share]
     effort = enough[0] if enough else calibration.efforts[-1]
     rerank = None if effort.rerank is None else _in_proportion(effort.rerank, k, calibration)
     return rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)

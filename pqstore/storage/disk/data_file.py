@@ -165,11 +165,11 @@ def bytes_freed_after(file: DataFile, transaction: int, since: int) -> int:
 
 
 def _check_older(pages: _Pages) -> None:
-    """The older meta page must not lead to the state of the next transaction but one: then it is the newest, damaged.
+    """The older meta page must not lead to the state of the next transaction, or of the next but one.
 
-    Meta pages take turns, and numbers that do not follow each other are refused, so damage shows as just this. What is
-    further on is none: transaction N + 1 spares the pages of N - 1, N + 2 may use them again, and after a loss of power
-    a disk may hold those new pages under the meta pages of N and N - 1. Where the state cannot be read nothing follows.
+    Then a page is damaged: it is the newer one, or has its trees, and the number is wrong. What is further on is none:
+    transaction N + 1 spares the pages of N - 1, N + 2 may use them again, and after a loss of power a disk may hold
+    those new pages under the meta pages of N and N - 1. Where the state cannot be read nothing follows.
     """
     older = pages.older
     if older is pages.newest:
@@ -179,7 +179,7 @@ def _check_older(pages: _Pages) -> None:
         transaction = State.unpack(memoryview(value)).transaction if value is not None else None
     except (CorruptIndexError, FormatVersionError):
         return
-    if transaction == older.transaction + 2:
+    if transaction is not None and 1 <= transaction - older.transaction <= 2:
         raise DamagedFileError(
             f"the meta page of transaction {older.transaction} leads to the state of transaction {transaction}"
         )

@@ -33,6 +33,8 @@ class PendingRecords:
         self.schema = base.schema
         self.generation = base.generation
         self.state = base.state
+        self.commits_before = base.state.commit
+        """Commits that this one comes after."""
         self.changed_catalog: Catalog | None = None
         self.changed_lists: tuple[ListState | None] | None = None
         self.bitmaps: dict[int, U8] = {}
@@ -75,7 +77,7 @@ class PendingRecords:
     @property
     def commit_number(self) -> int:
         """The number of the commit that these changes are for."""
-        return self.base.state.commit + 1
+        return self.commits_before + 1
 
     @property
     def changed(self) -> bool:

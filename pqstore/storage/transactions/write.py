@@ -244,8 +244,9 @@ class WriteTransaction:
         with storage_errors(self.records.generation.index):
             self.attachment_writes.declare(name, unreadable)
 
-    def keep_next_id(self, next_id: int) -> None:
-        """Let no automatic id be below this one."""
+    def come_after(self, commit: int, next_id: int) -> None:
+        """Number this commit behind one of another generation, and let no automatic id be below `next_id`."""
+        self.records.commits_before = max(commit, self.records.commits_before)
         self.records.state = self.records.state._replace(next_id=max(next_id, self.records.state.next_id))
 
     def set_note(self, key: str, value: Any) -> None:

@@ -29,6 +29,10 @@ def small(**options: object) -> dict[str, object]:
     return {"quantizer": pqstore.PQ(M=4, Ks=16, verbose=False), "dim": D, "train_at": 300, **options}
 
 
+def leftovers(index: Path) -> list[str]:
+    return [entry.name for entry in index.iterdir() if "unfinished" in entry.name or "rebuilding" in entry.name]
+
+
 @pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
 @pytest.mark.parametrize("originals", ["float16", "int8", "float32", None])
 def test_the_add_that_passes_the_threshold(
@@ -113,6 +117,15 @@ def test_manual_and_never(tmp_path: Path, vectors: np.ndarray) -> None:
         with pqstore.Index.create(tmp_path / name, **settings) as index:
             index.add(vectors)
             assert index.phase == "exact"
+
+
+def test_the_transaction_that_passes_the_threshold(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Who writes by transactions alone waited for ever."""
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        with index.transaction() as txn:
+            txn.add(vectors)
+            assert index.phase == "exact"
+        assert index.phase == "codes"
 
 
 def test_the_quantizer_that_is_chosen(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -201,7 +214,9 @@ def test_killed_while_training(tmp_path: Path, vectors: np.ndarray, point: str, 
         index.add(vectors[:1])
         index.retrain() if index.phase == "codes" else index.train()
         assert index.verify(deep=True) == []
-    assert [entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name] == []
+    assert [
+        entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name or "rebuilding" in entry.name
+    ] == []
 
 
 def test_a_full_disk_leaves_the_index_exact(
@@ -238,6 +253,105 @@ def test_retrain(tmp_path: Path, vectors: np.ndarray) -> None:
         assert (found.ids[:, 0] == np.arange(50)).mean() > 0.9
     with pqstore.Index.open(tmp_path / "i", readonly=True) as index, pytest.raises(pqstore.ReadOnlyError):
         index.retrain()
+
+
+@pytest.mark.parametrize("began", ["exact", "codes"])
+def test_others_write_meanwhile(tmp_path: Path, vectors: np.ndarray, began: str) -> None:
+    """Rows that come, go, change and move between the first look and the switch, and sets, fields and compactions."""
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual", fields=["n"])) as index:
+        index.add(vectors[:500], payloads=[{"n": n} for n in range(500)])
+        if began == "codes":
+            index.train()
+        other = pqstore.Index.open(tmp_path / "i")
+        done = []
+
+        def meanwhile(step: pqstore.ProgressStep) -> None:
+            if step.stage != "encoding" or done:
+                return
+            done.append(step)
+            other.add(vectors[500:], payloads=[{"n": n} for n in range(500, N)])
+            other.remove(range(10))
+            other.upsert(-vectors[20:25], ids=range(20, 25), payloads=[{"n": 0}] * 5)
+            other.update_payload(30, {"m": 1})
+            other.save_set("late", [1, 40])
+            other.create_field_index("m")
+            other.compact()
+            other.remove([599])
+
+        if began == "codes":
+            index.retrain(progress=meanwhile)
+        else:
+            assert index.train(progress=meanwhile)
+        other.add(vectors[:1], ids=[1000])
+        assert done
+        for handle in (index, other):
+            assert handle.phase == "codes"
+            assert sorted(handle) == [*range(10, 599), 1000]
+            assert handle.get(22).vector.tolist() == pytest.approx((-vectors[22]).tolist(), rel=1e-2)
+            assert handle.get(30).payload == {"n": 30, "m": 1}
+            assert handle.count({"m": 1}) == 1
+            assert handle.count({"n": 0}) == 5
+            assert handle.sets == {"late": 2}
+            assert handle.fields == ("n", "m")
+            assert handle.verify(deep=True) == []
+        other.close()
+
+
+def test_writers_and_training_at_once(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Nothing that was acknowledged is lost, and nothing comes twice."""
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors[:300])
+        stop, removed, failures = threading.Event(), [], []
+
+        def write() -> None:
+            rng = np.random.default_rng(0)
+            try:
+                with pqstore.Index.open(tmp_path / "i") as mine:
+                    while not stop.is_set():
+                        gone = rng.choice(mine.add(vectors[:7]), 3, replace=False)
+                        mine.remove(gone)
+                        removed.extend(gone.tolist())
+            except BaseException as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            index.train()
+            for M in (2, 8):
+                index.retrain(pqstore.PQ(M=M, Ks=16, verbose=False))
+        finally:
+            stop.set()
+            thread.join()
+        assert failures == []
+        assert index.verify(deep=True) == []
+        ids = list(index)
+        assert len(ids) == len(set(ids)) == 300 + 4 * (len(removed) // 3)
+        assert not set(ids) & set(removed)
+
+
+def test_two_trainings_at_once(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+        other, done = pqstore.Index.open(tmp_path / "i"), []
+
+        def meanwhile(step: pqstore.ProgressStep) -> None:
+            if step.stage == "encoding" and not done:
+                done.append(other.train())
+
+        assert not index.train(progress=meanwhile)
+        assert done == [True]
+
+        def again(step: pqstore.ProgressStep) -> None:
+            if step.stage == "encoding" and len(done) == 1:
+                done.append(True)
+                other.retrain(pqstore.PQ(M=8, Ks=16, verbose=False))
+
+        with pytest.raises(pqstore.PQStoreError, match="rebuilt meanwhile"):
+            index.retrain(progress=again)
+        assert index.quantizer.M == 8
+        assert index.verify(deep=True) == []
+        other.close()
 
 
 def test_retrain_needs_originals(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -283,5 +397,9 @@ def test_progress_that_raises_changes_nothing(tmp_path: Path, vectors: np.ndarra
             index.train(progress=stop)
         assert index.phase == "exact"
         assert {step.stage for step in steps} == {"k-means", "encoding"}
-        assert [entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name] == []
+        assert [
+            entry.name
+            for entry in (tmp_path / "i").iterdir()
+            if "unfinished" in entry.name or "rebuilding" in entry.name
+        ] == []
         assert index.train()

@@ -77,6 +77,31 @@ def test_a_loss_of_power_that_takes_a_meta_page(
         assert store.stats().live_rows == 8
 
 
+def test_the_newest_meta_page_overwritten_by_the_older(
+    create: Create, reopen: Create, path: Path, rng: np.random.Generator
+) -> None:
+    """With the number that such a page must have: the older state came back as the newest, and nothing was said."""
+    with create() as store:
+        for _ in range(4):
+            with store.write() as txn:
+                txn.append(rng.integers(0, 256, (1, 8), dtype=np.uint8))
+    file = generation_path(path, 1) / DATA_FILE
+    content, number = (
+        bytearray(file.read_bytes()),
+        16 + 128,
+    )  # behind the head of the page: where its transaction stands
+    pages = [content[at * PAGE_SIZE : (at + 1) * PAGE_SIZE] for at in (0, 1)]
+    numbers = [int.from_bytes(page[number : number + 8], "little") for page in pages]
+    newest = int(numbers[1] > numbers[0])
+    copied = bytearray(pages[1 - newest])
+    copied[:8] = newest.to_bytes(8, "little")
+    copied[number : number + 8] = (numbers[newest] - 2).to_bytes(8, "little")
+    content[newest * PAGE_SIZE : (newest + 1) * PAGE_SIZE] = copied
+    file.write_bytes(content)
+    with pytest.raises(CorruptIndexError, match="leads to the state"):
+        reopen()
+
+
 def test_an_index_of_an_earlier_version(tmp_path: Path) -> None:
     """It opens as before, and names its transactions from the next commit on, which that version is told."""
     archive = sorted(golden.DIRECTORY.glob("*int64*"))[0]

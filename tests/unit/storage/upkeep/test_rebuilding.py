@@ -25,7 +25,7 @@ def plan(snapshot: Snapshot) -> Rebuild:
         packing=WIDE,
         row_bytes=identity.row_bytes,
         features=(),
-        convert=lambda rows: (snapshot.codes_of(rows), snapshot.originals_of(rows)),
+        convert=lambda state, rows: (state.codes_of(rows), state.originals_of(rows)),
         dropped_notes=("gone",),
         segment_rows=identity.segment_rows,
     )
@@ -63,7 +63,7 @@ def test_everything_stays(create: Callable[..., Store], reopen: Callable[..., St
 
 
 def test_what_the_plan_raises_changes_nothing(create: Callable[..., Store], path: Path) -> None:
-    def refused(rows: object) -> tuple[np.ndarray, None]:
+    def refused(state: object, rows: object) -> tuple[np.ndarray, None]:
         raise OSError("mine")
 
     with create() as store:

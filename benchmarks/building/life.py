@@ -1,0 +1,114 @@
+"""The life of an index that begins empty: adds, training, recall, retraining.
+
+    PQSTORE_BENCH_DATA=... python -m benchmarks.building.life [--rows 40000] [--train auto|background]
+
+Prints the durable add of one over a bare commit of the same bytes, recall@10 and the longest call while the index grows
+one by one, and what retraining costs over encoding alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+
+import pqstore
+from benchmarks.data import Dataset, load, machine, recall
+from benchmarks.disk import disk_now
+
+
+def add_of_one(place: Path, dim: int) -> None:
+    """Beside a commit of one record with as many bytes as the vector has, in turns."""
+    vectors = np.random.default_rng(0).standard_normal((400, dim)).astype(np.float32)
+    env = lmdb.open(str(place / "bare"), map_size=1 << 30)
+    ours, bare = [], []
+    with pqstore.Index.create(place / "one", dim=dim, train_at=None) as index:
+        index.add(vectors)
+        for number, vector in enumerate(vectors):
+            began = time.perf_counter()
+            index.add(vector)
+            middle = time.perf_counter()
+            with env.begin(write=True) as txn:
+                txn.put(number.to_bytes(8, "big"), vector.tobytes())
+            ours.append(middle - began)
+            bare.append(time.perf_counter() - middle)
+    env.close()
+    ratio = float(np.median(np.array(ours) / np.array(bare)))
+    print(f"add of one, {dim} dimensions: {ratio:.2f} x a bare commit ({np.median(ours) * 1e3:.2f} ms)")
+
+
+def grow(place: Path, data: Dataset, rows: int, train: str) -> None:
+    """One by one; recall where the index stands at each tenth."""
+    base, queries = data.base[:rows].astype(np.float32), data.queries.astype(np.float32)
+    longest, least = 0.0, 1.0
+    with pqstore.Index.create(place / "grown", dim=base.shape[1], metric="cosine", train=train) as index:
+        for number, vector in enumerate(base, 1):
+            began = time.perf_counter()
+            index.add(vector)
+            longest = max(longest, time.perf_counter() - began)
+            if number % (rows // 20) == 0:
+                for thread in threading.enumerate():
+                    if thread.name.startswith("pqstore "):
+                        thread.join()
+                found = recall(index.search(queries, k=10).ids, _truth(base[:number], queries), 10)
+                if index.phase == "codes":
+                    least = min(least, found)
+        print(
+            f"{rows:,} x {base.shape[1]} one by one, train={train!r}: longest call {longest * 1e3:,.0f} ms, "
+            f"least recall@10 after training {least:.4f}, drift {index.stats().drift}"
+        )
+
+
+def _truth(base: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    unit = base / np.maximum(np.linalg.norm(base, axis=1, keepdims=True), 1e-30)
+    scores = queries @ unit.T
+    near = np.argpartition(-scores, 10, axis=1)[:, :10]
+    return np.take_along_axis(near, np.argsort(-np.take_along_axis(scores, near, axis=1), axis=1), axis=1)
+
+
+def retrain(place: Path, rows: int) -> None:
+    """Of SIFT with jitter, over encoding alone."""
+    base = load("sift", rows).base.astype(np.float32)
+    quantizer = pqstore.PQ(M=16, verbose=False).fit(base[:20_000])
+    with pqstore.Index.create(place / "large", quantizer, originals="float16", bulk=True) as index:
+        index.add(base)
+    began = time.perf_counter()
+    quantizer.encode(base)
+    encoding = time.perf_counter() - began
+    with pqstore.Index.open(place / "large") as index:
+        del base
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        index.retrain()
+        taken = time.perf_counter() - began
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"retrain of {rows:,} x 128: {taken:.1f} s, {taken / encoding:.2f} x encoding; peak memory +{grown:.0f} MB")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=40_000)
+    parser.add_argument("--retrain-rows", type=int, default=1_000_000)
+    parser.add_argument("--train", choices=("auto", "background"), nargs="*", default=["auto", "background"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
+        place = Path(directory)
+        print(machine(), disk_now(place), f"load {os.getloadavg()[0]:.1f}")
+        for dim in (384, 1536):
+            (place / str(dim)).mkdir()
+            add_of_one(place / str(dim), dim)
+        for train in options.train:
+            (place / train).mkdir()
+            grow(place / train, load("minilm"), options.rows, train)
+        retrain(place, options.retrain_rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Golden files of indexes that began without codes: exact still, and trained. `python -m tests.format.golden_life`."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+import pqstore
+from tests.format.golden import DIRECTORY
+
+D, N = 8, 700
+
+
+def vectors() -> np.ndarray:
+    """Whole numbers, different for each row, without randomness."""
+    rows = np.arange(N)[:, None]
+    return ((rows * (2 * np.arange(D) + 3)) % 101 - 50).astype(np.float32)
+
+
+def gone() -> np.ndarray:
+    """Ids that were removed."""
+    return np.arange(3, N, 11)
+
+
+def write(path: Path, *, trained: bool) -> None:
+    wish = pqstore.PQ(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(path, wish, dim=D, fields=["n"], train="manual", originals="float16") as index:
+        index.add(vectors()[:500], payloads=[{"n": n % 7, "text": f"row {n}"} for n in range(500)])
+        index.add(vectors()[500:])
+        index.remove(gone())
+        index.save_set("first", range(5))
+        if trained:
+            index.train(threads=1)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("exact", "trained"):
+            path = Path(scratch) / f"{name}.pqs"
+            write(path, trained=name == "trained")
+            with tarfile.open(DIRECTORY / f"format-1-{name}.tar.xz", "w:xz") as archive:
+                for entry in sorted(path.rglob("*")):
+                    if entry.name == "data.mdb" or entry.parent.name == "originals":
+                        archive.add(entry, entry.relative_to(scratch))
+
+
+if __name__ == "__main__":
+    main()
