@@ -24,7 +24,8 @@ inline void centroid_scores_avx2(const int16_t* centroids, const int32_t* halves
             for (int64_t i = 0; i < 4; ++i)
                 sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(of_query, load(first + i * D + d)));
         }
-        const __m256i both = _mm256_hadd_epi32(_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3]));
+        const __m256i two = _mm256_hadd_epi32(sums[0], sums[1]), more = _mm256_hadd_epi32(sums[2], sums[3]);
+        const __m256i both = _mm256_hadd_epi32(two, more);
         const __m128i all = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
         const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(halves + p));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(scores + p), _mm_sub_epi32(half, all));

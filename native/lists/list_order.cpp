@@ -31,7 +31,7 @@ ListOrder::ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const 
     // Widest values first, so that each array is aligned.
     const auto most = static_cast<size_t>(std::max(grid.P, grid.G));
     const auto width = static_cast<size_t>(grid.width), groups = static_cast<size_t>(grid.G);
-    bytes_ = (most + 1) * sizeof(int64_t) + most * (sizeof(int64_t) + sizeof(int32_t)) + width * sizeof(int16_t) + groups;
+    bytes_ = (2 * most + 1) * sizeof(int64_t) + most * sizeof(int32_t) + width * sizeof(int16_t) + groups;
     memory_ = take_scratch(bytes_);
     sorted_ = static_cast<int64_t*>(memory_);
     keys_ = sorted_ + most + 1;
