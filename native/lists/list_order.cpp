@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "services/scratch.h"
+
 namespace pqstore {
 namespace {
 
@@ -25,70 +27,82 @@ void put_on_grid(const PartitionGrid& grid, const float* query, int16_t* steps) 
 }  // namespace
 
 ListOrder::ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query)
-    : kernels_(kernels), grid_(grid), steps_(static_cast<size_t>(grid.width)) {
-    put_on_grid(grid, query, steps_.data());
-    scores_.resize(static_cast<size_t>(std::max(grid.P, grid.G)));
-    keys_.reserve(static_cast<size_t>(grid.P));
-    sorted_.reserve(static_cast<size_t>(grid.P));
+    : kernels_(kernels), grid_(grid) {
+    // Widest values first, so that each array is aligned.
+    const auto most = static_cast<size_t>(std::max(grid.P, grid.G));
+    const auto width = static_cast<size_t>(grid.width), groups = static_cast<size_t>(grid.G);
+    bytes_ = (2 * most + 1) * sizeof(int64_t) + most * sizeof(int32_t) + width * sizeof(int16_t) + groups;
+    memory_ = take_scratch(bytes_);
+    sorted_ = static_cast<int64_t*>(memory_);
+    keys_ = sorted_ + most + 1;
+    scores_ = reinterpret_cast<int32_t*>(keys_ + most);
+    steps_ = reinterpret_cast<int16_t*>(scores_ + most);
+    is_looked_at_ = reinterpret_cast<uint8_t*>(steps_ + width);
+    std::fill(steps_, steps_ + grid.width, int16_t{0});
+    put_on_grid(grid, query, steps_);
     if (grid.looked >= grid.G) {
         score(0, grid.P);
-        return;
+    } else {
+        score_nearest_groups();
     }
-    kernels_.centroid_scores(grid.groups, grid.group_halves, grid.G, grid.width, steps_.data(), scores_.data());
-    std::vector<int64_t> groups(static_cast<size_t>(grid.G));
-    for (int64_t g = 0; g < grid.G; ++g) groups[static_cast<size_t>(g)] = key_of(scores_[static_cast<size_t>(g)], g);
-    std::nth_element(groups.begin(), groups.begin() + grid.looked, groups.end());
-    is_looked_at_.resize(static_cast<size_t>(grid.G));
-    for (int64_t i = 0; i < grid.looked; ++i) {
-        const int64_t g = groups[static_cast<size_t>(i)] & 0xffffffff;
-        is_looked_at_[static_cast<size_t>(g)] = true;
-        score(grid.first[g], grid.first[g + 1]);
+}
+
+ListOrder::~ListOrder() { return_scratch(memory_, bytes_); }
+
+void ListOrder::score_nearest_groups() {
+    std::fill(is_looked_at_, is_looked_at_ + grid_.G, uint8_t{0});
+    kernels_.centroid_scores(grid_.groups, grid_.group_halves, grid_.G, grid_.width, steps_, scores_);
+    int64_t* groups = sorted_;  // which has room for them and nothing in it yet
+    for (int64_t g = 0; g < grid_.G; ++g) groups[g] = key_of(scores_[g], g);
+    std::nth_element(groups, groups + grid_.looked, groups + grid_.G);
+    for (int64_t i = 0; i < grid_.looked; ++i) {
+        const int64_t g = groups[i] & 0xffffffff;
+        is_looked_at_[g] = 1;
+        score(grid_.first[g], grid_.first[g + 1]);
     }
+}
+
+void ListOrder::score_others() {
+    for (int64_t g = 0; g < grid_.G; ++g)
+        if (!is_looked_at_[g]) score(grid_.first[g], grid_.first[g + 1]);
 }
 
 // Partitions first .. end - 1.
 void ListOrder::score(int64_t first, int64_t end) {
     kernels_.centroid_scores(grid_.centroids + first * grid_.width, grid_.halves + first, end - first, grid_.width,
-                             steps_.data(), scores_.data());
-    const size_t before = keys_.size();
-    keys_.resize(before + static_cast<size_t>(end - first));
-    for (int64_t p = first; p < end; ++p)
-        keys_[before + static_cast<size_t>(p - first)] = key_of(scores_[static_cast<size_t>(p - first)], p);
+                             steps_, scores_);
+    int64_t* keys = keys_ + key_count_;
+    for (int64_t p = first; p < end; ++p) keys[p - first] = key_of(scores_[p - first], p);
+    key_count_ += end - first;
 }
 
 // A key that about `wanted` keys do not exceed, judged by a sample of them.
 int64_t ListOrder::cut_of(int64_t wanted) const {
     constexpr int64_t kSample = 128;
-    const auto count = static_cast<int64_t>(keys_.size());
-    if (count <= 2 * wanted || count <= kSample) return INT64_MAX;
+    if (key_count_ <= 2 * wanted || key_count_ <= kSample) return INT64_MAX;
     int64_t sample[kSample];
-    for (int64_t i = 0; i < kSample; ++i) sample[i] = keys_[static_cast<size_t>(i * count / kSample)];
-    const int64_t rank = std::min(kSample - 1, wanted * kSample * 5 / (4 * count) + 2);
+    for (int64_t i = 0; i < kSample; ++i) sample[i] = keys_[i * key_count_ / kSample];
+    const int64_t rank = std::min(kSample - 1, wanted * kSample * 5 / (4 * key_count_) + 2);
     std::nth_element(sample, sample + rank, sample + kSample);
     return sample[rank];
 }
 
 void ListOrder::sort_more() {
-    if (keys_.empty()) {
-        for (int64_t g = 0; g < grid_.G; ++g)
-            if (!is_looked_at_[static_cast<size_t>(g)]) score(grid_.first[g], grid_.first[g + 1]);
-        is_looked_at_.assign(static_cast<size_t>(grid_.G), true);
-    }
+    if (key_count_ == 0) score_others();
     // Keys up to the cut are taken out, without a branch that would be taken at random.
     const int64_t cut = cut_of(next_);
-    const size_t before = sorted_.size();
-    sorted_.resize(before + keys_.size());
-    int64_t* taken = sorted_.data() + before;
-    size_t left = 0;
-    for (const int64_t key : keys_) {
-        *taken = key;
+    int64_t *keys = keys_, *begin = sorted_ + sorted_count_, *taken = begin;
+    int64_t left = 0;
+    for (int64_t i = 0; i < key_count_; ++i) {
+        const int64_t key = keys[i];
+        *taken = key;  // past the last one, too: there is room for one more
         taken += key <= cut;
-        keys_[left] = key;
+        keys[left] = key;
         left += key > cut;
     }
-    keys_.resize(left);
-    sorted_.resize(static_cast<size_t>(taken - sorted_.data()));
-    std::sort(sorted_.begin() + static_cast<std::ptrdiff_t>(before), sorted_.end());
+    key_count_ = left;
+    sorted_count_ += taken - begin;
+    std::sort(begin, taken);
     next_ *= 2;
 }
 

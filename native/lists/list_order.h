@@ -1,8 +1,8 @@
 // The lists of an index in the order in which a query reads them: nearest centroid first.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "contract.h"
 
@@ -26,25 +26,33 @@ struct PartitionGrid {
 class ListOrder {
   public:
     ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query);
+    ListOrder(const ListOrder&) = delete;
+    ListOrder& operator=(const ListOrder&) = delete;
+    ~ListOrder();
 
     // The partition in place i, below grid.P.
     int64_t at(int64_t i) {
-        while (i >= static_cast<int64_t>(sorted_.size())) sort_more();
-        return sorted_[static_cast<size_t>(i)] & 0xffffffff;
+        while (i >= sorted_count_) sort_more();
+        return sorted_[i] & 0xffffffff;
     }
 
   private:
+    void score_nearest_groups();
+    void score_others();
     void score(int64_t first, int64_t end);
     void sort_more();
     int64_t cut_of(int64_t wanted) const;
 
     const KernelSet& kernels_;
     const PartitionGrid& grid_;
-    std::vector<int16_t> steps_;
-    std::vector<int32_t> scores_;
-    std::vector<int64_t> keys_;  // score and number of what is not sorted yet: of groups looked at, or of the others
-    std::vector<int64_t> sorted_;
-    std::vector<bool> is_looked_at_;
+    void* memory_;  // all arrays below
+    size_t bytes_;
+    int64_t* sorted_;
+    int64_t* keys_;  // score and number of what is not sorted yet: of groups looked at, or of the others
+    int32_t* scores_;
+    int16_t* steps_;
+    uint8_t* is_looked_at_;
+    int64_t key_count_ = 0, sorted_count_ = 0;
     int64_t next_ = 32;  // how many to sort at least
 };
 

@@ -1,11 +1,11 @@
 // Kernels for x86-64 with AVX2, FMA and BMI.
 #include "avx2/blocks.h"
+#include "avx2/centroid_scores.h"
 #include "avx2/floats.h"
 #include "avx2/interleaved_scan.h"
 #include "avx2/nearest.h"
 #include "avx2/simd.h"
 #include "avx2/tables.h"
-#include "common/centroid_scores.h"
 #include "common/exact_scan.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
@@ -44,7 +44,7 @@ const KernelSet kAvx2Kernels = {
     unpack_blocks,
     scan,
     exact_scan_avx2,
-    centroid_scores,
+    centroid_scores_avx2,
 };
 
 }  // namespace pqstore

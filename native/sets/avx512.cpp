@@ -2,13 +2,13 @@
 #include <cpuid.h>
 
 #include "avx2/blocks.h"
+#include "avx2/centroid_scores.h"
 #include "avx2/tables.h"
 #include "avx512/batch_scan.h"
 #include "avx512/nearest.h"
 #include "avx512/simd.h"
 #include "avx512/single_scan.h"
 #include "avx512/tables.h"
-#include "common/centroid_scores.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/tables.h"
@@ -78,7 +78,7 @@ constexpr KernelSet kernels(const char* name, bool (*runs_here)(), void (*scan_w
             unpack_blocks,
             scan_with,
             exact_scan_avx2,
-            centroid_scores};
+            centroid_scores_avx2};
 }
 
 }  // namespace
