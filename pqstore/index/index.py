@@ -434,8 +434,10 @@ class Index:
         return ids
 
     def _make_wanted_lists(self) -> None:
-        space = self._spaces.latest
-        if self._wish is not None and isinstance(space, CodeSpace):
+        if self._wish is None:
+            return
+        space = self._spaces.now  # it may have been trained by this very call
+        if isinstance(space, CodeSpace):
             self._wish = granted(self._store, space, self._wish)
 
     def _train_if_due(self) -> None:

@@ -82,11 +82,11 @@ def originals_for(reading: Reading, what: str) -> OriginalFormat:
     """The originals of the index, for the method `what`.
 
     Raises:
-        ValueError: it stores none.
+        ValueError: it stores none. NotTrainedError: it stores nothing else yet.
     """
-    if reading.space.originals is None:
+    if reading.coded.originals is None:
         raise ValueError(
             f"{what} compares with the original vectors, which this index does not store: create it with "
             "originals='float16'"
         )
-    return reading.space.originals
+    return reading.coded.originals

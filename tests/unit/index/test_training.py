@@ -456,3 +456,29 @@ def test_bulk_trains_within_the_call_that_is_due(tmp_path: Path, vectors: np.nda
         index.publish()
         assert len(index) == N
         assert index.stats().faults == ()
+
+
+def test_lists_are_made_by_the_add_that_trains(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(partitions=4)) as index:
+        index.add(vectors)
+        assert index.stats().lists.partitions == 4
+
+
+def test_what_is_refused_before_training_is_refused_as_after_it(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+        for measure in (index.recall_report, index.calibrate):
+            with pytest.raises(pqstore.NotTrainedError, match="before it is trained"):
+                measure(vectors[:5])
+        for rerank, error in (
+            (-1, ValueError),
+            (2, ValueError),
+            (True, TypeError),
+            (1.5, TypeError),
+            ("x", ValueError),
+        ):
+            with pytest.raises(error, match=r"rerank|at least"):
+                index.search(vectors[0], k=3, rerank=rerank)
+        exact = index.search(vectors[0], k=3)
+        for rerank in (0, 3, 50, "auto"):
+            assert index.search(vectors[0], k=3, rerank=rerank).ids.tolist() == exact.ids.tolist()
