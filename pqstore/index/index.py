@@ -457,8 +457,10 @@ class Index:
             self._store.attempt("retraining", self.retrain)
 
     def _make_wanted_lists(self) -> None:
-        space = self._spaces.latest
-        if self._wish is not None and isinstance(space, CodeSpace):
+        if self._wish is None:
+            return
+        space = self._spaces.now  # it may have been trained by this very call
+        if isinstance(space, CodeSpace):
             self._wish = granted(self._store, space, self._wish)
 
     def _train_if_due(self) -> None:

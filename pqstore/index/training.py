@@ -45,6 +45,7 @@ def train(
 ) -> bool:
     """See `pqstore.Index.train`; False when another process has trained it already."""
     with store.read() as snapshot:
+        snapshot.attachments.pin_originals()
         reading = reading_of(snapshot)
         space = reading.space
         if not isinstance(space, ExactSpace):
@@ -76,6 +77,7 @@ def retrain(
 ) -> None:
     """See `pqstore.Index.retrain`."""
     with store.read() as snapshot:
+        snapshot.attachments.pin_originals()
         reading = reading_of(snapshot)
         space = reading.space
         if isinstance(space, ExactSpace):

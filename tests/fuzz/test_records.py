@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pqstore.storage.disk.directory import generation_path
+from pqstore.storage.disk.directory import generation_path, newest_generation
 
 from .record_damage import change_records
 from .runner import Case, Steps, run_cases
@@ -22,7 +22,7 @@ def make_case(built: dict[str, Path], place: Path) -> Case:
         name = list(MAKES)[int(rng.integers(len(MAKES)))]
         path = place / "lying.pqs"
         shutil.copytree(built[name], path)
-        told = change_records(rng, generation_path(path, 1))
+        told = change_records(rng, generation_path(path, newest_generation(path)))
         steps(f"{told}, in {name}", lambda: None)
         use_all(path, name, steps)
 

@@ -14,6 +14,7 @@ import pytest
 
 import pqstore
 from pqstore.storage import store as store_module
+from pqstore.storage.upkeep import rebuilding
 
 from .runner import Steps
 
@@ -33,6 +34,8 @@ class Make:
     originals: Any
     fields: tuple[str, ...]
     partitions: int | None = None
+    begins: str = "codes"
+    """What the vectors are at first: "codes", "exact", or "trains": exact, and then by codes."""
 
 
 MAKES = {
@@ -40,6 +43,8 @@ MAKES = {
     "4-bit": Make(3, 16, 12, "OPQ", "cosine", "str", None, ("year",)),
     "wide": Make(3, 300, 12, "PQ", "dot", "int64", "int8", (), 7),
     "strings": Make(5, 100, 15, "PQ", "l2", "str", None, ("name",)),
+    "exact": Make(4, 16, 16, "PQ", "cosine", "str", "float16", ("year",), begins="exact"),
+    "trained here": Make(4, 16, 16, "OPQ", "l2", "int64", "float16", ("year",), 7, begins="trains"),
 }
 _ROWS = 700
 _SEGMENT_ROWS = 256
@@ -67,7 +72,8 @@ def build_all(folder: Path) -> dict[str, Path]:
     """An index of each make: sealed segments, runs, a tail, removed rows, payloads, sets."""
     built = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store_module, "segment_rows_for", lambda packing: _SEGMENT_ROWS)
+        for module in (store_module, rebuilding):
+            patch.setattr(module, "segment_rows_for", lambda packing: _SEGMENT_ROWS)
         for name, make in MAKES.items():
             built[name] = folder / f"{name}.pqs"
             _build(built[name], name, make)
@@ -84,6 +90,10 @@ def _build(path: Path, name: str, make: Make) -> None:
     few = {"iter": 1} if make.kind == "PQ" else {"pq_iter": 1, "rotation_iter": 1}
     quantizer.fit(training, **few)
     options: dict[str, Any] = {"id_type": make.id_type, "originals": make.originals, "fields": make.fields}
+    trained = quantizer
+    if make.begins != "codes":
+        quantizer = kind(M=make.M, Ks=make.Ks, verbose=False)
+        options |= {"dim": make.D, "train": "manual"}
     with pqstore.Index.create(path, quantizer, metric=make.metric, **options) as index:
         given: list[Any] = []
         for start in range(0, _ROWS, 250):
@@ -93,6 +103,8 @@ def _build(path: Path, name: str, make: Make) -> None:
         index.remove(given[100:130] + given[-5:])
         index.save_set("some", given[:50])
         index.save_set("others", given[200:210])
+        if make.begins == "trains":
+            index.train(trained)
         if make.partitions:
             index.partition(make.partitions)
         assert index.verify(deep=True) == []
@@ -166,6 +178,7 @@ def _writes(index: pqstore.Index, make: Make, vectors: Any, some: Any, path: Pat
         "field": lambda: index.create_field_index("w"),
         "add many": lambda: index.add(vectors[:600], ids=more, payloads=with_payloads(600)),
         "compact": index.compact,
+        **({} if make.begins == "codes" else {"train": index.train, "retrain": index.retrain}),
         "search after": lambda: index.search(vectors[:3], k=5, threads=1),
         "verify after": lambda: index.verify(deep=True),
     }

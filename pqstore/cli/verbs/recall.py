@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
-    from pqstore import Index
+    from pqstore import Index, NotTrainedError
     from pqstore.cli.inputs.metrics import metric_of, note_metric
     from pqstore.cli.inputs.vectors import open_for, read_all
     from pqstore.cli.measuring.recall_plot import check_plot, plot_trials
@@ -70,6 +70,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
     else:
         with Index.open(options.index, readonly=True) as index:
             own, metric = index.quantizer, options.metric or index.metric
+        if not own.is_trained:
+            raise NotTrainedError(f"the index at {options.index} has no codes before it is trained: call pqstore train")
         note_metric(corpus.statements, metric, "--metric" if options.metric else "the index", report)
     grid = _grid(options, corpus.D)
     ks = sorted({1, 10, 100, options.k})

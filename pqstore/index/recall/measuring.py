@@ -83,10 +83,10 @@ def originals_for(reading: Reading, what: str) -> OriginalFormat:
     """The originals of the index, for the method `what`.
 
     Raises:
-        ValueError: it stores none.
+        ValueError: it stores none. NotTrainedError: it stores nothing else yet.
     """
     if reading.space.phase == "exact":
-        raise NotTrainedError(f"{what} measures searches by codes: until the index is trained all of them are exact")
+        raise NotTrainedError(f"{what} measures codes; the index has none before it is trained, and searches are exact")
     if reading.space.originals is None:
         raise ValueError(
             f"{what} compares with the original vectors, which this index does not store: create it with "

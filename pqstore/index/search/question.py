@@ -42,22 +42,23 @@ def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:
         if training is None or training.rerank == 0:
             return None
         return max(training.rerank, training.rerank * k // _RERANKED_FOR)
-    if reading.space.phase == "exact" or (type(rerank) is int and rerank == 0):
+    if type(rerank) is int and rerank == 0:
         return None
-    if reading.space.originals is None:
+    exact = reading.space.phase == "exact"
+    if reading.space.originals is None and not exact:
         raise ValueError(
             "rerank needs the original vectors, which this index does not store: create it with originals='float16'"
         )
     if isinstance(rerank, str):
         if rerank != "auto":
             raise ValueError(f"rerank must be a number, 'auto' or None, got {rerank!r}")
-        return calibrated_rerank(reading, k)
+        return None if exact else calibrated_rerank(reading, k)
     if isinstance(rerank, bool):
         raise TypeError("rerank is the number of candidates to score exactly, or 'auto': got a bool")
     count = as_count(rerank, "rerank")
     if count < k:
         raise ValueError(f"rerank must be at least k = {k}, got {count}: the k best come from the reranked ones")
-    return count
+    return None if exact else count
 
 
 def as_include(include: Any) -> frozenset[str]:

@@ -81,7 +81,9 @@ def rebuild(
             copy.fill(progress)
             # Most of what was written meanwhile is caught up with while others go on writing.
             for _ in range(_ROUNDS):
-                if copy.catch_up(read()) < _FEW:
+                later = read()
+                later.attachments.pin_originals()
+                if copy.catch_up(later) < _FEW:
                     break
 
             def switch(old: Generation) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 import pqstore
 from pqstore.errors import StorageFullError, TrainingError
+from pqstore.index import training
 from pqstore.storage.disk import crash_points
+from pqstore.storage.upkeep import rebuilding
 
 D, N = 16, 600
 ROOT = Path(__file__).parents[3]
@@ -465,3 +467,65 @@ def test_bulk_trains_within_the_call_that_is_due(tmp_path: Path, vectors: np.nda
         index.publish()
         assert len(index) == N
         assert index.stats().faults == ()
+
+
+def test_lists_are_made_by_the_add_that_trains(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(partitions=4)) as index:
+        index.add(vectors)
+        assert index.stats().lists.partitions == 4
+
+
+def test_what_is_refused_before_training_is_refused_as_after_it(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(train="manual")) as index:
+        index.add(vectors)
+        for measure in (index.recall_report, index.calibrate):
+            with pytest.raises(pqstore.NotTrainedError, match="before it is trained"):
+                measure(vectors[:5])
+        for rerank, error in (
+            (-1, ValueError),
+            (2, ValueError),
+            (True, TypeError),
+            (1.5, TypeError),
+            ("x", ValueError),
+        ):
+            with pytest.raises(error, match=r"rerank|at least"):
+                index.search(vectors[0], k=3, rerank=rerank)
+        exact = index.search(vectors[0], k=3)
+        for rerank in (0, 3, 50, "auto"):
+            assert index.search(vectors[0], k=3, rerank=rerank).ids.tolist() == exact.ids.tolist()
+
+
+def test_retraining_reads_on_when_a_compaction_removes_its_files(
+    tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(vectors)
+    index = pqstore.Index.open(tmp_path / "i")  # which has no file open yet
+    code = "import sys, pqstore; pqstore.Index.open(sys.argv[1]).compact()"
+
+    def compact_elsewhere() -> None:
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "i")], check=True, cwd=ROOT)
+
+    like, catch_up = training._like, rebuilding._Copy.catch_up
+
+    def compacted_first(quantizer: pqstore.PQ) -> object:
+        compact_elsewhere()
+        return like(quantizer)
+
+    def compacted_meanwhile(copy: object, snapshot: object, *, last: bool = False) -> int:
+        if not last and snapshot.live_rows == N:
+            return catch_up(copy, snapshot) + rebuilding._FEW
+        if not last:
+            compact_elsewhere()
+        return catch_up(copy, snapshot, last=last)
+
+    def grow(step: pqstore.ProgressStep) -> None:
+        if step.stage == "encoding":
+            index.add(vectors[:7] + 1)
+
+    monkeypatch.setattr(training, "_like", compacted_first)
+    monkeypatch.setattr(rebuilding._Copy, "catch_up", compacted_meanwhile)
+    index.retrain(progress=grow)
+    assert len(index) == N + 7
+    assert index.verify(deep=True) == []
+    index.close()

@@ -70,3 +70,9 @@ def test_recall_with_rerank(files: Path, capsys) -> None:
     assert many["recall"]["10"] > 0.97
     assert "100" not in some["recall"], "twenty candidates cannot hold the hundred nearest"
     assert some["bytes"] == plain["bytes"] + 2 * D
+
+
+def test_an_index_without_codes_has_no_recall_yet(files: Path, capsys) -> None:
+    assert main(f"create exact-index --dim {D}".split()) == 0
+    assert main("recall exact-index vectors.npy".split()) == 2
+    assert "exact-index has no codes before it is trained" in capsys.readouterr().err
