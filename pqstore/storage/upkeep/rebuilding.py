@@ -42,6 +42,9 @@ __all__ = ["Rebuild", "rebuild"]
 
 _ROWS = 8192  # of a transaction in the new generation, and in memory
 _ROUNDS, _FEW = 5, 4096  # of following what others write; so few rows are left for the moment when they may not
+_SEGMENTS_APART = 1024
+"""Files of originals have other names than those of the generation before, for whose files a reader would take them: a
+compaction keeps names and rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,11 @@ class _Copy:
     def __enter__(self) -> _Copy:
         records, wanted = self._seen.records, self._wanted
         identity = _identity_of(records.schema.identity, wanted)
-        state = State(commit=self._seen.version, next_id=records.state.next_id)
+        state = State(
+            commit=self._seen.version,
+            next_id=records.state.next_id,
+            open_segment=records.state.open_segment + _SEGMENTS_APART,
+        )
         self._held = hold(self.place)
         try:
             with storage_errors(self._index), opening(self._index):  # not what the caller's functions raise

@@ -529,3 +529,17 @@ def test_retraining_reads_on_when_a_compaction_removes_its_files(
     assert len(index) == N + 7
     assert index.verify(deep=True) == []
     index.close()
+
+
+def test_a_state_before_a_retraining_elsewhere_never_reads_originals_of_other_rows(
+    tmp_path: Path, vectors: np.ndarray
+) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small(originals="float32")) as index:
+        index.add(vectors)
+        index.remove(range(100))
+    code = "import sys, pqstore; pqstore.Index.open(sys.argv[1]).retrain()"
+    with pqstore.Index.open(tmp_path / "i") as index, index._read() as reading:
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "i")], check=True, cwd=ROOT)
+        with pytest.raises(pqstore.CorruptIndexError, match="is missing"):
+            reading.vectors_of(np.array([100, 101]))
+        assert index.get(100).vector.tobytes() == vectors[100].tobytes()
