@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.errors import CorruptIndexError
 from pqstore.index import records
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
@@ -793,6 +794,8 @@ class Index:
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
+        except CorruptIndexError as error:
+            return self._ask_again(snapshot, error, lambda reading: search(reading, queries, question))
         finally:
             snapshot.close()
 
@@ -826,8 +829,7 @@ class Index:
             ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
         """
         question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
-        with self._read() as reading:
-            return range_search(reading, queries, radius, limit, question)
+        return self._ask(lambda reading: range_search(reading, queries, radius, limit, question))
 
     @overload
     def get(  # type: ignore[overload-overlap] # a str is one id, though it could be read as several
@@ -861,8 +863,7 @@ class Index:
         Raises:
             UnknownIdError: an id is not in the index, with missing="error".
         """
-        with self._read() as reading:
-            return records.get_records(reading, ids, include, missing)
+        return self._ask(lambda reading: records.get_records(reading, ids, include, missing))
 
     def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """How many vectors a filter finds; arguments as for `search`."""
@@ -889,8 +890,7 @@ class Index:
             after: The `after` of the page before, or any id: what comes after it; None: from the start.
             include: "payload", "vector", as for `get`.
         """
-        with self._read() as reading:
-            return records.scroll(reading, where, limit, after, include)
+        return self._ask(lambda reading: records.scroll(reading, where, limit, after, include))
 
     def recall_report(
         self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
@@ -954,6 +954,22 @@ class Index:
 
     def _read(self) -> Reading:
         return self._reading_of(self._store.read())
+
+    def _ask(self, ask: Callable[[Reading], Result]) -> Result:
+        """The answer of the newest state."""
+        with self._read() as reading:
+            try:
+                return ask(reading)
+            except CorruptIndexError as error:
+                return self._ask_again(reading.snapshot, error, ask)
+
+    def _ask_again(self, before: Snapshot, error: CorruptIndexError, ask: Callable[[Reading], Result]) -> Result:
+        """Once more, where another process has put another generation in the place of the one asked: it may have
+        removed files of originals that this process had not opened yet. Who holds a snapshot has them open."""
+        with self._read() as reading:
+            if reading.snapshot.records.generation.number == before.records.generation.number:
+                raise error
+            return ask(reading)
 
     def _reading_of(self, snapshot: Snapshot) -> Reading:
         return Reading(snapshot, self._spaces.of(snapshot), self._id_type)

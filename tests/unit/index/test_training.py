@@ -543,3 +543,31 @@ def test_a_state_before_a_retraining_elsewhere_never_reads_originals_of_other_ro
         with pytest.raises(pqstore.CorruptIndexError, match="is missing"):
             reading.vectors_of(np.array([100, 101]))
         assert index.get(100).vector.tobytes() == vectors[100].tobytes()
+
+
+@pytest.mark.parametrize("call", ["search", "get", "scroll"])
+def test_another_process_retrains_between_a_look_and_its_files(
+    tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The files of originals that the state names were gone before they were first opened here."""
+    with pqstore.Index.create(tmp_path / "i", **small()) as made:
+        made.add(vectors)
+    code = "import pqstore, sys; index = pqstore.Index.open(sys.argv[1]); index.retrain()"
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "i")]
+    with pqstore.Index.open(tmp_path / "i") as index:
+        look, done = index._store.read, []
+
+        def read() -> object:
+            seen = look()
+            if not done:
+                done.append(subprocess.run(command, cwd=ROOT, check=True))
+            return seen
+
+        monkeypatch.setattr(index._store, "read", read)
+        if call == "search":
+            assert index.search(vectors[7], k=1).ids.tolist() == [7]
+        elif call == "get":
+            assert index.get(7).vector.tolist() == pytest.approx(vectors[7].tolist(), rel=1e-2)
+        else:
+            assert [record.id for record in index.scroll(limit=3, include=("vector",)).records] == [0, 1, 2]
+        assert done
