@@ -11,18 +11,17 @@ from pqstore.log import warning
 
 __all__ = ["in_background"]
 
-_busy: set[tuple[int, Path]] = set()  # by process: a forked child has none of these threads
-_lock = threading.Lock()
+# By process, since a forked child has none of these threads. Without a lock, which a fork may find taken: one call of a
+# dict with such keys is one step for all threads.
+_busy: dict[tuple[int, str], object] = {}
 
 
 def in_background(path: Path, work: Callable[[], object]) -> threading.Thread | None:
     """Begin, unless such work on the index at this path goes on already. What it raises is logged; the end of the
     process does not wait for it, which is as if it was killed."""
-    key = os.getpid(), path
-    with _lock:
-        if key in _busy:
-            return None
-        _busy.add(key)
+    key, mine = (os.getpid(), str(path)), object()
+    if _busy.setdefault(key, mine) is not mine:
+        return None
 
     def run() -> None:
         try:
@@ -30,8 +29,7 @@ def in_background(path: Path, work: Callable[[], object]) -> threading.Thread | 
         except Exception as error:
             warning("index at %s: work in the background failed: %s: %s", path, type(error).__name__, error)
         finally:
-            with _lock:
-                _busy.discard(key)
+            del _busy[key]
 
     thread = threading.Thread(target=run, name=f"pqstore {path.name}", daemon=True)
     thread.start()

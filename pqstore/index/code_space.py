@@ -119,6 +119,12 @@ class CodeSpace:
         """How vectors themselves are kept."""
         return None if self.originals is None else self.originals.kind
 
+    def fulfils(self, originals: OriginalKind | None) -> bool:
+        """Whether the index is one that was created with these; None asks for nothing."""
+        # An index that trains itself keeps float32 where a value is beyond the float16 that was asked for.
+        widened = self.training is not None and (originals, self.original_kind) == ("float16", "float32")
+        return originals in (None, self.original_kind) or widened
+
     @property
     def larger_is_nearer(self) -> bool:
         return self.metric != "l2"

@@ -60,6 +60,10 @@ class ExactSpace:
         """How vectors themselves are kept."""
         return "float32"
 
+    def fulfils(self, originals: OriginalKind | None) -> bool:
+        """Whether the index is one that was created with these; None asks for nothing."""
+        return originals in (None, self.wish.originals)
+
     @property
     def larger_is_nearer(self) -> bool:
         return self.metric != "l2"

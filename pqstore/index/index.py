@@ -273,7 +273,8 @@ class Index:
             )
 
         def look_over(index: Index) -> None:
-            kind = None if originals == "default" else as_original_kind(originals)
+            asked = None if originals == "default" else as_original_kind(originals)
+            kind = None if index._space.fulfils(asked) else asked
             refuse_difference(index, quantizer, id_type, metric, kind, dim)
 
         return open_or_create(lambda: cls.open(path), create, look_over)
@@ -324,12 +325,12 @@ class Index:
     @property
     def dim(self) -> int:
         """Dimension of the vectors."""
-        return self._space.D
+        return self._spaces.latest.D  # of every state
 
     @property
     def metric(self) -> Metric:
         """ "l2", "dot" or "cosine"."""
-        return self._space.metric
+        return self._spaces.latest.metric  # of every state
 
     @property
     def id_type(self) -> IdType:

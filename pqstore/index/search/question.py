@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.reading import Reading
 from pqstore.index.search.calibration import calibrated_rerank
@@ -42,7 +44,7 @@ def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:
         if training is None or training.rerank == 0:
             return None
         return max(training.rerank, training.rerank * k // _RERANKED_FOR)
-    if type(rerank) is int and rerank == 0:
+    if isinstance(rerank, (int, np.integer)) and not isinstance(rerank, bool) and rerank == 0:
         return None
     exact = reading.space.phase == "exact"
     if reading.space.originals is None and not exact:

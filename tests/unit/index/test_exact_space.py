@@ -57,6 +57,7 @@ def test_searches_are_exact_to_the_bit(
         within = index.range_search(queries[0], radius, threads=threads)
         assert within.ids.tolist() == left[rows].tolist()
         assert within.distances.tobytes() == distances.tobytes()
+        assert index.search(queries, k=9, rerank=np.int64(0)).ids.tolist() == index.search(queries, k=9).ids.tolist()
         assert index.search(queries, k=9, rerank=50).ids.tolist() == index.search(queries, k=9).ids.tolist()
 
 

@@ -123,3 +123,18 @@ def test_what_is_no_index_is_not_touched(tmp_path: Path, pq: pqstore.PQ) -> None
     assert [entry.name for entry in (tmp_path / "other").iterdir()] == ["letter"]
     with pytest.raises(TypeError):
         pqstore.Index.open_or_create(tmp_path / "new", "pq")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("originals", ["float16", "int8", "float32", None, "default"])
+@pytest.mark.parametrize("scale", [1, 1e6])
+def test_an_application_that_starts_again_with_the_same_arguments(tmp_path, originals, scale) -> None:
+    """The index was refused at the second start, since vectors are float32 before it is trained."""
+    vectors = (np.random.default_rng(0).standard_normal((40, 8)) * scale).astype(np.float32)
+    settings = {"dim": 8, "metric": "cosine", "originals": originals, "train_at": 30}
+    wish = pqstore.PQ(M=2, Ks=16, verbose=False)
+    for number in range(4):  # empty, exact, trained, trained
+        with pqstore.Index.open_or_create(tmp_path / "i", wish, **settings) as index:
+            index.add(vectors[number * 10 : number * 10 + 10])
+    assert index.phase == "codes"
+    with pytest.raises(ValueError, match="is there already"):
+        pqstore.Index.open_or_create(tmp_path / "i", dim=8, originals="int8" if originals != "int8" else "float16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -91,11 +92,11 @@ def test_the_newest_meta_page_overwritten_by_the_older(
         16 + 128,
     )  # behind the head of the page: where its transaction stands
     pages = [content[at * PAGE_SIZE : (at + 1) * PAGE_SIZE] for at in (0, 1)]
-    numbers = [int.from_bytes(page[number : number + 8], "little") for page in pages]
+    numbers = [int.from_bytes(page[number : number + 8], sys.byteorder) for page in pages]
     newest = int(numbers[1] > numbers[0])
     copied = bytearray(pages[1 - newest])
-    copied[:8] = newest.to_bytes(8, "little")
-    copied[number : number + 8] = (numbers[newest] - 2).to_bytes(8, "little")
+    copied[:8] = newest.to_bytes(8, sys.byteorder)
+    copied[number : number + 8] = (numbers[newest] - 2).to_bytes(8, sys.byteorder)
     content[newest * PAGE_SIZE : (newest + 1) * PAGE_SIZE] = copied
     file.write_bytes(content)
     with pytest.raises(CorruptIndexError, match="leads to the state"):
