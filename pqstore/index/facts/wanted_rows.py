@@ -10,7 +10,6 @@ import numpy as np
 
 from pqstore.arrays import U8
 from pqstore.index.all_rows import live_mask
-from pqstore.index.filters.payload_scan import payloads_of_unit
 from pqstore.index.reading import Reading
 from pqstore.index.selection.select import select
 from pqstore.index.unreadable import UnreadablePayloads
@@ -41,6 +40,8 @@ class WantedRows:
         Warns:
             UnreadablePayloadWarning: some could not be read, and count as none.
         """
+        from pqstore.index.filters.payload_scan import payloads_of_unit  # noqa: PLC0415 # most programs never ask
+
         unreadable = UnreadablePayloads(self.reading.snapshot.ids_of)
         for unit, wanted in self.units:
             flags = (
