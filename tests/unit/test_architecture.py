@@ -24,13 +24,13 @@ FLOORS = {
         ["quantizer", "storage"],
         ["interop"],
         ["index"],
-        ["integrations"],
+        ["integrations", "shards"],
         ["__init__"],
         ["cli"],
         ["__main__"],
     ],
     "kernels": [
-        ["chunk", "code_layout", "threads", "checksum", "readable"],
+        ["chunk", "code_layout", "threads", "checksum", "readable", "merge"],
         ["table_parts", "lists"],
         ["contract"],
         ["reference", "compiled"],
@@ -127,12 +127,26 @@ FLOORS = {
         ["results", "calibration", "order", "radius"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact"],
+        ["question", "hits", "exact", "candidates"],
         ["top_k", "within"],
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "integrations": [["diversity", "nested_filter", "text_batch"], ["langchain"]],
+    "shards": [
+        ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging"],
+        ["documents", "scratch"],
+        ["shard_plan", "recipe"],
+        ["manifest"],
+        ["source", "copying"],
+        ["planning", "training"],
+        ["building"],
+        ["committing"],
+        ["answering"],
+        ["asking"],
+        ["collection"],
+        ["ray"],
+    ],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
         ["bits"],
@@ -160,7 +174,7 @@ ALLOWED = {
 }
 GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core"}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core", "ray"}
 # An adapter is a class of its framework: it is imported by who has that, and by nothing of the package.
 ADAPTERS = {"integrations.langchain": "langchain_core"}
 
