@@ -15,6 +15,9 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, Rerank
+from pqstore.index.facts.field_kinds import field_kinds
+from pqstore.index.facts.field_range import FieldRange, field_range
+from pqstore.index.facts.field_values import FieldValues, field_values
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -221,6 +224,29 @@ class SnapshotView:
         """As `Index.saved_set`, in this state."""
         with self._read() as reading:
             return ids_of_set(reading, as_set_name(name))
+
+    def field_values(
+        self,
+        field: str,
+        where: Filter | None = None,
+        *,
+        prefix: str | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> FieldValues:
+        """As `Index.field_values`, in this state."""
+        with self._read() as reading:
+            return field_values(reading, field, where, prefix, limit, after)
+
+    def field_range(self, field: str, where: Filter | None = None, *, kind: str | None = None) -> FieldRange:
+        """As `Index.field_range`, in this state."""
+        with self._read() as reading:
+            return field_range(reading, field, where, kind)
+
+    def field_kinds(self, where: Filter | None = None) -> dict[str, tuple[str, ...]]:
+        """As `Index.field_kinds`, in this state."""
+        with self._read() as reading:
+            return field_kinds(reading, where)
 
     def scroll(
         self,
