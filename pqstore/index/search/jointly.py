@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.index.reading import Reading
-from pqstore.index.search.order import has_ties
+from pqstore.index.search.order import has_ties, reaches_beyond
 from pqstore.kernels import CodeChunk
 from pqstore.storage import SnapshotLists
 
@@ -18,7 +18,7 @@ __all__ = ["JointCodes", "JointHits", "joint_codes"]
 
 
 class JointHits(NamedTuple):
-    """The nearest of all indexes."""
+    """The nearest of all indexes, equal distances in the order of ids."""
 
     ids: npt.NDArray[Any]
     """(n, k)"""
@@ -27,8 +27,8 @@ class JointHits(NamedTuple):
     owners: I64
     """int64 (n, k): the place of the index that has it; -1 for padding."""
     is_open: npt.NDArray[np.bool_]
-    """bool (n,): of these queries rows are equally near: which come first their ids decide, of which some may not be
-    here."""
+    """bool (n,): of these queries so many rows are as near as the k-th that it is not known which come first, or an id
+    comes twice."""
 
 
 class JointCodes:
@@ -45,7 +45,9 @@ class JointCodes:
             firsts.append(firsts[-1] + max((each.first_row + each.rows for each in mine), default=0))
         self._firsts = np.array(firsts, dtype=np.int64)
         self._space = readings[0].coded
+        self._strings = readings[0].id_type == "str"
         self._prepared = self._space.prepared(chunks)
+        self._rows_follow_ids = _rows_follow_ids(readings)
         self.has_lists = any(SnapshotLists(reading.snapshot).read() is not None for reading in readings)
         """Whether a search may read less than all codes."""
 
@@ -62,17 +64,62 @@ class JointCodes:
         Raises:
             InvalidVectorError: as `CodeSpace.search`.
         """
-        distances, rows = self._space.search(queries, self._prepared, k + 1, threads)
-        is_open = np.asarray(has_ties(distances, rows).any(axis=1))
-        distances, rows = np.ascontiguousarray(distances[:, :k]), rows[:, :k]
+        is_open = np.zeros(len(queries), dtype=bool)
+        if self._rows_follow_ids:
+            distances, rows = self._space.search(queries, self._prepared, k, threads)
+            ids, owners = self._named(readings, rows)
+            return JointHits(ids, distances, owners, is_open)
+        deep, rows = self._space.search(queries, self._prepared, k + 1, threads)
+        distances, nearest = np.ascontiguousarray(deep[:, :k]), np.ascontiguousarray(rows[:, :k])
+        for q in np.flatnonzero(has_ties(deep, rows).any(axis=1)).tolist():
+            near, its = deep[q], rows[q]
+            if reaches_beyond(near, its, k):
+                near, its = (part[0] for part in self._deeper(queries[q : q + 1], k, threads))
+                is_open[q] = its[-1] >= 0 and near[-1] == distances[q, k - 1]
+            order, distinct = self._by_id(readings, near, its)
+            order = order[:k]
+            distances[q, : len(order)], nearest[q, : len(order)] = near[order], its[order]
+            is_open[q] |= not distinct
+        ids, owners = self._named(readings, nearest)
+        return JointHits(ids, distances, owners, is_open)
+
+    def _deeper(self, query: F32, k: int, threads: int) -> tuple[F32, I64]:
+        return self._space.search(query, self._prepared, 4 * k + 64, threads)
+
+    def _by_id(self, readings: Sequence[Reading], distances: F32, rows: I64) -> tuple[I64, bool]:
+        """The order of the rows of one query that exist, nearest first and equal distances by id; and whether no id
+        comes twice, as it does when rows are moved from one index to another."""
+        there = int((rows >= 0).sum())
+        ids = self._named(readings, rows[:there])[0]
+        known, ranks = np.unique(ids, return_inverse=True)
+        signed = -distances[:there] if self._space.larger_is_nearer else distances[:there]
+        return np.lexsort((ranks, signed)), len(known) == there
+
+    def _named(self, readings: Sequence[Reading], rows: I64) -> tuple[npt.NDArray[Any], I64]:
+        """Ids of rows, and whose they are."""
         there = rows >= 0
         owners = np.where(there, np.searchsorted(self._firsts, rows, "right") - 1, -1)
-        strings = readings[0].id_type == "str"
-        ids = np.full(rows.shape, None, dtype=object) if strings else np.full(rows.shape, -1, dtype=np.int64)
+        ids = np.full(rows.shape, None, dtype=object) if self._strings else np.full(rows.shape, -1, dtype=np.int64)
         for owner in np.unique(owners[there]).tolist():
             mine = owners == owner
             ids[mine] = readings[owner].snapshot.ids_of(rows[mine] - self._firsts[owner])
-        return JointHits(ids, distances, owners, is_open)
+        return ids, owners
+
+
+def _rows_follow_ids(readings: Sequence[Reading]) -> bool:
+    """Whether ids ascend with rows in each index, and from one to the next: then a scan finds them in their order."""
+    last = None
+    for reading in readings:
+        chunks = reading.snapshot.chunks()
+        if reading.id_type == "str" or not reading.rows_follow_ids:
+            return False
+        if chunks:
+            ends = np.array([chunks[0].first_row, chunks[-1].first_row + chunks[-1].rows - 1], dtype=np.int64)
+            first, end = reading.snapshot.ids_of(ends).tolist()
+            if last is not None and first <= last:
+                return False
+            last = end
+    return True
 
 
 def joint_codes(known: JointCodes | None, readings: Sequence[Reading]) -> JointCodes:
