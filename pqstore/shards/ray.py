@@ -8,6 +8,7 @@ actors restart, at any moment: building is idempotent, and all that an actor kno
 from __future__ import annotations
 
 import importlib
+import pickle
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ __all__ = ["SearchBatch", "Searcher", "build"]
 
 _REFUSALS = (PQStoreError, ValueError, TypeError)
 _START_SECONDS = 120.0
+_LARGE_BYTES = 64 << 10
 
 
 def build(
@@ -152,16 +154,18 @@ class ShardActor:
 
         return os.getpid()
 
-    def ask(self, method: str, arguments: tuple[Any, ...]) -> Answer | Exception:
-        """The answer of the newest state, or what refuses the question."""
+    def ask(self, question: Any) -> bytes:
+        """The answer of the newest state, or what refuses the question; both as `_sent` makes them."""
+        method, arguments = pickle.loads(question) if isinstance(question, bytes) else question
         mine = tuple(
             part._replace(threads=self._threads) if isinstance(part, Restriction) else part for part in arguments
         )
         try:
             with self._index.snapshot() as view:
-                return ShardView(view).ask(method, mine)
+                answer: Answer | Exception = ShardView(view).ask(method, mine)
         except _REFUSALS as error:
-            return error
+            answer = error
+        return pickle.dumps(answer, protocol=5)
 
 
 class Searcher:
@@ -361,7 +365,9 @@ class Searcher:
         try:
             # Most often all answer in time, and one call fetches them.
             values = self._ray.get(list(asked.open), timeout=self._first_wait(method))
-            answers = {shard: value for (shard, _), value in zip(asked.open.values(), values, strict=True)}
+            answers = {
+                shard: pickle.loads(value) for (shard, _), value in zip(asked.open.values(), values, strict=True)
+            }
             asked.all_ended()
         except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayError):
             answers = asked.one_by_one(started + self._timeout)
@@ -409,6 +415,7 @@ class _Asked:
         self._searcher, self._method, self._arguments = searcher, method, arguments
         self.open: dict[Any, tuple[int, int]] = {}
         """What was asked and not answered: reference -> (shard, replica)."""
+        self._made: dict[int, Any] = {}
         self._tried: dict[int, list[int]] = {shard: [] for shard in arguments}
         self.reasons: dict[int, str] = {}
         for shard in arguments:
@@ -421,8 +428,19 @@ class _Asked:
             return False
         self._tried[shard].append(replica)
         actor = self._searcher._actors[shard, replica]
-        self.open[actor.ask.remote(self._method, self._arguments[shard])] = (shard, replica)
+        self.open[actor.ask.remote(self._sent(self._arguments[shard]))] = (shard, replica)
         return True
+
+    def _sent(self, arguments: tuple[Any, ...]) -> Any:
+        """A question as it is sent, made once where it is the same for all: few bytes go with the call, many through
+        the store of objects, whose arrays nobody copies."""
+        known = self._made.get(id(arguments))
+        if known is None:
+            large = sum(part.nbytes for part in arguments if isinstance(part, np.ndarray)) > _LARGE_BYTES
+            question = (self._method, arguments)
+            known = self._searcher._ray.put(question) if large else pickle.dumps(question, protocol=5)
+            self._made[id(arguments)] = known
+        return known
 
     def all_ended(self) -> None:
         """Every answer has come."""
@@ -453,7 +471,8 @@ class _Asked:
     def _take(self, ref: Any, shard: int, answers: dict[int, Answer]) -> None:
         """An answer; of a replica that failed, that of another one."""
         try:
-            answers.setdefault(shard, self._searcher._ray.get(ref))
+            answer = self._searcher._ray.get(ref)
+            answers.setdefault(shard, pickle.loads(answer))
         except self._searcher._ray.exceptions.RayError as error:
             self.reasons[shard] = _reason(error)
             self._ask(shard)
