@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from pqstore.index.code_error import mean_error
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.reading import Reading
-from pqstore.index.training import mean_error
 from pqstore.log import warning
 from pqstore.storage import Store
 

@@ -67,7 +67,6 @@ from pqstore.storage import (
     Problem,
     RepairReport,
     Snapshot,
-    SnapshotLists,
     Store,
     WriteTransaction,
     stored_field,
@@ -1148,11 +1147,7 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         wait, told = as_timeout(timeout), progress or no_progress
-        with self._store.read() as snapshot:
-            lists = SnapshotLists(snapshot).read()
         retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
-        if lists is not None:
-            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,

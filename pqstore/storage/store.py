@@ -46,7 +46,8 @@ from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
 from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.problem import Problem
-from pqstore.storage.upkeep.rebuilding import Rebuild, rebuild
+from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption
+from pqstore.storage.upkeep.rebuilding import rebuild
 from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
@@ -282,16 +283,24 @@ class Store:
             compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
 
     def rebuild(
-        self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
+        self,
+        plan: Callable[[Snapshot], Rebuild],
+        timeout: float | None = None,
+        *,
+        resumption: Resumption | None = None,
+        progress: Progress = no_progress,
     ) -> None:
         """Put all rows into codes of another kind, as a new generation: one step for readers and writers, who go on
         meanwhile. `plan` is called with the state to begin with; what it raises leaves the index as it was.
 
+        With `resumption` a process that dies leaves what it has made of the rows to the next that asks for the same.
         Raises `PQStoreError` when another process has rebuilt the index meanwhile.
         """
         shared = self._writable_share()
         with slow_work("rebuild", self.path), self._reference.letting_go():
-            rebuild(shared, self.path, self.read, self._schema_of, plan, timeout, progress=progress)
+            rebuild(
+                shared, self.path, self.read, self._schema_of, plan, timeout, resumption=resumption, progress=progress
+            )
 
     def attempt(self, work: str, call: Callable[[], object]) -> None:
         """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for
