@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.format.fields import UnfitError, anything, binary, map_of, row, text, whole
+from pqstore.storage.format.fields import UnfitError, anything, map_of, real, row, text, whole
 
 __all__ = ["REBUILD_NOTE", "RebuildNote"]
 
@@ -16,8 +16,8 @@ REBUILD_NOTE: Final = "rebuilding"
 class RebuildNote(NamedTuple):
     """Rows are those of the generation that it is made of, whose numbers are never given twice."""
 
-    source: bytes
-    """The hash key of that generation, which no other rebuilding gives."""
+    source: float
+    """When that generation was created, which is another time after every rebuilding."""
     began_at: int
     """The row after its last when this was begun."""
     began_with: int
@@ -46,4 +46,4 @@ class RebuildNote(NamedTuple):
 
 
 _ROW: Final = whole(0, 2**62)
-_NOTE: Final = row(binary(32), _ROW, _ROW, _ROW, map_of(text(64), anything), make=RebuildNote)
+_NOTE: Final = row(real(0.0, 1e12), _ROW, _ROW, _ROW, map_of(text(64), anything), make=RebuildNote)

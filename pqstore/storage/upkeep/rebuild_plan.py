@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,12 +54,12 @@ class Resumption:
 
 
 def identity_of(old: Identity, wanted: Rebuild) -> Identity:
-    """The identity of the new generation. Its hash key is another: rows are numbered anew, though settings may stay,
-    and who follows the old generation knows it by the key."""
+    """The identity of the new generation. It is created later: rows are numbered anew, though settings may stay, and
+    who follows the old generation knows it by that. The key of str ids stays: they are listed in its order."""
     segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
-        hash_key=os.urandom(len(old.hash_key)),
+        created=max(time.time(), math.nextafter(old.created, math.inf)),
         settings=dict(wanted.settings),
         arrays=tuple(wanted.arrays),
         segment_rows=segment_rows,

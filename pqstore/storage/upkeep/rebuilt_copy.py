@@ -155,7 +155,7 @@ class RebuiltCopy:
         self._shared.settle()
 
     def _catch_up(self, snapshot: Snapshot) -> int:
-        if snapshot.records.schema.identity.hash_key != self._note.source:
+        if snapshot.records.schema.identity.created != self._note.source:
             raise PQStoreError(f"index at {self._index}: it was rebuilt meanwhile; nothing was changed by this call")
         changed = 0
         if snapshot.version == self._seen.version:
@@ -221,7 +221,7 @@ def begin_copy(index: Path, begun: Snapshot, wanted: Rebuild, resumption: Resump
         open_segment=records.state.open_segment + _SEGMENTS_APART,
     )
     note = RebuildNote(
-        source=records.schema.identity.hash_key,
+        source=records.schema.identity.created,
         began_at=records.schema.geometry.next_row(records.state),
         began_with=records.state.live_rows,
         next_row=0,

@@ -96,7 +96,7 @@ def _opened(index: Path, place: Path, held: BinaryIO, begun: Snapshot, resumptio
 def _check_note(note: RebuildNote, begun: Snapshot, resumption: Resumption) -> None:
     """It is made of this index as it is numbered now, towards the same end, and most rows were there then."""
     next_row = begun.records.schema.geometry.next_row(begun.records.state)
-    if note.source != begun.records.schema.identity.hash_key or note.asked != dict(resumption.asked):
+    if note.source != begun.records.schema.identity.created or note.asked != dict(resumption.asked):
         raise CorruptIndexError("it was begun towards something else")
     if not note.next_row <= next_row or note.began_at > next_row:
         raise CorruptIndexError("it has rows that the index does not have")
@@ -105,10 +105,10 @@ def _check_note(note: RebuildNote, begun: Snapshot, resumption: Resumption) -> N
 
 
 def _check_identity(found: Identity, begun: Snapshot, wanted: Rebuild) -> None:
-    """It is what would be begun now, but for the key, and for lists that are made at the end."""
+    """It is what would be begun now, but for the time, and for lists that are made at the end."""
     expected = identity_of(begun.records.schema.identity, wanted)
     features = tuple(name for name in found.features if name != records.LISTS)
-    if replace(found, hash_key=expected.hash_key, features=features) != expected:
+    if replace(found, created=expected.created, features=features) != expected:
         raise CorruptIndexError("it is of another index, or of another version")
 
 

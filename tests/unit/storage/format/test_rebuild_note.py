@@ -9,7 +9,7 @@ import pytest
 from pqstore.errors import CorruptIndexError
 from pqstore.storage.format.rebuild_note import REBUILD_NOTE, RebuildNote
 
-NOTE = RebuildNote(bytes(32), 5000, 4990, 3000, {"sample": 20_000, "originals": None})
+NOTE = RebuildNote(1.5e9, 5000, 4990, 3000, {"sample": 20_000, "originals": None})
 
 
 def test_it_comes_back() -> None:
@@ -24,14 +24,14 @@ def test_it_comes_back() -> None:
         [],
         NOTE.packed()[:4],
         [*NOTE.packed(), 1],
-        [bytes(31), *NOTE.packed()[1:]],
-        ["x" * 32, *NOTE.packed()[1:]],
-        [bytes(32), -1, 0, 0, {}],
-        [bytes(32), 0, 2**63, 0, {}],
-        [bytes(32), 0, 0, 1.0, {}],
-        [bytes(32), 0, 0, True, {}],
-        [bytes(32), 0, 0, 0, None],
-        [bytes(32), 0, 0, 0, {1: 2}],
+        [-1.0, *NOTE.packed()[1:]],
+        ["1.5", *NOTE.packed()[1:]],
+        [1.5, -1, 0, 0, {}],
+        [1.5, 0, 2**63, 0, {}],
+        [1.5, 0, 0, 1.0, {}],
+        [1.5, 0, 0, True, {}],
+        [1.5, 0, 0, 0, None],
+        [1.5, 0, 0, 0, {1: 2}],
     ],
 )
 def test_what_cannot_be_is_refused(wrong: Any) -> None:
