@@ -454,7 +454,11 @@ class Index:
     def _follow_drift(self) -> None:
         """Look from time to time whether the codebook still fits, and say or do something about it."""
         space = self._spaces.latest
-        if not isinstance(space, CodeSpace) or space.training is None or not self._drift.is_due(self._store):
+        if (
+            not isinstance(space, CodeSpace)
+            or space.training is None
+            or not self._drift.is_due(self._store, space.training)
+        ):
             return
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)

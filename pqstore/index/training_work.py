@@ -18,7 +18,7 @@ from pqstore.index.exact_space import ExactSpace
 from pqstore.index.lists.partitioning import partition
 from pqstore.index.reading import Reading
 from pqstore.index.settings import features_of, packing_of, record_of, space_of
-from pqstore.kernels import OriginalKind, resolve_threads
+from pqstore.kernels import OriginalFormat, OriginalKind, resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.quantizer import OPQ, PQ, Quantizer
 from pqstore.quantizer.progress import TrainingStep
@@ -30,7 +30,7 @@ RERANK = 100
 """Candidates that searches re-rank by default in an index that has trained itself and keeps its vectors."""
 _ERROR_ROWS = 1000
 _BLOCK_ROWS = 4096
-_BLOCK_BYTES = 16 << 20  # of vectors as float32
+_BLOCK_BYTES, _PIECE_BYTES = 16 << 20, 2 << 20  # of vectors as float32
 _CALIBRATION = "calibration"
 
 ReadingOf: TypeAlias = Callable[[Snapshot], Reading]
@@ -121,10 +121,10 @@ class TrainingWork:
         kind = None if space.originals is None else space.originals.kind
 
         def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:
-            vectors = self._reading_of(snapshot).vectors_of(rows)
             if old.originals is not None and old.original_kind == kind:  # rounded once, and not again
-                return space.encode(vectors, self._threads), snapshot.originals_of(rows)
-            block = space.prepare(vectors, self._threads)
+                originals = snapshot.originals_of(rows)
+                return _encoded(space, old.originals, originals, self._threads), originals
+            block = space.prepare(self._reading_of(snapshot).vectors_of(rows), self._threads)
             return block.codes, block.originals
 
         def arrange(place: Path, source: Snapshot) -> None:
@@ -141,6 +141,13 @@ class TrainingWork:
             block_rows=max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D))),
             arrange=arrange,
         )
+
+
+def _encoded(space: CodeSpace, kept: OriginalFormat, originals: U8, threads: int) -> Any:
+    """The codes of vectors as they are kept; few at a time, for which memory is at hand."""
+    step = max(256, _PIECE_BYTES // (4 * space.D))
+    pieces = (originals[start : start + step] for start in range(0, len(originals), step))
+    return np.concatenate([space.encode(kept.decode(piece), threads) for piece in pieces])
 
 
 def _make_lists(place: Path, source: Snapshot, space: CodeSpace, threads: int, progress: Progress) -> None:
