@@ -6,7 +6,7 @@ from pqstore.kernels.contract import Kernels, Searcher
 from pqstore.kernels.dispatch import active, available, get
 from pqstore.kernels.exact import nearest_in_blocks
 from pqstore.kernels.lists import ListGrid, Lists, ReadChunk, list_grid
-from pqstore.kernels.originals import OriginalFormat, as_halves, nearest_originals, unit_length
+from pqstore.kernels.originals import OriginalFormat, as_halves, nearest_originals, nearest_stored, unit_length
 from pqstore.kernels.reference.list_search import list_order
 from pqstore.kernels.threads import resolve_threads
 
@@ -30,6 +30,7 @@ __all__ = [
     "list_order",
     "nearest_in_blocks",
     "nearest_originals",
+    "nearest_stored",
     "resolve_threads",
     "unit_length",
 ]
