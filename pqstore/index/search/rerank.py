@@ -55,7 +55,7 @@ class Reranker:
         distances put in the order of ids."""
         follow = self._reading.rows_follow_ids
         depth = k if follow else min(k + 1, rows.shape[1])
-        files, segment_rows = self._reading.snapshot.original_maps()
+        files, segment_rows = self._reading.snapshot.attachments.original_maps()
         metric = self._reading.space.metric
         rows = np.ascontiguousarray(rows)
         found = self._originals.nearest_stored(metric, files, segment_rows, rows, self._queries, depth, self._threads)

@@ -132,10 +132,6 @@ class Snapshot:
         """The originals of rows that exist, uint8 (n, row_bytes). Raises `CorruptIndexError` naming a damaged row."""
         return self.attachments.originals_of(rows)
 
-    def original_maps(self) -> tuple[dict[int, U8], int]:
-        """Files of originals as far as they are mapped, and how many rows a segment has; see `AttachmentReads`."""
-        return self.attachments.original_maps()
-
     def payloads_of(self, rows: npt.ArrayLike, unreadable: Unreadable | None = None) -> list[dict[str, Any] | None]:
         """The payloads of rows that exist; None for a row without one. `unreadable` is told of those that cannot be
         read; without it they raise `CorruptIndexError`."""
