@@ -72,14 +72,6 @@ class SnapshotLists:
             parts.append(live_positions(self._records.bitmap(segment), count) + geometry.first_row(segment))
         return np.concatenate(parts)
 
-    def are_listed(self, rows: I64) -> npt.NDArray[np.bool_]:
-        """Which of some live rows are in lists."""
-        reads = self.read()
-        segments = rows // self._records.schema.geometry.segment_rows
-        if reads is None:
-            return np.zeros(len(rows), dtype=np.bool_)
-        return self._records.table.contains(segments) & ~np.isin(segments, reads.pending)
-
     def covered_rows(self) -> int:
         """Rows of sealed segments that runs cover, dead ones too."""
         return self._covered()[0]
