@@ -811,6 +811,8 @@ class Index:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """All vectors within a radius of each query.
 
@@ -822,6 +824,8 @@ class Index:
             rerank: Take so many of the best by codes, and of them those that are within the radius by their originals,
                 with exact distances. "auto" takes what `calibrate` found for a single neighbour.
             threads, where, allow, deny: As for `search`.
+            nprobe, scan: Read lists as `search` does, which may miss some of the vectors, but no more of them where
+                few are found. Without both all codes are read, as with nprobe="all".
 
         Returns:
             `RangeResult(ids, distances)`, nearest first: two arrays for one query, two lists of arrays for several.
@@ -829,7 +833,7 @@ class Index:
         Raises:
             ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
         """
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         return self._ask(lambda reading: range_search(reading, queries, radius, limit, question))
 
     @overload

@@ -159,9 +159,11 @@ class SnapshotView:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`, in this state."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
