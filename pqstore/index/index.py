@@ -21,11 +21,15 @@ from pqstore.index.background import in_background
 from pqstore.index.code_space import CodeSpace, Phase, RetrainMode
 from pqstore.index.drift import DriftWatch
 from pqstore.index.exact_space import ExactSpace, TrainMode
-from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.facts.field_kinds import field_kinds
+from pqstore.index.facts.field_range import FieldRange, field_range
+from pqstore.index.facts.field_values import FieldValues, field_values
+from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors
 from pqstore.index.lists.in_order import partitioned_rows
 from pqstore.index.lists.partitioning import PartitionReport, partition
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
+from pqstore.index.payload_updates import NOT_GIVEN, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -118,13 +122,13 @@ class Index:
         try:
             index._spaces = Spaces(store)
             index._spaces.now  # noqa: B018 - what cannot be read is told now
+            with store.read() as snapshot:
+                index._wish = wish_of(snapshot)
+                index._drift = DriftWatch(snapshot.live_rows)
+            index._id_type = store.identity.id_type
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
-        index._id_type = store.identity.id_type
-        with store.read() as snapshot:
-            index._wish = wish_of(snapshot)
-            index._drift = DriftWatch(snapshot.live_rows)
         return index
 
     # Opening and closing
@@ -582,15 +586,24 @@ class Index:
         return Transaction(self._store, self._spaces, as_timeout(timeout), self._grow)
 
     def update_payload(
-        self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None
+        self,
+        ids: Any = None,
+        payloads: Payload | Payloads = NOT_GIVEN,
+        *,
+        where: Filter | None = None,
+        merge: bool = True,
+        timeout: float | None = None,
     ) -> int:
-        """Change the payloads of vectors by id, in one transaction.
+        """Change the payloads of vectors, by id or of all that a filter finds, in one transaction.
 
         An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
 
+        Example: ``index.update_payload(payloads={"seen": True}, where={"doc": 7})``
+
         Args:
-            ids: One id or several, each once.
-            payloads: One dict for all of them, or a sequence of one for each; None removes the payload.
+            ids: One id or several, each once. With `where`: only these of what it finds; None: all.
+            payloads: One dict for all of them, or a sequence of one for each id; None removes the payload.
+            where: As for `search`, and not empty; found before anything is changed. There is one payload for all then.
             merge: Whether keys that are not named keep their values; otherwise the payload is replaced.
             timeout: Seconds to wait while another writes; None means 60.
 
@@ -598,10 +611,12 @@ class Index:
             How many were changed.
 
         Raises:
-            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice. Neither with `where`.
+            ValueError: neither ids nor a filter were given, or the filter is empty.
+            InvalidFilterError: as `search`.
             InvalidPayloadError, DimensionError: as `add`.
         """
-        return self._change(payload_update(ids, payloads, merge, self._id_type), timeout)
+        return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._id_type), timeout)
 
     def create_field_index(self, field: str, *, timeout: float | None = None) -> None:
         """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
@@ -758,8 +773,9 @@ class Index:
                 returned with exact distances. "auto" takes what `calibrate` found. Needs stored originals.
             where: Only vectors whose payload fulfils this filter, as
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
-                $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
-                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+                $nin $gt $gte $lt $lte $exists $empty, of lists $contains $any $all, of texts $text $itext (parts of
+                them; without case), and $and $or $not. Values of different kinds are never equal and do not compare;
+                ints and floats are one kind. A missing field fulfils $ne, $nin, $not and $empty.
                 Names with dots go through maps: "common.source" is the key "source" of the map "common".
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
@@ -874,6 +890,70 @@ class Index:
         """How many vectors a filter finds; arguments as for `search`."""
         with self._read() as reading:
             return count(reading, where, allow, deny)
+
+    def field_values(
+        self,
+        field: str,
+        where: Filter | None = None,
+        *,
+        prefix: str | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> FieldValues:
+        """The distinct values of a payload field and how many vectors have each, page by page.
+
+        A vector counts once for its value or, where that is a list, for each member. Values come in order: bools,
+        numbers, texts (by code points), bytes, datetimes, None; maps and NaN do not. From the column of a field that
+        has an index; else every payload is read.
+
+        Example: ``for value, rows in index.field_values("lang").values: ...``
+
+        Args:
+            field: Its name, as filters have it.
+            where: Only vectors that this filter finds.
+            prefix: Only texts that begin so.
+            limit: Values a page.
+            after: The `after` of the page before, or any value: what comes after it; None: from the start.
+
+        Returns:
+            `FieldValues(values, after)`: pairs of (value, rows), and where to go on, None at the end.
+
+        Raises:
+            TypeError, ValueError: an argument cannot be meant.
+            InvalidFilterError: as `search`.
+        """
+        return self._ask(lambda reading: field_values(reading, field, where, prefix, limit, after))
+
+    def field_range(self, field: str, where: Filter | None = None, *, kind: str | None = None) -> FieldRange:
+        """The lowest and the highest value of a payload field: ``low, high = index.field_range("year")``.
+
+        Members of lists count as values. From the column of a field that has an index; else every payload is read.
+
+        Args:
+            field: Its name, as filters have it.
+            where: Only vectors that this filter finds.
+            kind: "number", "str", "bytes" or "datetime", of a field that has values of several; None: that it has.
+
+        Returns:
+            `FieldRange(low, high)`; None, None where no vector has such a value.
+
+        Raises:
+            ValueError: the field has values of several kinds, which do not compare, and `kind` says not of which.
+            InvalidFilterError: as `search`.
+        """
+        return self._ask(lambda reading: field_range(reading, field, where, kind))
+
+    def field_kinds(self, where: Filter | None = None) -> dict[str, tuple[str, ...]]:
+        """Of what kinds the values of each payload field are: ``{"year": ("number",), "tags": ("list of str",)}``.
+
+        Kinds are "null", "bool", "number", "str", "bytes", "datetime", "list of" them, and "other": maps, empty lists,
+        NaN. Fields that no vector has are left out. Payloads are read unless all of their keys have an index. Keys of
+        maps within maps are told where they have one.
+
+        Args:
+            where: Only vectors that this filter finds.
+        """
+        return self._ask(lambda reading: field_kinds(reading, where))
 
     def scroll(
         self,
@@ -1253,6 +1333,9 @@ class Index:
     aget = twin_of(get)
     acount = twin_of(count)
     ascroll = twin_of(scroll)
+    afield_values = twin_of(field_values)
+    afield_range = twin_of(field_range)
+    afield_kinds = twin_of(field_kinds)
     arecall_report = twin_of(recall_report)
     atrain = twin_of(train)
     aretrain = twin_of(retrain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast, get_args
@@ -19,10 +19,9 @@ from pqstore.index.arguments.ids import (
     check_distinct,
     is_single_id,
     refuse_map,
-    refuse_unknown,
     refuse_unordered,
 )
-from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
+from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
 from pqstore.index.arguments.types import OnConflict
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import RowBlock
@@ -32,7 +31,7 @@ from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
 
-__all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors", "payload_update"]
+__all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors"]
 
 
 class _Part(NamedTuple):
@@ -301,43 +300,3 @@ def _refuse_present(ids: IdArray) -> None:
         f"{len(ids)} ids are in the index already: {shown}{more}; nothing was added. "
         "Pass on_conflict='replace' or 'skip' to decide for all of them"
     )
-
-
-def payload_update(ids: Any, payloads: Any, merge: bool, id_type: IdType) -> Callable[[WriteTransaction], int]:
-    """The change that `pqstore.Index.update_payload` makes, its arguments checked."""
-    is_one_for_all = payloads is None or isinstance(payloads, Mapping)
-    if not is_one_for_all:
-        refuse_unordered(ids)
-    batch = as_id_batch(ids, id_type)
-    check_distinct(batch)
-    given = [payloads] * len(batch) if is_one_for_all else payloads
-    changes = as_payload_batch(given, len(batch))
-
-    def change(txn: WriteTransaction) -> int:
-        _update_payloads(txn, batch, changes, merge=merge)
-        return len(batch)
-
-    return change
-
-
-def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
-    """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
-
-    Raises:
-        UnknownIdError: an id is not in the index.
-    """
-    rows = txn.rows_of(ids)
-    refuse_unknown(ids, rows)
-    payloads = list(changes)
-    for at, payload in enumerate(payloads):
-        if payload is not None and not isinstance(payload, Mapping):
-            raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
-    if merge:
-        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
-        earlier = txn.attachments.payloads_of(rows[[at for at, _ in merged]])
-        for (at, new), old in zip(merged, earlier, strict=True):
-            payloads[at] = {**(old or {}), **new}
-    codes = txn.rows.codes_of(rows)
-    originals = txn.attachments.originals_of(rows) if txn.schema.identity.row_bytes else None
-    txn.kill(rows)
-    txn.append(codes, ids, originals, payloads)

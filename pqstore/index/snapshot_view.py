@@ -15,6 +15,9 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, Rerank
+from pqstore.index.facts.field_kinds import field_kinds
+from pqstore.index.facts.field_range import FieldRange, field_range
+from pqstore.index.facts.field_values import FieldValues, field_values
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -22,6 +25,7 @@ from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.saved_sets import ids_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration
+from pqstore.index.search.candidates import nearest_of
 from pqstore.index.search.question import Question
 from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
@@ -148,6 +152,21 @@ class SnapshotView:
         with self._read() as reading:
             return search(reading, queries, question)
 
+    def nearest_of(self, queries: Any, candidates: Sequence[Any], k: int = 10) -> SearchResult:
+        """The k nearest of each query's candidates by their originals: the second half of a search with `rerank`, for
+        candidates that were chosen elsewhere, as among several indexes.
+
+        Args:
+            queries: Array-like (n, D).
+            candidates: Ids, each once, for each of the n queries; those that are not in the index are passed over.
+            k: How many to find.
+
+        Raises:
+            ValueError: the index stores no originals. DimensionError: not as many queries as sequences of ids.
+        """
+        with self._read() as reading:
+            return nearest_of(reading, queries, candidates, k)
+
     def range_search(
         self,
         queries: Any,
@@ -207,6 +226,29 @@ class SnapshotView:
         """As `Index.saved_set`, in this state."""
         with self._read() as reading:
             return ids_of_set(reading, as_set_name(name))
+
+    def field_values(
+        self,
+        field: str,
+        where: Filter | None = None,
+        *,
+        prefix: str | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> FieldValues:
+        """As `Index.field_values`, in this state."""
+        with self._read() as reading:
+            return field_values(reading, field, where, prefix, limit, after)
+
+    def field_range(self, field: str, where: Filter | None = None, *, kind: str | None = None) -> FieldRange:
+        """As `Index.field_range`, in this state."""
+        with self._read() as reading:
+            return field_range(reading, field, where, kind)
+
+    def field_kinds(self, where: Filter | None = None) -> dict[str, tuple[str, ...]]:
+        """As `Index.field_kinds`, in this state."""
+        with self._read() as reading:
+            return field_kinds(reading, where)
 
     def scroll(
         self,

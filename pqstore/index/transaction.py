@@ -14,7 +14,8 @@ from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
-from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors
+from pqstore.index.payload_updates import NOT_GIVEN, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.removal import removal_of_ids, removal_of_selected
 from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
@@ -140,9 +141,16 @@ class Transaction:
         """As `Index.clear`."""
         return self._change(WriteTransaction.clear)
 
-    def update_payload(self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True) -> int:
-        """As `Index.update_payload`."""
-        return self._change(payload_update(ids, payloads, merge, self._store.identity.id_type))
+    def update_payload(
+        self,
+        ids: Any = None,
+        payloads: Payload | Payloads = NOT_GIVEN,
+        *,
+        where: Filter | None = None,
+        merge: bool = True,
+    ) -> int:
+        """As `Index.update_payload`: a filter finds with the changes made so far."""
+        return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""

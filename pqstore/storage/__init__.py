@@ -3,6 +3,7 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
+from pqstore.storage.attachments.column_values import ColumnValues, groups_of, values_of
 from pqstore.storage.attachments.field_column import Bound, FieldColumn, FieldKind, Wanted, kind_of
 from pqstore.storage.attachments.field_paths import (
     ABSENT,
@@ -38,6 +39,7 @@ __all__ = [
     "TRAINED_HERE",
     "Bound",
     "Catalog",
+    "ColumnValues",
     "Durability",
     "FieldColumn",
     "FieldKind",
@@ -65,9 +67,11 @@ __all__ = [
     "field_name",
     "field_numbers",
     "fill_lists",
+    "groups_of",
     "kind_of",
     "plain_payload",
     "plain_value",
     "stored_field",
     "value_at",
+    "values_of",
 ]

@@ -95,6 +95,7 @@ NOT_MEANT = [
     "index.delete(7)",
     "index.add(x, payloads=[7])",
     "index.update_payload(1, 7)",
+    'index.update_payload(where="lang", payloads={})',
     'index.create("p", pqstore.PQ(M=8), id_type="bogus")',
     'index.create("p", pqstore.PQ(M=8), originals="bogus")',
     'index.create("p", pqstore.PQ(M=8), durability="bogus")',
