@@ -978,19 +978,27 @@ class Index:
         return self._ask(lambda reading: records.scroll(reading, where, limit, after, include))
 
     def recall_report(
-        self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+        quiet: bool = False,
     ) -> RecallReport:
         """Compare searches with exact search over the originals: recall@1/10/100, time, bytes; printed unless `quiet`.
 
         Args:
             queries: Array-like (n, D).
             rerank: Numbers of candidates to try, beside searching by codes alone.
+            scan: Numbers of rows of lists to read, beside all codes, with each of `rerank`; "auto": some from 2 to 96
+                times the square root of all. Without stored originals the truth is what a scan of all codes finds.
 
         Raises:
-            ValueError: the index stores no originals, or is empty.
+            ValueError: the index stores no originals and no `scan` was given, it has no lists, or is empty.
         """
         with self._read() as reading:
-            report = recall_report(reading, queries, rerank, threads)
+            report = recall_report(reading, queries, rerank, threads, scan)
         if not quiet:
             print(report)
         return report

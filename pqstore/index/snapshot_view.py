@@ -267,10 +267,17 @@ class SnapshotView:
         with self._read() as reading:
             return measure_calibration(reading, queries, recall, k, threads)
 
-    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+    def recall_report(
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+    ) -> RecallReport:
         """As `Index.recall_report`, in this state; not printed."""
         with self._read() as reading:
-            return recall_report(reading, queries, rerank, threads)
+            return recall_report(reading, queries, rerank, threads, scan)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""
