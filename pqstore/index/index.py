@@ -26,7 +26,7 @@ from pqstore.index.facts.field_range import FieldRange, field_range
 from pqstore.index.facts.field_values import FieldValues, field_values
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors
 from pqstore.index.lists.in_order import partitioned_rows
-from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.lists.partitioning import PartitionReport, partition, partition_around
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.payload_updates import NOT_GIVEN, payload_update
@@ -1260,7 +1260,8 @@ class Index:
             path: The directory to make; it appears when the index is whole.
             source: An ``IndexPQ``, ``IndexPQFastScan`` or ``IndexIVFPQ``, also in an ``IndexPreTransform`` with a
                 rotation, an ``IndexRefine``, or an ``IndexIDMap`` or ``IndexIDMap2``; or the path of such an index
-                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``).
+                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``). An ``IndexIVFPQ`` that is
+                not by residual brings its centroids too: lists are made around them, unless `settings` have others.
             ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
             reencode: Take an ``IndexIVFPQ`` with codes of residuals (Faiss's default): its vectors are decoded, a
                 codebook is trained on them, and they are encoded again, less accurately than they were.
@@ -1295,7 +1296,11 @@ class Index:
                     block = index._coded().join(codes, vectors)
                     batch = Batch([block], len(block), names, "error", None, index._id_type)
                     add_rows(index._store, batch, None)
-        return Index.open(path)
+        index = Index.open(path)
+        centroids = contents.list_centroids()
+        if centroids is not None and settings.get("partitions") is None:
+            partition_around(index._store, index._coded(), centroids)
+        return index
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
