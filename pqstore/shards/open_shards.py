@@ -8,16 +8,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
+from pqstore.arrays import F32
 from pqstore.errors import IndexClosedError, MissingShardError
 from pqstore.index import Index
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray
+from pqstore.index.search.jointly import JointCodes, joint_codes
+from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.transaction import Transaction
-from pqstore.shards.answering import Answer, ShardView
+from pqstore.kernels import resolve_threads
+from pqstore.shards.answering import Answer, Restriction, ShardView
 from pqstore.shards.asking import Asker, Nature
 from pqstore.shards.file_system import refuse_network
 from pqstore.shards.locking import changing, looking
 from pqstore.shards.manifest import CollectionManifest, read_collection, write_collection
+from pqstore.shards.merging import Merged
 from pqstore.shards.opening import open_shard
 from pqstore.shards.place import Place
 from pqstore.shards.several_transactions import several_transactions
@@ -73,6 +81,7 @@ class OpenShards:
         refuse_network(place.directory, "the collection", "copy it to a local disk with fetch()")
         self.place, self.readonly, self.closed = place, readonly, False
         self._reopening = threading.Lock()
+        self._joint: JointCodes | None = None
         self.latest = _opened(place, None, readonly=readonly)
 
     def close(self) -> None:
@@ -124,7 +133,25 @@ class OpenShards:
             def fan_out(method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Answer]:
                 return {number: shards[number].ask(method, asked) for number, asked in arguments.items()}
 
-            yield Asker(nature_of(state.manifest), sorted(shards), fan_out)
+            def together(queries: F32, k: int, asked: Restriction) -> tuple[Merged, npt.NDArray[np.bool_]] | None:
+                return self._nearest_together(views, queries, k, asked)
+
+            yield Asker(nature_of(state.manifest), sorted(shards), fan_out, together)
+
+    def _nearest_together(
+        self, views: Mapping[int, SnapshotView], queries: F32, k: int, asked: Restriction
+    ) -> tuple[Merged, npt.NDArray[np.bool_]] | None:
+        """The nearest of all codes of all shards by one scan; None: not all codes are meant."""
+        if asked.restricts or asked.scan is not None or asked.nprobe not in (None, "all"):
+            return None
+        with ExitStack() as held:
+            readings = [held.enter_context(view.reading()) for view in views.values()]
+            joint = self._joint = joint_codes(self._joint, readings)
+            if joint.has_lists and asked.nprobe is None:
+                return None
+            hits = joint.search(readings, queries, k, resolve_threads(asked.threads))
+        numbers = np.array([*views, -1], dtype=np.int64)
+        return Merged(hits.ids, hits.distances, numbers[hits.owners]), hits.is_open
 
 
 def nature_of(manifest: CollectionManifest) -> Nature:

@@ -120,6 +120,8 @@ def test_every_answer_is_that_of_one_index(seed: int, tmp_path: Path) -> None:
             if rng.random() < 0.3:
                 queries = queries[0]
             k = int(rng.choice([1, 3, 10, 500]))
+            if rng.random() < 0.5:  # no distance is equal to another
+                queries = queries + rng.random(queries.shape, dtype=np.float32)
             rerank = None if rng.random() < 0.4 else k + int(rng.integers(0, 40))
             filters = pair.restriction()
             asked = {"k": k, "rerank": rerank, **filters}

@@ -138,7 +138,7 @@ FLOORS = {
         ["results", "calibration", "order", "radius"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact", "candidates"],
+        ["question", "hits", "exact", "candidates", "jointly"],
         ["top_k", "within"],
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
