@@ -166,9 +166,11 @@ class SnapshotView:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`, in this state."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
@@ -253,10 +255,17 @@ class SnapshotView:
         with self._read() as reading:
             return measure_calibration(reading, queries, recall, k, threads)
 
-    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+    def recall_report(
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+    ) -> RecallReport:
         """As `Index.recall_report`, in this state; not printed."""
         with self._read() as reading:
-            return recall_report(reading, queries, rerank, threads)
+            return recall_report(reading, queries, rerank, threads, scan)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""
