@@ -59,7 +59,7 @@ from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
-from pqstore.kernels import OriginalKind
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import (
@@ -484,9 +484,9 @@ class Index:
             self._store.attempt("training", self.train)
 
     def _train_with_another_handle(self) -> None:
-        """This one may be closed meanwhile."""
+        """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train()
+            index.train(threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,

@@ -139,6 +139,7 @@ class TrainingWork:
             convert=convert,
             dropped_notes=(_CALIBRATION,),
             block_rows=max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D))),
+            ahead=self._threads > 1,
             arrange=arrange,
         )
 

@@ -101,9 +101,6 @@ class CommittedRecords:
             raise translate(error, self.generation.index) from error
         return value
 
-    def ask_for(self, database: str, keys: Sequence[bytes]) -> None:
-        self.generation.environment.ask_for(database, keys)
-
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The arrays that make sense of the codes, copied."""
         with decoding(f"index at {self.generation.index}"):

@@ -101,9 +101,6 @@ class PendingRecords:
     def get(self, database: str, key: bytes) -> memoryview | None:
         return self.base.get(database, key)
 
-    def ask_for(self, database: str, keys: Sequence[bytes]) -> None:
-        self.base.ask_for(database, keys)
-
     def covering(self, database: str, key: bytes) -> Entry | None:
         return self.base.covering(database, key)
 

@@ -60,7 +60,7 @@ class SnapshotLists:
         keys = [run.key_of(ordinal) for run, ordinal in chunks if not run.is_read(ordinal)]
         if len(keys) >= _WORTH_ASKING:
             self._records.check()
-            self._records.ask_for("runchunks", sorted(keys))
+            self._records.generation.environment.ask_for("runchunks", sorted(keys))
 
     def are_live(self, rows: I64) -> npt.NDArray[np.bool_]:
         """Which rows exist and are not dead."""

@@ -56,9 +56,6 @@ class StateRecords(Protocol):
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A stored value."""
 
-    def ask_for(self, database: str, keys: Sequence[bytes]) -> None:
-        """Have the system read large values that are wanted soon, all at once."""
-
     def covering(self, database: str, key: bytes) -> Entry | None:
         """The stored record with the last key up to this one."""
 

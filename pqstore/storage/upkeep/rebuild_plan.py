@@ -32,12 +32,14 @@ class Rebuild:
     features: tuple[str, ...]
     """Features of the format that the index has from now on."""
     convert: Callable[[Snapshot, I64], tuple[npt.NDArray[Any], U8 | None]]
-    """Rows of a snapshot -> their new codes and originals; called in another thread."""
+    """Rows of a snapshot -> their new codes and originals."""
     dropped_notes: tuple[str, ...] = ()
     segment_rows: int | None = None
     """Rows of a segment; None: as the codes are large."""
     block_rows: int = 8192
     """Rows that are converted at once, and stored in one transaction."""
+    ahead: bool = True
+    """Whether a thread of its own may convert rows while others are stored."""
     arrange: Callable[[Path, Snapshot], object] | None = None
     """What else is made of the rows: called with the place of the new generation, an index that can be opened, and the
     state of the old one; again when that has gone on."""

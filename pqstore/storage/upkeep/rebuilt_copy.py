@@ -178,7 +178,10 @@ class RebuiltCopy:
         self._note = self._note._replace(next_row=snapshot.records.schema.geometry.next_row(snapshot.records.state))
 
     def _converted(self, snapshot: Snapshot, blocks: Iterable[I64]) -> Generator[_Rows, None, None]:
-        """Rows in their new form; while one block is written, another thread makes the next."""
+        """Rows in their new form; while one block is written, another thread may make the next."""
+        if not self._wanted.ahead:
+            yield from (self._convert(snapshot, rows) for rows in blocks)
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="pqstore-rebuilding") as ahead:
             waiting: Future[_Rows] | None = None
             for rows in blocks:
