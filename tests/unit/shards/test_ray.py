@@ -171,10 +171,13 @@ def test_a_silent_shard_is_an_error_or_is_named(collection) -> None:
             searcher.count()
 
 
-def test_actors_copy_their_shards(committed, tmp_path: Path, same) -> None:
-    with Searcher(committed.place, num_cpus=0.1, local=tmp_path / "copies") as searcher:
+def test_actors_share_the_shards_and_copy_them(committed, tmp_path: Path, same) -> None:
+    with Searcher(committed.place, actors=2, num_cpus=0.1, local=tmp_path / "copies") as searcher:
+        assert searcher._groups == [(0, 1), (2, 3)]
         same(searcher, k=10)
-    assert len(list((tmp_path / "copies").glob("shard-*"))) == 4
+        same(searcher, k=10, rerank=70)
+        same(searcher, k=10, deny=[0, 1, 2, 1999])
+    assert len([path for path in (tmp_path / "copies").glob("shard-*") if path.is_dir()]) == 4
 
 
 def test_a_data_set_of_queries(committed) -> None:
