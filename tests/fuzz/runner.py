@@ -109,7 +109,7 @@ def run_case(case: Case, seed: int) -> Outcome:
 
 def run_cases(case: Case, place: Path) -> None:
     """Run a case with every seed, and empty the place where it works after each; the first problem ends it."""
-    for seed in seeds():
+    for count, seed in enumerate(seeds(), 1):
         outcome = run_case(case, seed)
         for left in place.iterdir():
             if left.is_dir() and not left.is_symlink():
@@ -117,6 +117,7 @@ def run_cases(case: Case, place: Path) -> None:
             else:
                 left.unlink()
         assert outcome.problem is None, f"PQSTORE_FUZZ_SEED={seed}: {outcome}"
+    print(f"{count} seeds, up to {seed}: nothing wrong")
 
 
 def _work(case: Case, seed: int, report: int) -> None:
