@@ -31,6 +31,7 @@ __all__ = [
     "KernelError",
     "MissingDependencyError",
     "MissingKernelsWarning",
+    "NoVectorError",
     "NotTrainedError",
     "PQStoreError",
     "ReadOnlyError",
@@ -126,6 +127,10 @@ class UnknownIdError(PQStoreError, KeyError):
 class UnreadablePayloadWarning(UserWarning):
     """A payload cannot be read, though its bytes are sound, and counts as none: an earlier version took what it could
     not give back. ``verify()`` names each."""
+
+
+class NoVectorError(PQStoreError, ValueError):
+    """A vector was asked for of an id that was added without one."""
 
 
 class UnknownSetError(PQStoreError, KeyError):

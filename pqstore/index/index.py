@@ -59,6 +59,7 @@ from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
+from pqstore.index.vector_updates import vector_update
 from pqstore.kernels import OriginalKind
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
@@ -411,7 +412,9 @@ class Index:
 
         Args:
             vectors: Array-like (n, D), or (D,) for one vector; or an iterator of such arrays. Converted to float32 in
-                blocks, so an array mapped from a file of any size is read in bounded memory.
+                blocks, so an array mapped from a file of any size is read in bounded memory. A list may hold None for
+                rows without a vector, and None alone is a row without one for each payload or id: such rows are found
+                by `get`, `scroll`, `count` and filters, never by a search, until `update_vector` gives them one.
             ids: One id a vector; None gives automatic ids: ascending integers from 0, or new UUIDs where ids are str.
             on_conflict: What to do when an id is in the index already: "error" adds nothing at all, "skip" keeps
                 the old vector, "replace" takes the new one.
@@ -617,6 +620,31 @@ class Index:
             InvalidPayloadError, DimensionError: as `add`.
         """
         return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._id_type), timeout)
+
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None, timeout: float | None = None) -> int:
+        """Give ids other vectors, or their first, in one transaction. Their payloads stay.
+
+        An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
+
+        Args:
+            ids: One id or several, each once.
+            vectors: One for each id, as for `add`; None takes the vector of its id away.
+            threads: Threads to encode with; None means all cores.
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            How many were changed.
+
+        Raises:
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            DimensionError, InvalidVectorError: as `add`.
+        """
+        return self._changed_vectors(vector_update(ids, vectors, threads, self._spaces, self._id_type), timeout)
+
+    def _changed_vectors(self, work: Callable[[WriteTransaction], int], timeout: float | None) -> int:
+        count = self._change(work, timeout)
+        self._grow()
+        return count
 
     def create_field_index(self, field: str, *, timeout: float | None = None) -> None:
         """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
@@ -1319,6 +1347,7 @@ class Index:
     adelete = twin_of(delete)
     aclear = twin_of(clear)
     aupdate_payload = twin_of(update_payload)
+    aupdate_vector = twin_of(update_vector)
     acreate_field_index = twin_of(create_field_index)
     asave_set = twin_of(save_set)
     asaved_set = twin_of(saved_set)

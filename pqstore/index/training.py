@@ -13,6 +13,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import count_searchable, spread_searchable
 from pqstore.index.settings import features_of, record_of
 from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.log import info
@@ -99,7 +100,9 @@ def is_due(store: Store, space: ExactSpace) -> bool:
     if space.wish.train == "manual":
         return False
     with store.read() as snapshot:
-        return snapshot.live_rows >= space.wish.train_at
+        if snapshot.live_rows < space.wish.train_at:
+            return False
+        return count_searchable(Reading(snapshot, space, store.identity.id_type)) >= space.wish.train_at
 
 
 def _fitting(quantizer: Any, D: int) -> Quantizer:
@@ -132,7 +135,7 @@ def _trained(reading: Reading, wanted: Quantizer, sample: Any, threads: int | No
         return made
     made.verbose = False
     most = SAMPLE_ROWS if sample is None else as_count(sample, "sample")
-    rows = reading.snapshot.rows.spread(max(most, made.Ks))
+    rows = spread_searchable(reading, max(most, made.Ks))
     if len(rows) < made.Ks:
         raise TrainingError(
             f"the index at {reading.snapshot.records.generation.index} has {len(rows)} vectors, and {made.Ks} "
@@ -155,13 +158,13 @@ def _plan(
     """All rows in the codes of a trained quantizer, with the vectors kept as `kind`."""
     reading = reading_of(begun)
     workers, old = resolve_threads(threads), reading.space
-    some = reading.vectors_of(reading.snapshot.rows.spread(_ERROR_ROWS))
+    some = reading.vectors_of(spread_searchable(reading, _ERROR_ROWS))
     kind = _wide_enough(reading, kind)
     space = CodeSpace(trained, old.metric, originals=kind)
     began_exact = isinstance(old, ExactSpace) or (old.training is not None and old.training.rerank > 0)
     rerank = RERANK if began_exact and kind is not None else 0
     mode = old.wish.retrain if isinstance(old, ExactSpace) else old.training.retrain if old.training else "manual"
-    space.training = Training(reading.snapshot.live_rows, mean_error(space, some, workers), rerank, mode)
+    space.training = Training(count_searchable(reading), mean_error(space, some, workers), rerank, mode)
     settings, arrays = record_of(space)
 
     def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:

@@ -25,6 +25,7 @@ from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
 from pqstore.index.spaces import Spaces
+from pqstore.index.vector_updates import vector_update
 from pqstore.progress import Progress
 from pqstore.storage import Store, WriteTransaction
 
@@ -151,6 +152,10 @@ class Transaction:
     ) -> int:
         """As `Index.update_payload`: a filter finds with the changes made so far."""
         return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
+
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None) -> int:
+        """As `Index.update_vector`."""
+        return self._change(vector_update(ids, vectors, threads, self._spaces, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""

@@ -91,7 +91,7 @@ FLOORS = {
     ],
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
-        ["arguments", "background", "code_packing", "uses", "vector_packing"],
+        ["arguments", "background", "code_packing", "uses", "vector_packing", "vectorless"],
         ["code_space"],
         ["exact_space"],
         ["reading", "settings", "unreadable"],
@@ -103,6 +103,7 @@ FLOORS = {
         ["recall", "records", "spaces", "training"],
         ["drift"],
         ["stats", "ingest", "payload_updates", "removal", "faiss_rows"],
+        ["vector_updates"],
         ["snapshot_view", "transaction", "asynchronous", "open_or_create"],
         ["index"],
         ["faiss_transfer"],
@@ -120,7 +121,7 @@ FLOORS = {
         ["source"],
         ["field_values", "field_range", "field_kinds"],
     ],
-    "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"]],
+    "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"], ["searchable"]],
     "index.search": [
         ["results", "calibration", "order", "radius"],
         ["probe"],

@@ -18,6 +18,7 @@ from pqstore.index.search.exact import exact_rows
 from pqstore.index.search.nearest import nearest_rows
 from pqstore.index.search.question import Question
 from pqstore.index.search.top_k import search
+from pqstore.index.selection.searchable import count_searchable, select_searchable
 from pqstore.kernels import OriginalFormat, resolve_threads
 from pqstore.quantizer import as_queries
 
@@ -31,18 +32,18 @@ _TIMED = 50
 
 def recall_report(reading: Reading, queries: Any, rerank: Sequence[int], threads: int | None) -> RecallReport:
     """See `pqstore.Index.recall_report`."""
-    originals, snapshot = originals_for(reading, "recall_report"), reading.snapshot
+    originals, vectors = originals_for(reading, "recall_report"), count_searchable(reading)
     batch, _ = as_queries(queries, reading.space.D)
-    cuts = [k for k in _CUTS if k <= snapshot.live_rows] or [max(1, snapshot.live_rows)]
-    if len(batch) == 0 or snapshot.live_rows == 0:
+    cuts = [k for k in _CUTS if k <= vectors] or [max(1, vectors)]
+    if len(batch) == 0 or vectors == 0:
         raise ValueError("a recall report needs at least one query and one vector")
     counts = sorted({as_count(count, "rerank") for count in rerank})
-    check_results(len(batch), min(max([cuts[-1], *counts]), snapshot.live_rows), "rerank")
+    check_results(len(batch), min(max([cuts[-1], *counts]), vectors), "rerank")
     started = time.perf_counter()
     _, truth = exact_rows(reading, batch, cuts[-1], resolve_threads(threads))
     exact_ms = (time.perf_counter() - started) * 1e3 / len(batch)
     return RecallReport(
-        vectors=snapshot.live_rows,
+        vectors=vectors,
         queries=len(batch),
         originals=originals.kind,
         code_bytes=reading.space.code_bytes,
@@ -59,8 +60,8 @@ def _measured(
     assert reading.space.originals is not None
     recall = {}
     for k in cuts:
-        candidates = min(max(k, rerank or k), reading.snapshot.live_rows)
-        _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), None)
+        candidates = min(max(k, rerank or k), count_searchable(reading))
+        _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), select_searchable(reading))
         # Exact scores put every true neighbour among the candidates in its place; fewer than k cannot be asked for.
         recall[k] = float("nan") if rerank is not None and rerank < k else recall_at(k, rows, truth, candidates)
     k = min(10, cuts[-1])

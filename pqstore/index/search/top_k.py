@@ -18,7 +18,7 @@ from pqstore.index.search.probe import as_probe
 from pqstore.index.search.question import Question, as_include, as_rerank
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchHits, SearchResult
-from pqstore.index.selection.select import select
+from pqstore.index.selection.searchable import select_searchable
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 
@@ -44,9 +44,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     if candidates is not None:
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
-    selection = None
-    if where is not None or allow is not None or deny is not None:
-        selection = select(reading, where, allow, deny)
+    selection = select_searchable(reading, where, allow, deny)
     probe = as_probe(reading, nprobe, scan, depth, selection)
     distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:

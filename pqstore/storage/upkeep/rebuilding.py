@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.catalog import Catalog, catalog_features
 from pqstore.storage.format.state import Identity, State
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.rows.schema import Schema
@@ -120,7 +120,7 @@ class _Copy:
 
     def __enter__(self) -> _Copy:
         records, wanted = self._seen.records, self._wanted
-        identity = _identity_of(records.schema.identity, wanted)
+        identity = _identity_of(records.schema.identity, wanted, self._seen.catalog.fields)
         state = State(
             commit=self._seen.version,
             next_id=records.state.next_id,
@@ -214,7 +214,7 @@ def _remove_ids(txn: WriteTransaction, ids: Any) -> None:
     txn.kill(rows[rows >= 0])
 
 
-def _identity_of(old: Identity, wanted: Rebuild) -> Identity:
+def _identity_of(old: Identity, wanted: Rebuild, fields: Sequence[str]) -> Identity:
     segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
@@ -224,5 +224,5 @@ def _identity_of(old: Identity, wanted: Rebuild) -> Identity:
         segment_rows=segment_rows,
         chunk_rows=min(segment_rows, chunk_rows_for(wanted.packing)),
         row_bytes=wanted.row_bytes,
-        features=(records.NUMBERED_STATES, *wanted.features),
+        features=(records.NUMBERED_STATES, *wanted.features, *catalog_features(fields)),
     )
