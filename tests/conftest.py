@@ -42,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What opens indexes by itself closes them."""
+    for item in items:
+        if item.nodeid.startswith(("tests/unit/cli/", "tests/unit/integrations/")):
+            item.add_marker(pytest.mark.filterwarnings("error:the index at .* was not closed:ResourceWarning"))
+
+
 @pytest.fixture(scope="session")
 def disk_path() -> Iterator[Path]:
     """A directory where the system has its temporary files, a disk as a rule: for what only a disk does, and for

@@ -123,13 +123,13 @@ class Index:
         try:
             index._spaces = Spaces(store)
             index._spaces.now  # noqa: B018 - what cannot be read is told now
+            with store.read() as snapshot:
+                index._wish = wish_of(snapshot)
+                index._drift = DriftWatch(snapshot.live_rows)
+            index._id_type = store.identity.id_type
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
-        index._id_type = store.identity.id_type
-        with store.read() as snapshot:
-            index._wish = wish_of(snapshot)
-            index._drift = DriftWatch(snapshot.live_rows)
         return index
 
     # Opening and closing

@@ -25,6 +25,7 @@ from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.saved_sets import ids_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration
+from pqstore.index.search.candidates import nearest_of
 from pqstore.index.search.question import Question
 from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
@@ -150,6 +151,21 @@ class SnapshotView:
         question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
         with self._read() as reading:
             return search(reading, queries, question)
+
+    def nearest_of(self, queries: Any, candidates: Sequence[Any], k: int = 10) -> SearchResult:
+        """The k nearest of each query's candidates by their originals: the second half of a search with `rerank`, for
+        candidates that were chosen elsewhere, as among several indexes.
+
+        Args:
+            queries: Array-like (n, D).
+            candidates: Ids, each once, for each of the n queries; those that are not in the index are passed over.
+            k: How many to find.
+
+        Raises:
+            ValueError: the index stores no originals. DimensionError: not as many queries as sequences of ids.
+        """
+        with self._read() as reading:
+            return nearest_of(reading, queries, candidates, k)
 
     def range_search(
         self,

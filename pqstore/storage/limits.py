@@ -21,6 +21,10 @@ class Limits:
     """Ids of a full chunk of a saved set."""
     max_readers: int = 1022
     """Snapshots that all processes together may have open."""
+    ample_map: int = 1 << 40
+    """Bytes of address space for an index that will never need more."""
+    least_map: int = 8 << 30
+    """Bytes of address space for an index of a process that has many open."""
     stage_bytes: int = 64 << 20
     """Bytes that a transaction holds in memory before it writes them ahead of its commit."""
     run_entries: int = 1 << 21

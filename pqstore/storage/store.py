@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 import uuid
 import warnings
@@ -17,7 +16,6 @@ import lmdb
 import numpy.typing as npt
 
 from pqstore.errors import (
-    IndexClosedError,
     IndexNotFoundError,
     IndexReplacedError,
     PQStoreError,
@@ -40,6 +38,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
+from pqstore.storage.transactions.reference import Reference
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.write import WriteTransaction, begin_write, change
 from pqstore.storage.upkeep.backup import backup
@@ -66,20 +65,18 @@ class Store:
     def __init__(
         self, shared: SharedIndex, path: Path, packing_of: PackingOf, *, readonly: bool, durability: str | None
     ) -> None:
-        self._shared: SharedIndex | None = shared
-        self.path = path
+        self._reference = Reference(shared, path)  # the handle's from here on, also when this fails
         self.readonly = readonly
-        self._publish_at: Path | None = None
-        self._replaced: str | None = None  # what happened to the directory, as an error says it
         self._packing_of = packing_of
         self._assigner: Assigner | None = None
-        with self.read() as snapshot:  # the counters agree, or this raises
-            self.identity = snapshot.records.schema.identity
-            """What the index was when this handle was opened. Rebuilding changes settings and sizes, nothing else."""
+        with self._reference.closed_if_it_fails():
+            with self.read() as snapshot:  # the counters agree, or this raises
+                self.identity = snapshot.records.schema.identity
+                """As it was when this handle was opened: rebuilding changes settings and sizes, nothing else."""
             self.durability = durability or self.identity.durability
-        self._flushes = self.durability == "full"
-        if self.durability == "relaxed":
-            shared.relax()
+            self._flushes = self.durability == "full"
+            if self.durability == "relaxed":
+                shared.relax()
 
     @classmethod
     def create(
@@ -134,13 +131,13 @@ class Store:
                 )
                 write_generation(first, identity, arrays, catalog, State(), limits)
             crash_points.reach("index created under a temporary name")
-            if not bulk:
-                directory.put_in_place(temporary, target)
-                return cls.open(target, packing_of or (lambda _: packing), limits=limits)
-            shared = share(temporary, sync=False, limits=limits)
-            store = cls(shared, temporary, packing_of or (lambda _: packing), readonly=False, durability=None)
-            store._publish_at = target
-            return store
+            if bulk:
+                shared = share(temporary, sync=False, limits=limits)
+                store = cls(shared, temporary, packing_of or (lambda _: packing), readonly=False, durability=None)
+                store._reference.to_publish = target
+                return store
+            directory.put_in_place(temporary, target)
+        return cls.open(target, packing_of or (lambda _: packing), limits=limits)
 
     @classmethod
     def open(
@@ -157,40 +154,38 @@ class Store:
         """
         absolute = as_path(path).absolute()
         shared = share(absolute, limits=limits)
-        try:
-            store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
+        store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
+        with store._reference.closed_if_it_fails():
             if not readonly:
                 shared.check_writable(absolute)
-        except BaseException:
-            shared.release()
-            raise
-        with store.read() as snapshot:
-            locked = snapshot.records.generation.environment.locked
-        if not locked:
-            warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
+            with store.read() as snapshot:
+                locked = snapshot.records.generation.environment.locked
+            if not locked:
+                warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
         return store
 
     def publish(self) -> None:
         """Make an index that was created with `bulk` durable, and give it its name."""
-        shared = self._open_share()
-        if self._publish_at is None:
+        shared = self._reference.shared()
+        target = self._reference.to_publish
+        if target is None:
             return
-        directory.check_vacant(self._publish_at)
-        finish_building(shared, self._publish_at)
-        self.path, self._publish_at = self._publish_at, None
+        directory.check_vacant(target)
+        finish_building(shared, target)
+        self._reference.path, self._reference.to_publish = target, None
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._reference.path
 
     @property
     def closed(self) -> bool:
-        return self._shared is None
+        return self._reference.closed
 
     def close(self) -> None:
         """Let go of the index. Snapshots that are still open stay good."""
-        shared, self._shared = self._shared, None
-        self._replaced = None
-        if shared is not None:
-            shared.release()
-            if self._publish_at is not None:
-                shutil.rmtree(self.path)
+        self._reference.close()
 
     def __enter__(self) -> Store:
         return self
@@ -203,35 +198,14 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {str(self.path)!r}{' closed' if self.closed else ' readonly' if self.readonly else ''}>"
 
-    def _open_share(self) -> SharedIndex:
-        if self._replaced is not None:
-            raise IndexReplacedError(self._replaced)
-        if self._shared is None:
-            raise IndexClosedError(f"the index at {self.path} is closed")
-        return self._shared
-
-    @contextmanager
-    def _letting_go(self) -> Iterator[None]:
-        """When the block finds another index in the place of this one, let go of what is left of it."""
-        try:
-            yield
-        except IndexReplacedError as error:
-            self._let_go(error)
-            raise
-
-    def _let_go(self, error: IndexReplacedError) -> None:
-        shared, self._shared, self._replaced = self._shared, None, str(error)
-        if shared is not None:
-            shared.release()
-
     def read(self) -> Snapshot:
         """A snapshot of the newest commit; close it (it is a context manager)."""
-        shared = self._open_share()
+        shared = self._reference.shared()
         while True:
             try:
                 generation, txn, lease = shared.begin_read(self.path)
             except IndexReplacedError as error:
-                self._let_go(error)
+                self._reference.let_go(error)
                 raise
             try:
                 schema = self._schema_of(generation)
@@ -255,7 +229,7 @@ class Store:
         """
         shared = self._writable_share()
         flush, schema_of = self._flushes, self._schema_of
-        with self._letting_go():
+        with self._reference.letting_go():
             return begin_write(shared, self.path, schema_of, timeout, flush=flush, after_commit=_maintain)
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
@@ -263,16 +237,16 @@ class Store:
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
         flush, schema_of = self._flushes, self._schema_of
-        with self._letting_go():
+        with self._reference.letting_go():
             return change(shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain)
 
     @property
     def is_building(self) -> bool:
         """Whether it is made with `bulk` and has no name yet, so that nobody else waits for it."""
-        return self._publish_at is not None
+        return self._reference.to_publish is not None
 
     def _writable_share(self) -> SharedIndex:
-        shared = self._open_share()
+        shared = self._reference.shared()
         if self.readonly:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
@@ -304,7 +278,7 @@ class Store:
         switches to it. Snapshots go on with the old one, whose space the disk gets back when the last of them ends.
         """
         shared = self._writable_share()
-        with slow_work("compact", self.path), self._letting_go():
+        with slow_work("compact", self.path), self._reference.letting_go():
             compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
 
     def rebuild(
@@ -316,13 +290,13 @@ class Store:
         Raises `PQStoreError` when another process has rebuilt the index meanwhile.
         """
         shared = self._writable_share()
-        with slow_work("rebuild", self.path), self._letting_go():
+        with slow_work("rebuild", self.path), self._reference.letting_go():
             rebuild(shared, self.path, self.read, self._schema_of, plan, timeout, progress=progress)
 
     def attempt(self, work: str, call: Callable[[], object]) -> None:
         """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for
         some commits."""
-        faults = self._open_share().faults
+        faults = self._reference.shared().faults
         if not faults.is_resting(work):
             with faults.kept(work):
                 call()
@@ -376,7 +350,7 @@ class Store:
                 locked=environment.locked,
                 generation=generation.number,
                 commits=state.commit,
-                faults=self._open_share().faults.texts,
+                faults=self._reference.shared().faults.texts,
             )
 
 

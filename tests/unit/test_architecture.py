@@ -24,13 +24,13 @@ FLOORS = {
         ["quantizer", "storage"],
         ["interop"],
         ["index"],
-        ["integrations"],
+        ["integrations", "shards"],
         ["__init__"],
         ["cli"],
         ["__main__"],
     ],
     "kernels": [
-        ["chunk", "code_layout", "threads", "checksum", "readable"],
+        ["chunk", "code_layout", "threads", "checksum", "readable", "merge"],
         ["table_parts", "lists"],
         ["contract"],
         ["reference", "compiled"],
@@ -54,13 +54,14 @@ FLOORS = {
         ["segment_table", "staged", "list_state"],
     ],
     "storage.disk": [
-        ["crash_points", "lmdb_meta", "numbered_state", "reader_table", "regular_file", "system_errors"],
+        ["crash_points", "lmdb_meta", "reader_table", "regular_file", "system_errors"],
         ["directory", "held_directory", "lmdb_errors", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
         ["lmdb_contents"],
         ["lock_file"],
         ["lmdb_trees"],
         ["data_file"],
-        ["environment"],
+        ["address_space"],
+        ["environment", "numbered_state"],
     ],
     "storage.rows": [
         ["row_numbers", "tombstones", "packing", "id_columns"],
@@ -75,10 +76,11 @@ FLOORS = {
     "storage.lists": [["stored_table", "list_runs"], ["list_merge", "assigning"]],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
     "storage.transactions": [
-        ["cache", "staging", "allowances", "faults"],
+        ["cache", "staging", "allowances", "faults", "registry"],
         ["generation"],
         ["leftovers", "place"],
         ["open_index", "state_records"],
+        ["reference"],
         ["committed", "row_reads", "attachment_reads"],
         ["id_lookup", "id_order", "list_reads", "pending"],
         ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
@@ -126,12 +128,26 @@ FLOORS = {
         ["results", "calibration", "order", "radius"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact"],
+        ["question", "hits", "exact", "candidates"],
         ["top_k", "within"],
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "integrations": [["diversity", "nested_filter", "text_batch"], ["langchain"]],
+    "shards": [
+        ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging"],
+        ["documents", "scratch"],
+        ["shard_plan", "recipe"],
+        ["manifest"],
+        ["source", "copying"],
+        ["planning", "training"],
+        ["building"],
+        ["committing"],
+        ["answering"],
+        ["asking"],
+        ["collection"],
+        ["ray"],
+    ],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
         ["bits"],
@@ -159,7 +175,7 @@ ALLOWED = {
 }
 GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core"}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core", "ray"}
 # An adapter is a class of its framework: it is imported by who has that, and by nothing of the package.
 ADAPTERS = {"integrations.langchain": "langchain_core"}
 

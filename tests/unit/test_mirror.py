@@ -29,6 +29,7 @@ PROMISES = {
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
     "storage/test_against_a_dict.py": "random changes and reopenings against a dict",
     "storage/test_directory_there.py": "a new index fills an empty directory that is there, a mount point too",
+    "storage/test_growing_maps.py": "maps get larger with their files, beside readers and other processes",
     "storage/test_many_processes.py": "threads and processes on one index",
 }
 

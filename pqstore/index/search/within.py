@@ -21,7 +21,7 @@ from pqstore.index.selection.selection import Selection
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 
-__all__ = ["range_search"]
+__all__ = ["as_radius", "range_search"]
 
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -30,7 +30,7 @@ _GROUP = 64  # queries whose tables are held at a time, so that codes are unpack
 
 def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, question: Question) -> RangeResult:
     """Check the arguments, then search; see `pqstore.Index.range_search`."""
-    bound = _as_radius(radius)
+    bound = as_radius(radius)
     most = None if limit is None else as_count(limit, "limit")
     threads = resolve_threads(question.threads)
     batch, single = as_queries(queries, reading.space.D)
@@ -49,7 +49,7 @@ def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, questi
     return RangeResult([ids for ids, _ in ids_and_distances], [distances for _, distances in ids_and_distances])
 
 
-def _as_radius(radius: Any) -> float:
+def as_radius(radius: Any) -> float:
     """A radius as it compares with float32 distances: what is beyond their range is infinite."""
     if isinstance(radius, (bool, np.bool_, str, bytes)) or not np.isscalar(radius):
         raise TypeError(

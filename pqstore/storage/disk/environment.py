@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from pqstore.errors import CorruptIndexError, PQStoreError, StorageFullError
+from pqstore.errors import CorruptIndexError, PQStoreError
+from pqstore.storage.disk.address_space import MappedFile
 from pqstore.storage.disk.data_file import (
     DATA_FILE,
     DataFile,
@@ -26,11 +27,10 @@ from pqstore.storage.disk.reader_table import ReaderTable
 from pqstore.storage.disk.regular_file import create_like
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES
+from pqstore.storage.limits import Limits
 
 __all__ = ["Environment"]
 
-_TIB = 1 << 40
-_MAP_SIZES = tuple(_TIB >> shift for shift in range(0, 19, 2))  # 1 TiB, 256 GiB, ... 4 MiB
 _MAX_DATABASES = 64
 _CHECKED_LATER = ("payloads",)  # the largest tree, which a search can do without
 
@@ -68,11 +68,11 @@ class Environment:
     """
 
     def __init__(
-        self, generation: Path, *, metasync: bool, max_readers: int, sync: bool = True, create: bool = False
+        self, generation: Path, *, metasync: bool, limits: Limits, sync: bool = True, create: bool = False
     ) -> None:
         self.metasync = metasync
         self.sync = sync
-        self._max_readers = max_readers
+        self._limits = limits
         self._walk: TreeWalk | None = None
         self.rename(generation)
         with storage_errors(generation.parent), opening(generation.parent):
@@ -99,7 +99,8 @@ class Environment:
         """Whether other processes see what is being read here."""
         self.refusal = self._refusal()
         """Why nothing may be written here; "" where it may."""
-        self._lmdb = self._without_former_self()
+        self._mapped = self._without_former_self()
+        self._lmdb = self._mapped.lmdb
         try:
             if not create:
                 self._check_trees(leave=_CHECKED_LATER)
@@ -111,7 +112,7 @@ class Environment:
             if self.writable:
                 self.readers.clear()
         except BaseException:
-            self._lmdb.close()
+            self._mapped.close()
             raise
         self._lock_file = _identity(self._lock_path)
 
@@ -134,44 +135,38 @@ class Environment:
     def writable(self) -> bool:
         return not self.refusal
 
-    def _without_former_self(self) -> Any:
+    def _without_former_self(self) -> MappedFile:
         """Open, and clear slots of readers that had this process's number and are dead: an earlier life of a container.
 
         LMDB takes them for ours, so it would never clear them; but it does so when it closes.
         """
-        opened = self._map()
-        if self.locked and any(line.split()[:1] == [str(os.getpid())] for line in str(opened.readers()).splitlines()):
-            opened.begin().abort()
-            opened.close()
-            opened = self._map()
-        return opened
+        mapped = self._map()
+        readers = str(mapped.lmdb.readers()).splitlines()
+        if self.locked and any(line.split()[:1] == [str(os.getpid())] for line in readers):
+            mapped.lmdb.begin().abort()
+            mapped.close()
+            mapped = self._map()
+        return mapped
 
-    def _map(self) -> Any:
-        """Open with 1 TiB of address space, or with what the process may have."""
-        at_least = self._file.size
-        for map_size in _MAP_SIZES:
-            if map_size < at_least:
-                break
-            try:
-                return lmdb.open(
-                    os.fsencode(self.path),  # str would have to be UTF-8, which a file name need not be
-                    map_size=map_size,
-                    readonly=not self.writable,
-                    metasync=self.metasync,
-                    sync=self.sync,
-                    create=False,
-                    max_readers=self._max_readers,
-                    max_dbs=_MAX_DATABASES,
-                    # Readers enter themselves in the lock file; where even that cannot be written, an index must not
-                    # be written by others while it is open (docs/durability.md).
-                    lock=self.locked,
-                    lib_version=0,
-                )
-            except lmdb.MemoryError:
-                continue
-        raise StorageFullError(
-            f"index at {self.path.parent}: its {at_least} bytes do not fit the address space that this process may use"
+    def _map(self) -> MappedFile:
+        return MappedFile(
+            self.path,
+            self._file.size,
+            self._limits,
+            readonly=not self.writable,
+            metasync=self.metasync,
+            sync=self.sync,
+            create=False,
+            max_readers=self._limits.max_readers,
+            max_dbs=_MAX_DATABASES,
+            # Readers enter themselves in the lock file; where even that cannot be written, an index must not
+            # be written by others while it is open (docs/durability.md).
+            lock=self.locked,
         )
+
+    def is_cramped(self) -> bool:
+        """Whether the map should be made larger before more is written."""
+        return self._mapped.bytes < self._limits.ample_map and self._mapped.is_cramped(self._file.size)
 
     def _check_trees(self, leave: Collection[str] = ()) -> None:
         """Pages are checked before LMDB follows them: a damaged one would kill the process, not raise."""
@@ -269,7 +264,7 @@ class Environment:
 
     def close(self) -> None:
         """Unmap. No view may be used and no transaction be open."""
-        self._lmdb.close()
+        self._mapped.close()
         self._file.close()
 
 

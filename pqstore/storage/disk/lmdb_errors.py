@@ -31,7 +31,9 @@ def translate(error: lmdb.Error, path: Path) -> PQStoreError:
     code = getattr(error, "code", None)
     if isinstance(error, lmdb.MapFullError | lmdb.MemoryError | lmdb.MapResizedError):
         return StorageFullError(
-            f"index at {path}: the address space that this process may use is too small for the data file ({error})"
+            f"index at {path}: the data file does not fit the address space that this process has for it ({error}): "
+            "close snapshots of this index, so that it can get more, or other indexes, or raise the limit (ulimit -v); "
+            "add less in one call"
         )
     if isinstance(error, lmdb.DiskError) or code in FULL:
         return no_room(f"index at {path}", error)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lmdb
-
 from pqstore.errors import CorruptIndexError
+from pqstore.storage.disk.address_space import opened_briefly
 from pqstore.storage.format.records import IDENTITY_KEY, NUMBERED_STATES, STATE_KEY
 from pqstore.storage.format.state import Identity, State
 
@@ -46,8 +44,7 @@ def check_number(state: State, transaction: int, generation: Path) -> None:
 
 def number_copy(generation: Path) -> None:
     """LMDB counts the transactions of a copy anew: so does the state. For a copy that nobody else has opened."""
-    where = os.fsencode(generation)
-    with lmdb.open(where, max_dbs=64, lock=False, sync=False, map_size=1 << 40, lib_version=0) as copied:
+    with opened_briefly(generation, sync=False) as copied:
         meta = copied.open_db(b"meta", create=False)
         for _ in range(2):  # one for each meta page
             with copied.begin(write=True, buffers=True) as txn:

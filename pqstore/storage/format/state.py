@@ -38,7 +38,7 @@ LAST_SEGMENT: Final = 2**46
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What never changes in the life of an index."""
+    """What no change to the rows of an index changes."""
 
     uuid: str
     id_type: IdType

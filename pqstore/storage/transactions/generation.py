@@ -45,7 +45,7 @@ class Generation:
         self.limits = limits
         self.pid = os.getpid()
         """The process that opened it; a child that inherits it must not use it."""
-        self.environment = Environment(path, metasync=metasync, sync=sync, max_readers=limits.max_readers)
+        self.environment = Environment(path, metasync=metasync, sync=sync, limits=limits)
         self.cache = ViewCache()
         self.originals = OriginalFiles(path, index)
         self._schema: Schema | None = None

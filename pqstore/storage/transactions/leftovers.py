@@ -80,7 +80,7 @@ def clear_older(path: Path, number: int, used: Collection[int], limits: Limits) 
         if generation_number(older) in used:
             continue  # marked when it was followed; to open it a second time would end its locks
         with suppress(PQStoreError, OSError):  # damaged
-            environment = Environment(older, metasync=False, max_readers=limits.max_readers)
+            environment = Environment(older, metasync=False, limits=limits)
             try:
                 mark_superseded(environment)
             finally:

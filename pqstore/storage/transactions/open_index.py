@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,18 @@ from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation, mark_superseded
 from pqstore.storage.transactions.leftovers import clear_older
 from pqstore.storage.transactions.place import Place
+from pqstore.storage.transactions.registry import Registry
 from pqstore.storage.transactions.staging import clear_staged
 
 __all__ = ["Lease", "SharedIndex", "alone", "finish_building", "share"]
 
-_FORK_PATIENCE = 2.0  # seconds that a fork waits for transactions of other threads to end
+_PATIENCE = 2.0  # seconds that a fork, or a map that could be larger, waits for transactions of other threads to end
+_LONG_PATIENCE = 30.0  # the same of a map that must be larger
+_CRAMPED_SECONDS = 30.0  # after which a map that could be larger is tried again
 
 _READER_CHECK_SECONDS = 10.0  # how long the slot of a dead reader may keep old pages from being used again
 
-_registry: dict[tuple[int, ...], SharedIndex] = {}  # by device and number of the directory
-_registry_lock = threading.RLock()
+_registry: Registry[SharedIndex] = Registry()
 
 
 def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> SharedIndex:
@@ -52,26 +55,27 @@ def share(path: Path, *, sync: bool = True, limits: Limits = STANDARD) -> Shared
     newest_generation(path)
     directory = HeldDirectory(path)
     try:
-        with _registry_lock:
-            shared, writer = _registry.get(directory.key), None
+        with _registry.lock:
+            shared, writer = _registry.open.get(directory.key), None
             if shared is not None and not shared.is_still_at(path):
                 writer, shared = _displace(shared), None
             if shared is None:
                 shared = SharedIndex(directory, path, sync=sync, limits=limits, writer=writer)
-                _registry[directory.key] = shared
+                _registry.open[directory.key] = shared
             shared.references += 1
             return shared
     finally:
         if shared is None or shared.place.directory is not directory:
             directory.close()
+        _registry.work_off()
 
 
 def _displace(shared: SharedIndex) -> WriterLock:
     """Make room for another index that was put into the directory of this one, whose writer lock it gets."""
     writer = shared.give_way()
-    del _registry[shared.key]
+    del _registry.open[shared.key]
     shared.key = (*shared.key, id(shared))
-    _registry[shared.key] = shared
+    _registry.open[shared.key] = shared
     return writer
 
 
@@ -106,6 +110,11 @@ class Lease:
             self.end()
 
 
+def _uses(active: Mapping[int, tuple[int, Generation]], generation: Generation) -> bool:
+    """Whether a transaction of it is open."""
+    return any(used is generation for _, used in list(active.values()))
+
+
 class SharedIndex:
     """The open generation of an index, its transactions and its writer lock."""
 
@@ -124,12 +133,14 @@ class SharedIndex:
         self._inherited: Generation | None = None
         self._cleaned = 0  # the generation beside which what dead writers and compactions have left was removed
         self._readers_checked = 0.0
+        self._cramped_until = 0.0
         self._reset_locks(writer)
 
     def _reset_locks(self, writer: WriterLock | None = None) -> None:
         self._lock = threading.RLock()
         self.gate = threading.Condition(self._lock)  # the same lock: entered by itself it costs half
         self._forking = False
+        self._outgrown: Generation | None = None  # waits for its transactions to end, to be opened again
         self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
 
@@ -146,8 +157,12 @@ class SharedIndex:
                     generation = self._open(path)
             except IndexReplacedError:
                 return False
-            with storage_errors(path), generation.environment.begin() as txn:
-                return generation.is_still(txn, writing=False)
+            generation, txn, lease = self.begin_read(path)
+            try:
+                with storage_errors(path), txn:
+                    return generation.is_still(txn, writing=False)
+            finally:
+                lease.end()
 
     def give_way(self) -> WriterLock:
         """Another index lies in the directory now: every call to this one raises from here on.
@@ -157,7 +172,7 @@ class SharedIndex:
         with self.gate:
             generation = self._generation
             if generation is not None:
-                if self._in_use(generation):
+                if _uses(self._active, generation):
                     raise IndexReplacedError(
                         f"index at {self.path}: its data file was overwritten while snapshots of it are open; close "
                         "them, then open it anew"
@@ -168,7 +183,7 @@ class SharedIndex:
 
     def _open(self, path: Path) -> Generation:
         """The generation to use now. Called with the gate held."""
-        while self._forking:
+        while self._forking or self._outgrown is not None:
             self.gate.wait()
         if self._inherited is not None:
             raise ForkedIndexError(
@@ -198,14 +213,10 @@ class SharedIndex:
 
     def _close_if_idle(self, generation: Generation) -> None:
         needed = generation is self._generation and self.references > 0
-        if not needed and not self._in_use(generation):
+        if not needed and not _uses(self._active, generation):
             if generation is self._generation:
                 self._generation = None
             generation.close()
-
-    def _in_use(self, generation: Generation) -> bool:
-        """Whether a transaction of it is open."""
-        return any(used is generation for _, used in list(self._active.values()))
 
     def begin_read(self, path: Path) -> tuple[Generation, Any, Lease]:
         """(generation, LMDB's transaction, what to end after it). `path` is where the caller found the index."""
@@ -216,8 +227,12 @@ class SharedIndex:
                 generation = self._open(path)
             try:
                 txn = generation.environment.begin()
+            except lmdb.MapResizedError:  # another process has made the file larger than it is mapped here
+                with storage_errors(path):
+                    generation = self._with_more_room(generation, path, _LONG_PATIENCE)
+                    txn = generation.environment.begin()
             except lmdb.Error as error:
-                raise translate(error, self.path) from error
+                raise translate(error, path) from error
             self._active[id(lease)] = (threading.get_ident(), generation)
         return generation, txn, lease
 
@@ -249,7 +264,12 @@ class SharedIndex:
         generation = self._open(path)
         if not generation.environment.is_newest():
             generation = self._follow(generation, path)
+        if generation.environment.is_cramped() and (not self._active or time.monotonic() > self._cramped_until):
+            generation = self._with_more_room(generation, path, _PATIENCE)
         try:
+            txn = self.writer.begin(generation.environment)
+        except lmdb.MapResizedError:
+            generation = self._with_more_room(generation, path, _LONG_PATIENCE)
             txn = self.writer.begin(generation.environment)
         except lmdb.PanicError:
             generation = self._reopen(path, "an earlier commit failed half-way")
@@ -293,20 +313,39 @@ class SharedIndex:
         self.retire(self._generation)
         return self._open(path)
 
+    def _with_more_room(self, generation: Generation, path: Path, patience: float) -> Generation:
+        """Opened again, with the map that its file needs now; as it is, when its transactions do not end soon.
+
+        A map must not be replaced while something is read through it. New transactions wait for those of other threads,
+        so many seconds; called with the gate held.
+        """
+        me, deadline = threading.get_ident(), time.monotonic() + patience
+        self._generation, self._outgrown = None, generation
+        try:
+            while _uses(self._active, generation) and (me, generation) not in self._active.values():
+                if not self.gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
+                    break
+        finally:
+            self._outgrown = None
+            if _uses(self._active, generation):
+                self._generation = generation
+                self._cramped_until = time.monotonic() + _CRAMPED_SECONDS
+            else:
+                generation.close()
+            self.gate.notify_all()
+        return self._open(path)
+
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
         with self._lock:
             _, generation = self._active.pop(id(lease), (0, None))
             if generation is not None and (generation is not self._generation or self.references == 0):
                 self._close_if_idle(generation)
-            if self._forking:
+            if self._forking or self._outgrown is not None:
                 self.gate.notify_all()
         # This may run at any moment, also while another thread has the lock of all indexes and waits for ours.
-        if self.references == 0 and _registry_lock.acquire(blocking=False):
-            try:
-                self._forget_if_unused()
-            finally:
-                _registry_lock.release()
+        if self.references == 0:
+            _registry.later(partial(self._give_back, references=0))
 
     def check_writable(self, path: Path) -> None:
         """Raise `ReadOnlyError` where nothing can be written. Who becomes the writer looks at the path again."""
@@ -350,30 +389,37 @@ class SharedIndex:
         """
         self._sync = True
         self.place.move_to(path)
-        del _registry[self.key]
-        former = _registry.get(self.place.directory.key)
+        del _registry.open[self.key]
+        former = _registry.open.get(self.place.directory.key)
         if former is not None:
             self.writer = _displace(former)
         self.path = self.faults.index = path
         self.key = self.place.directory.key
-        _registry[self.key] = self
+        _registry.open[self.key] = self
 
-    def release(self) -> None:
-        """Give one reference back; the generation goes with the last, or with the last snapshot after it."""
-        with _registry_lock, self.gate:
-            self.references -= 1
+    def release(self, *, at_any_moment: bool = False) -> None:
+        """Give one reference back; the generation goes with the last, or with the last snapshot after it.
+
+        `at_any_moment`: that of a handle that is garbage; it may be given back a little later.
+        """
+        if at_any_moment or _registry.is_mine():  # a signal handler may come at any moment too
+            _registry.later(self._give_back)
+            return
+        with _registry.lock:
+            self._give_back()
+        _registry.work_off()
+
+    def _give_back(self, references: int = 1) -> None:
+        """References, and with the last handle and the last transaction what is kept for them."""
+        with self.gate:
+            self.references -= references
             if self.references:
                 return
             if self._generation is not None:
                 self._close_if_idle(self._generation)
-            self._forget_if_unused()
-
-    def _forget_if_unused(self) -> None:
-        """Give back what is kept for handles when the last handle and the last transaction are gone."""
-        with self.gate:
-            if self.references or self._active or _registry.get(self.key) is not self:
+            if self._active or _registry.open.get(self.key) is not self:
                 return
-            del _registry[self.key]
+            del _registry.open[self.key]
             self.place.close()
             if not self.place.taken:  # otherwise the index that took this one's place has the lock
                 self.writer.close()
@@ -387,13 +433,14 @@ class SharedIndex:
         """
         self.gate.acquire()
         self._forking = True
-        deadline = time.monotonic() + _FORK_PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         me = threading.get_ident()
         while Counter(thread == me for thread, _ in self._active.values())[False]:
             if not self.gate.wait(max(0.0, deadline - time.monotonic())) and time.monotonic() >= deadline:
                 break
-        if not self._active and self._generation is not None:
-            generation, self._generation = self._generation, None
+        generation = self._generation or self._outgrown
+        if not self._active and generation is not None:
+            self._generation = self._outgrown = None
             generation.close()
 
     def after_fork_in_parent(self) -> None:
@@ -402,8 +449,9 @@ class SharedIndex:
         self.gate.release()
 
     def after_fork_in_child(self) -> None:
-        if self._generation is not None:
-            self._inherited, self._generation = self._generation, None
+        inherited = self._generation or self._outgrown
+        if inherited is not None:
+            self._inherited, self._generation = inherited, None
         writer = self.writer
         self._reset_locks()
         writer.close()  # the descriptor; the lock itself stays with the parent
@@ -411,7 +459,7 @@ class SharedIndex:
 
 def finish_building(shared: SharedIndex, target: Path) -> None:
     """Everything on the disk, then the index under its own name."""
-    with _registry_lock, shared.gate, storage_errors(shared.path):
+    with _registry.lock, shared.gate, storage_errors(shared.path):
         shared.settle()
         put_in_place(shared.path, target)
         shared.moved_to(target)
@@ -433,21 +481,20 @@ def alone(shared: SharedIndex, path: Path, timeout: float | None, work: Callable
 
 
 def _before_fork() -> None:
-    _registry_lock.acquire()
-    for shared in _registry.values():
+    _registry.lock.acquire()
+    for shared in _registry.open.values():
         shared.before_fork()
 
 
 def _after_fork_in_parent() -> None:
-    for shared in _registry.values():
+    for shared in _registry.open.values():
         shared.after_fork_in_parent()
-    _registry_lock.release()
+    _registry.lock.release()
 
 
 def _after_fork_in_child() -> None:
-    global _registry_lock  # noqa: PLW0603 - the lock of the parent may be held by a thread that the child does not have
-    _registry_lock = threading.RLock()
-    for shared in _registry.values():
+    _registry.renew_lock()
+    for shared in _registry.open.values():
         shared.after_fork_in_child()
 
 

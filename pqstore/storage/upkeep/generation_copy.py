@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import lmdb
-
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.attachments.original_files import copy_originals
 from pqstore.storage.disk import directory
+from pqstore.storage.disk.address_space import opened_briefly
 from pqstore.storage.disk.data_file import DATA_FILE, open_data_file
 from pqstore.storage.disk.numbered_state import number_copy
 from pqstore.storage.format import records
@@ -45,8 +44,7 @@ def copy_generation(
 
 def _originals_that_count(generation: Path) -> dict[int, int]:
     """Bytes of each file of originals that a copied data file speaks of."""
-    where = os.fsencode(generation)
-    with lmdb.open(where, max_dbs=64, readonly=True, lock=False, map_size=1 << 40, lib_version=0) as copied:
+    with opened_briefly(generation, readonly=True) as copied:
         meta, table = copied.open_db(b"meta", create=False), copied.open_db(b"segments", create=False)
         with copied.begin(buffers=True) as txn:
             identity = Identity.unpack(txn.get(records.IDENTITY_KEY, db=meta))

@@ -30,7 +30,7 @@ def write_generation(
 ) -> None:
     """Write them to the directory `path`, which is made with those above it; durable when this returns."""
     path.mkdir(parents=True)
-    environment = Environment(path, metasync=False, sync=False, create=True, max_readers=limits.max_readers)
+    environment = Environment(path, metasync=False, sync=False, create=True, limits=limits)
     try:
         with environment.begin(write=True) as txn:
             meta, quantizer = environment.databases["meta"], environment.databases["quantizer"]

@@ -6,8 +6,9 @@ on the way leaves the one or the other. Ids, payloads, saved sets, notes and cou
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,9 +114,9 @@ class _Copy:
         self._wanted = wanted
         self._seen = begun
         """The state whose rows it has; later ones are told from it."""
-        self._key = begun.records.schema.identity.hash_key
+        self._made = begun.records.schema.identity.created
         """Each rebuilding gives the index another, as it numbers rows anew and may keep settings; a compaction does
-        neither."""
+        neither. The key of str ids stays: they are listed in its order."""
         self._fields = len(begun.catalog.fields)
 
     def __enter__(self) -> _Copy:
@@ -167,7 +168,7 @@ class _Copy:
         Raises:
             PQStoreError: another process has rebuilt the index.
         """
-        if snapshot.records.schema.identity.hash_key != self._key:
+        if snapshot.records.schema.identity.created != self._made:
             raise PQStoreError(f"index at {self._index}: it was rebuilt meanwhile; nothing was changed by this call")
         changed = 0
         first = self._seen.records.schema.geometry.next_row(self._seen.records.state)
@@ -218,7 +219,7 @@ def _identity_of(old: Identity, wanted: Rebuild, fields: Sequence[str]) -> Ident
     segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
-        hash_key=os.urandom(len(old.hash_key)),
+        created=max(time.time(), math.nextafter(old.created, math.inf)),
         settings=dict(wanted.settings),
         arrays=tuple(wanted.arrays),
         segment_rows=segment_rows,

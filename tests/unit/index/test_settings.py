@@ -109,7 +109,7 @@ def test_a_failed_open_leaves_no_handle(tmp_path: Path) -> None:
     for _ in range(5):
         with pytest.raises(CorruptIndexError):
             pqstore.Index.open(path)
-    assert not [shared for shared in open_index._registry.values() if shared.path == path]
+    assert not [shared for shared in open_index._registry.open.values() if shared.path == path]
     assert open_descriptors() == before
 
 

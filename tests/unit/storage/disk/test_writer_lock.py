@@ -172,7 +172,7 @@ def test_interrupted_at_every_step_the_lock_is_free(create: Create, removed: boo
             kept.append(error)  # as an interactive session keeps it, with all its frames
         finally:
             sys.setprofile(None)
-        assert not store._shared.writer.is_mine()
+        assert not store._reference.shared().writer.is_mine()
         with store.read() as snapshot:
             assert snapshot.live_rows in (rows, rows + 10)
             rows = snapshot.live_rows
@@ -207,7 +207,7 @@ def test_interrupted_at_random_the_lock_is_free(create: Create, rng: np.random.G
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 raise AssertionError("the call before left something") from error
             kept = kept[-20:]
-            assert not store._shared.writer.is_mine()
+            assert not store._reference.shared().writer.is_mine()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
