@@ -757,6 +757,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -774,6 +778,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -790,6 +798,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -815,6 +827,13 @@ class Index:
                 the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
                 are read in any case, and more lists where fewer than k rows are found.
             recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
+            group_by: Only the `per_group` nearest vectors of each value of this payload field, of the k nearest of its
+                values: k times `per_group` places, exactly as if all vectors had been ranked. Vectors without the
+                field, and those whose value is a list or a map, are left out.
+            mmr: Weigh nearness against likeness to the hits before (maximal marginal relevance, over originals or what
+                codes describe, by cosine): 1 is nearness alone, 0 difference alone after the first. Hits come in the
+                order in which they were chosen.
+            candidates: So many of the nearest are what `mmr` chooses from; None: 50, and k at least.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -835,7 +854,8 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)

@@ -191,6 +191,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -208,6 +212,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -224,9 +232,14 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         return search(self._read(), queries, question)
 
     def range_search(

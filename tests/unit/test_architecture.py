@@ -125,15 +125,16 @@ FLOORS = {
     ],
     "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"], ["searchable"]],
     "index.search": [
-        ["results", "calibration", "order", "radius"],
+        ["results", "calibration", "order", "radius", "diversity"],
         ["probe"],
         ["nearest", "rerank"],
         ["question", "hits", "exact", "candidates"],
+        ["variety"],
         ["top_k", "within"],
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
-    "integrations": [["diversity", "nested_filter", "text_batch"], ["langchain"]],
+    "integrations": [["nested_filter", "text_batch"], ["langchain"]],
     "shards": [
         ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging"],
         ["documents", "scratch"],
