@@ -56,6 +56,7 @@ from pqstore.index.settings import (
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
+from pqstore.index.table_rows import rows_of_table
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
@@ -502,6 +503,38 @@ class Index:
         A replaced vector's payload is replaced too: without `payloads` it is gone.
         """
         return self.add(vectors, as_upsert_ids(ids), "replace", threads, payloads=payloads, timeout=timeout)
+
+    def add_table(
+        self,
+        table: Any,
+        vector: str = "vector",
+        *,
+        id: str | None = "id",
+        payload: Iterable[str] | None = None,
+        on_conflict: OnConflict = "error",
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> IdArray:
+        """Add the rows of a table, in one transaction: an Arrow table, record batches, or what hands over an Arrow
+        stream, as frames of polars and pandas do.
+
+        Args:
+            table: The table.
+            vector: Its column of vectors, lists of D numbers; a row in which it is null has no vector.
+            id: Its column of ids; None, or "id" where there is no such column, gives automatic ids.
+            payload: The columns that become keys of payloads, without values that are null; None: all others.
+            on_conflict, threads, timeout: As for `add`.
+
+        Returns:
+            As `add`.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed (``pip install pqstore[parquet]``).
+            TypeError, ValueError: it is no table, or has no such column.
+            What `add` raises.
+        """
+        rows = rows_of_table(table, vector, id, payload)
+        return self.add(rows.vectors, rows.ids, on_conflict, threads, payloads=rows.payloads, timeout=timeout)
 
     def add_codes(
         self,
@@ -1362,6 +1395,7 @@ class Index:
     aclose = twin_of(close)
     aadd = twin_of(add)
     aupsert = twin_of(upsert)
+    aadd_table = twin_of(add_table)
     aadd_codes = twin_of(add_codes)
     aremove = twin_of(remove)
     adelete = twin_of(delete)

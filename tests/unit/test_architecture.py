@@ -93,7 +93,7 @@ FLOORS = {
     ],
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
-        ["arguments", "background", "code_packing", "uses", "vector_packing", "vectorless"],
+        ["arguments", "background", "code_packing", "uses", "vector_packing", "vectorless", "table_rows"],
         ["code_space"],
         ["exact_space"],
         ["reading", "settings", "unreadable"],
@@ -125,7 +125,7 @@ FLOORS = {
     ],
     "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"], ["searchable"]],
     "index.search": [
-        ["results", "calibration", "order", "radius", "diversity"],
+        ["results", "calibration", "order", "radius", "diversity", "tables"],
         ["probe"],
         ["nearest", "rerank"],
         ["question", "hits", "exact", "candidates"],
