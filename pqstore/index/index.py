@@ -90,7 +90,8 @@ class Index:
     while one writes. An index pickles as its path.
 
     Every method that waits for the disk or computes has a twin for event loops that begins with "a": ``await
-    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors.
+    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors. ``async with`` closes
+    too.
 
     Examples:
         >>> import numpy as np, pqstore, tempfile
@@ -221,8 +222,11 @@ class Index:
             IndexNotFoundError: nothing is at `path`, or a directory that is no index.
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
+            TypeError: `readonly` is no bool, but a mode as of files, perhaps.
         """
-        return cls._of(Store.open(path, packing_of, readonly=readonly))
+        if not isinstance(readonly, (bool, np.bool_)):
+            raise TypeError(f"readonly must be True or False, got {readonly!r}")
+        return cls._of(Store.open(path, packing_of, readonly=bool(readonly)))
 
     @classmethod
     def open_or_create(
@@ -305,6 +309,14 @@ class Index:
                 self.publish()
         finally:
             self.close()
+
+    async def __aenter__(self) -> Index:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await in_thread(self.__exit__, kind, error, trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Index.open, (str(self._store.path), self._store.readonly)
