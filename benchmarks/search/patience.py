@@ -2,8 +2,8 @@
 
     python -m benchmarks.search.patience [--queries 300]
 
-Prints Markdown. Needs the data of `data.py`. Lists are made and put in order as an index does it; a true neighbour counts
-as found where its list was read and its code is among the candidates. Rows that are read depend on no machine.
+Prints Markdown. Needs the data of `data.py`. Lists are made and put in order as an index does it; a true neighbour
+counts as found where its list was read and its code is among the candidates. Rows that are read depend on no machine.
 """
 
 from __future__ import annotations
