@@ -54,6 +54,16 @@ void nearest_of(const std::string& kind_name, const std::string& metric_name, co
     }
 }
 
+// Originals to the vectors that they stand for.
+void decode(const std::string& kind_name, const In<uint8_t, 2>& stored, const Out<float, 2>& vectors) {
+    const OriginalKind kind = kind_named(kind_name);
+    const size_t count = vectors.shape(0), D = vectors.shape(1), row_bytes = bytes_of(kind, D);
+    require(stored.shape(0) == count && stored.shape(1) == row_bytes, "originals of another size");
+    nb::gil_scoped_release released;
+    for (size_t i = 0; i < count; ++i)
+        decode_original(kind, stored.data() + i * row_bytes, static_cast<int64_t>(D), vectors.data() + i * D);
+}
+
 // Originals of candidates in mapped files, and what they are compared with.
 struct Originals {
     OriginalKind kind;
@@ -165,6 +175,7 @@ void bind_rescoring(nb::module_& module) {
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
     module.def("nearest_of", &nearest_of, "kind"_a, "metric"_a, exactly("stored"), exactly("places"), exactly("rows"),
                exactly("query"), "portable"_a, exactly("distances"), exactly("found"));
+    module.def("decode", &decode, "kind"_a, exactly("stored"), exactly("vectors"));
     module.def("nearest_stored", &nearest_stored, "kind"_a, "metric"_a, "files"_a, "segment_rows"_a, exactly("rows"),
                exactly("queries"), "portable"_a, "threads"_a, exactly("distances"), exactly("found"));
     module.def("to_halves", &as_halves, exactly("vectors"), exactly("halves"));

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pqstore.index.code_space import CodeSpace
+from pqstore.index.code_error import mean_error
+from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.reading import Reading
-from pqstore.index.training import mean_error
 from pqstore.log import warning
 from pqstore.storage import Store
 
@@ -38,11 +38,12 @@ class DriftWatch:
     def __init__(self, rows: int) -> None:
         self._next = max(NEWEST, int(rows * _GROWTH))
 
-    def is_due(self, store: Store) -> bool:
-        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look."""
+    def is_due(self, store: Store, training: Training) -> bool:
+        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look and since it was
+        trained."""
         with store.read() as snapshot:
             rows = snapshot.live_rows
-        if rows < self._next:
+        if rows < max(self._next, training.rows + NEWEST, int(training.rows * _GROWTH)):
             return False
         self._next = max(rows + NEWEST, int(rows * _GROWTH))
         return True

@@ -59,7 +59,7 @@ from pqstore.index.stats import IndexStats, shown_extras
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
-from pqstore.kernels import OriginalKind
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import (
@@ -67,7 +67,6 @@ from pqstore.storage import (
     Problem,
     RepairReport,
     Snapshot,
-    SnapshotLists,
     Store,
     WriteTransaction,
     stored_field,
@@ -455,7 +454,11 @@ class Index:
     def _follow_drift(self) -> None:
         """Look from time to time whether the codebook still fits, and say or do something about it."""
         space = self._spaces.latest
-        if not isinstance(space, CodeSpace) or space.training is None or not self._drift.is_due(self._store):
+        if (
+            not isinstance(space, CodeSpace)
+            or space.training is None
+            or not self._drift.is_due(self._store, space.training)
+        ):
             return
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
@@ -481,9 +484,9 @@ class Index:
             self._store.attempt("training", self.train)
 
     def _train_with_another_handle(self) -> None:
-        """This one may be closed meanwhile."""
+        """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train()
+            index.train(threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,
@@ -1160,11 +1163,7 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         wait, told = as_timeout(timeout), progress or no_progress
-        with self._store.read() as snapshot:
-            lists = SnapshotLists(snapshot).read()
         retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
-        if lists is not None:
-            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,

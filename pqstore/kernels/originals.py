@@ -49,7 +49,12 @@ class OriginalFormat:
 
     def decode(self, stored: U8) -> F32:
         """uint8 (n, row_bytes) -> vectors float32 (n, D)."""
-        return decode_originals(self.kind, self.D, stored)
+        native = native_module()
+        if native is None or active().name == "numpy":
+            return decode_originals(self.kind, self.D, stored)
+        vectors = np.empty((len(stored), self.D), dtype=np.float32)
+        native.decode(self.kind, np.ascontiguousarray(stored), vectors)
+        return vectors
 
     def nearest(self, metric: str, stored: U8, places: I64, rows: I64, query: F64, k: int) -> tuple[F32, I64]:
         """`nearest_originals` of this format."""

@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from pqstore.kernels import as_halves, get, nearest_originals, nearest_stored
+from pqstore.kernels import OriginalFormat, as_halves, get, nearest_originals, nearest_stored
 from pqstore.kernels import originals as originals_module
 from pqstore.kernels.reference.originals import decode_originals, exact_distances, unit_length
 
@@ -108,6 +108,19 @@ def test_every_half(kernels, monkeypatch) -> None:
     places = np.arange(len(finite))
     distances, _ = nearest_originals("float16", "dot", stored, places, places, np.array([1.0]), len(finite))
     np.testing.assert_array_equal(distances, finite[::-1].astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("D", [1, 7, 8, 9, 100, 387])
+def test_decoding(kernels, monkeypatch, rng, kind: str, D: int) -> None:
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
+    stored = originals(kind, 61, D, rng)
+    wide = np.concatenate((stored, np.zeros((61, 3), dtype=np.uint8)), axis=1)
+    for given in (stored, wide[:, : stored.shape[1]], stored[:0], stored[::-2]):
+        expected = decode_originals(kind, D, given)
+        given.flags.writeable = False
+        found = OriginalFormat(kind, D).decode(given)
+        np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 1001])

@@ -17,6 +17,7 @@ from pqstore.storage.attachments.original_files import originals_directory
 from pqstore.storage.attachments.payload_records import open_payloads
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
+from pqstore.storage.format.rebuild_note import REBUILD_NOTE
 from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
@@ -274,3 +275,12 @@ def test_catalog(index: Path, tmp_path: Path) -> None:
     report = repair(index, tmp_path / "repaired", lambda _: PACKING)
     assert any("payloads" in loss for loss in report.losses)
     assert report.rows_lost == 0
+
+
+def test_a_generation_that_is_not_whole(index: Path, tmp_path: Path) -> None:
+    """What a rebuilding has begun, under the name of a generation that counts."""
+    with Store.open(index, lambda _: PACKING) as store, store.write() as txn:
+        txn.set_note(REBUILD_NOTE, [bytes(32), 2500, 2500, 1000, {}])
+    assert broken(index) == {29}
+    repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert broken(tmp_path / "repaired") == set()
