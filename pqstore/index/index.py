@@ -460,9 +460,13 @@ class Index:
             or not self._drift.is_due(self._store, space.training)
         ):
             return
+        retrains = space.training.retrain == "auto"
+        self._store.attempt("looking at drift", lambda: self._act_on_drift(retrains))
+
+    def _act_on_drift(self, retrains: bool) -> None:
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
-        if has_moved and space.training.retrain == "auto":
+        if has_moved and retrains:
             self._store.attempt("retraining", self.retrain)
 
     def _make_wanted_lists(self) -> None:

@@ -56,3 +56,18 @@ def test_it_is_said_and_acted_on(tmp_path: Path, mode: str, caplog: pytest.LogCa
     with pqstore.Index.open(tmp_path / "i") as index:
         index.retrain()
         assert index._spaces.now.training.retrain == mode
+
+
+def test_vectors_that_vanish_in_their_originals(tmp_path: Path) -> None:
+    """The look at drift raised out of the add, whose vectors were stored, and out of stats: a vector of zeros has no
+    direction."""
+    vectors = np.random.default_rng(4).standard_normal((1500, 16)).astype(np.float32)
+    wish = pqstore.PQ(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=16, metric="cosine", train_at=300) as index:
+        index.add(vectors[:300])
+        assert (index.phase, index.originals) == ("codes", "float16")
+        index.add(vectors * np.float32(1e-9))
+        assert (len(index), index.stats().drift) == (1800, None)
+        index.add(vectors[:500])
+        assert index.stats().drift == pytest.approx(1, abs=0.2)
+        assert index.stats().faults == ()

@@ -682,3 +682,27 @@ def test_another_process_retrains_between_a_look_and_its_files(
         else:
             assert [record.id for record in index.scroll(limit=3, include=("vector",)).records] == [0, 1, 2]
         assert done
+
+
+@pytest.mark.parametrize("kind", [pqstore.PQ, pqstore.OPQ])
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("scale", [1e18, 1e19, 1e37, 1e-37])
+def test_vectors_near_the_limits_of_float32(
+    tmp_path: Path, vectors: np.ndarray, kind: type, metric: str, scale: float
+) -> None:
+    """Trained, and right as ever; or not, with a reason, and exact as before: searches by codes would be refused."""
+    large = (vectors.astype(np.float64) * scale).astype(np.float32)
+    wish = kind(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=D, metric=metric, train_at=300) as index:
+        index.add(large)
+        trains = metric == "cosine" or scale < 1e19
+        assert index.phase == ("codes" if trains else "exact")
+        assert any("beyond float32: scale them" in fault for fault in index.stats().faults) != trains
+        found = index.search(large[:20], k=3)
+        assert not np.isnan(found.distances).any()
+        if metric == "cosine" or (metric == "l2" and scale > 1):  # squares of the small ones are all 0
+            assert found.ids[:, 0].tolist() == list(range(20))
+        assert index.verify() == []
+        if not trains:
+            with pytest.raises(TrainingError, match="scale them"):
+                index.train()
