@@ -83,6 +83,8 @@ class TrainingWork:
         rerank = RERANK if began_exact and kind is not None else 0
         mode = old.wish.retrain if isinstance(old, ExactSpace) else old.training.retrain if old.training else "manual"
         some = reading.vectors_of(begun.rows.spread(_ERROR_ROWS))
+        if space.originals is not None:  # as they will be when drift is looked for
+            some = space.originals.decode(space.originals.encode(some))
         space.training = Training(begun.live_rows, mean_error(space, some, self._threads), rerank, mode)
         return self._rebuild(old, space)
 

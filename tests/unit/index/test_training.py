@@ -160,6 +160,10 @@ def test_too_few_vectors(tmp_path: Path, vectors: np.ndarray) -> None:
             index.train(pqstore.PQ(M=5))
         with pytest.raises(TypeError):
             index.train("PQ")
+        with pytest.raises(TypeError):
+            index.train(sample=True)
+        with pytest.raises(pqstore.DimensionError, match="dimension 8, the index has 16"):
+            index.train(pqstore.PQ(M=4, Ks=16, verbose=False).fit(vectors[:, :8]))
         index.add(vectors[8:40])
         index.add(vectors[40:41])
         index.add(vectors[41:42])
@@ -175,6 +179,17 @@ def test_vectors_that_are_all_the_same(tmp_path: Path, same: str) -> None:
         assert index.phase == "codes"
         assert index.search(vectors[0], k=1).distances.tolist() == [0.0]
         assert index.stats().drift is None or index.stats().drift >= 0
+
+
+def test_drift_of_a_few_vectors_again_and_again(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Their codes describe them to the last digit, originals do not: that they are rounded is no drift."""
+    for metric in ("l2", "cosine"):
+        for kind in (pqstore.PQ, pqstore.OPQ):
+            wish = kind(M=4, Ks=16, verbose=False)
+            with pqstore.Index.create(tmp_path / f"{metric}-{kind.__name__}", wish, dim=D, metric=metric) as index:
+                index.add(np.repeat(vectors[:3], 200, axis=0))
+                index.train()
+                assert index.stats().drift == pytest.approx(1, abs=0.01)
 
 
 def test_values_beyond_float16_are_kept_as_float32(tmp_path: Path, vectors: np.ndarray) -> None:
