@@ -27,6 +27,7 @@ from pqstore.paths import as_path
 from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
+from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.state import Identity, IdType, State
@@ -371,8 +372,5 @@ def _maintain(done: WriteTransaction) -> None:
 @contextmanager
 def _temporary_for(target: Path) -> Iterator[Path]:
     """A place for a new index, empty again when the block fails."""
-    try:
-        with directory.unfinished_index(target) as temporary:
-            yield temporary
-    except PermissionError as error:
-        raise ReadOnlyError(f"cannot create {target}: {error.strerror}") from error
+    with file_errors(target), directory.unfinished_index(target) as temporary:
+        yield temporary

@@ -50,7 +50,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     probe = as_probe(reading, nprobe, scan, depth, selection)
     distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:
-        distances, rows = Reranker(reading, batch).best(rows, k)
+        distances, rows = Reranker(reading, batch, threads).best(rows, k)
     if single:
         distances, rows = distances[0], rows[0]
     ids = reading.snapshot.ids_of(rows)

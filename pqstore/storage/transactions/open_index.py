@@ -486,7 +486,11 @@ def alone(shared: SharedIndex, path: Path, timeout: float | None, work: Callable
         finally:
             lease.end()
 
-    shared.writer.run(path, timeout, locked)
+    try:
+        shared.writer.run(path, timeout, locked)
+    except IndexNotFoundError:
+        shared.place.check(path)
+        raise
 
 
 def _before_fork() -> None:

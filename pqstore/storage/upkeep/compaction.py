@@ -9,6 +9,7 @@ from pathlib import Path
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone
 from pqstore.storage.transactions.rebuilding_places import clear_places
@@ -75,7 +76,8 @@ def _make_next(old: Generation, progress: Progress) -> Path:
     """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
     target = directory.next_generation(old.index, old.number)
     temporary = directory.temporary_beside(target)
-    temporary.mkdir()
+    with file_errors(old.index):
+        temporary.mkdir()
     try:
         copy_generation(old, temporary, link=True, progress=progress)
         directory.give_to_owner_of(temporary, old.path)
