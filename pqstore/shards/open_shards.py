@@ -150,7 +150,7 @@ class OpenShards:
         with ExitStack() as held:
             readings = [held.enter_context(view.reading()) for view in views.values()]
             joint = self._joint = joint_codes(self._joint, readings)
-            if joint.has_lists and asked.nprobe is None:
+            if joint.hides_rows or (joint.has_lists and asked.nprobe is None):
                 return None
             hits = joint.search(readings, queries, k, resolve_threads(asked.threads))
         numbers = np.array([*views, -1], dtype=np.int64)
