@@ -103,9 +103,11 @@ class SharedTopK {
     }
 
     // Which hits remain does not depend on the order of the calls: they are the k least of all.
-    void merge(const TopK& found) {
+    void merge(const TopK& found) { merge(found.begin(), found.size()); }
+
+    void merge(const Hit* found, int64_t count) {
         std::lock_guard<std::mutex> hold(lock_);
-        for (const Hit& hit : found) best_.offer(hit.distance, hit.row);
+        for (int64_t i = 0; i < count; ++i) best_.offer(found[i].distance, found[i].row);
         lower_limit(best_.limit());
     }
 

@@ -26,7 +26,7 @@ from pqstore.index.facts.field_range import FieldRange, field_range
 from pqstore.index.facts.field_values import FieldValues, field_values
 from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors
 from pqstore.index.lists.in_order import partitioned_rows
-from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.lists.partitioning import PartitionReport, partition, partition_around
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
 from pqstore.index.payload_updates import NOT_GIVEN, payload_update
@@ -61,7 +61,7 @@ from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.index.vector_updates import vector_update
-from pqstore.kernels import OriginalKind
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import (
@@ -69,7 +69,6 @@ from pqstore.storage import (
     Problem,
     RepairReport,
     Snapshot,
-    SnapshotLists,
     Store,
     WriteTransaction,
     stored_field,
@@ -459,7 +458,11 @@ class Index:
     def _follow_drift(self) -> None:
         """Look from time to time whether the codebook still fits, and say or do something about it."""
         space = self._spaces.latest
-        if not isinstance(space, CodeSpace) or space.training is None or not self._drift.is_due(self._store):
+        if (
+            not isinstance(space, CodeSpace)
+            or space.training is None
+            or not self._drift.is_due(self._store, space.training)
+        ):
             return
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
@@ -485,9 +488,9 @@ class Index:
             self._store.attempt("training", self.train)
 
     def _train_with_another_handle(self) -> None:
-        """This one may be closed meanwhile."""
+        """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train()
+            index.train(threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,
@@ -908,6 +911,8 @@ class Index:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """All vectors within a radius of each query.
 
@@ -919,6 +924,8 @@ class Index:
             rerank: Take so many of the best by codes, and of them those that are within the radius by their originals,
                 with exact distances. "auto" takes what `calibrate` found for a single neighbour.
             threads, where, allow, deny: As for `search`.
+            nprobe, scan: Read lists as `search` does, which may miss some of the vectors, but no more of them where
+                few are found. Without both all codes are read, as with nprobe="all".
 
         Returns:
             `RangeResult(ids, distances)`, nearest first: two arrays for one query, two lists of arrays for several.
@@ -926,7 +933,7 @@ class Index:
         Raises:
             ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
         """
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         return self._ask(lambda reading: range_search(reading, queries, radius, limit, question))
 
     @overload
@@ -1055,19 +1062,27 @@ class Index:
         return self._ask(lambda reading: records.scroll(reading, where, limit, after, include))
 
     def recall_report(
-        self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+        quiet: bool = False,
     ) -> RecallReport:
         """Compare searches with exact search over the originals: recall@1/10/100, time, bytes; printed unless `quiet`.
 
         Args:
             queries: Array-like (n, D).
             rerank: Numbers of candidates to try, beside searching by codes alone.
+            scan: Numbers of rows of lists to read, beside all codes, with each of `rerank`; "auto": some from 2 to 96
+                times the square root of all. Without stored originals the truth is what a scan of all codes finds.
 
         Raises:
-            ValueError: the index stores no originals, or is empty.
+            ValueError: the index stores no originals and no `scan` was given, it has no lists, or is empty.
         """
         with self._read() as reading:
-            report = recall_report(reading, queries, rerank, threads)
+            report = recall_report(reading, queries, rerank, threads, scan)
         if not quiet:
             print(report)
         return report
@@ -1229,11 +1244,7 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         wait, told = as_timeout(timeout), progress or no_progress
-        with self._store.read() as snapshot:
-            lists = SnapshotLists(snapshot).read()
         retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
-        if lists is not None:
-            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,
@@ -1329,7 +1340,8 @@ class Index:
             path: The directory to make; it appears when the index is whole.
             source: An ``IndexPQ``, ``IndexPQFastScan`` or ``IndexIVFPQ``, also in an ``IndexPreTransform`` with a
                 rotation, an ``IndexRefine``, or an ``IndexIDMap`` or ``IndexIDMap2``; or the path of such an index
-                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``).
+                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``). An ``IndexIVFPQ`` that is
+                not by residual brings its centroids too: lists are made around them, unless `settings` have others.
             ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
             reencode: Take an ``IndexIVFPQ`` with codes of residuals (Faiss's default): its vectors are decoded, a
                 codebook is trained on them, and they are encoded again, less accurately than they were.
@@ -1364,7 +1376,11 @@ class Index:
                     block = index._coded().join(codes, vectors)
                     batch = Batch([block], len(block), names, "error", None, index._id_type)
                     add_rows(index._store, batch, None)
-        return Index.open(path)
+        index = Index.open(path)
+        centroids = contents.list_centroids()
+        if centroids is not None and settings.get("partitions") is None:
+            partition_around(index._store, index._coded(), centroids)
+        return index
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:

@@ -29,6 +29,7 @@ __all__ = [
     "packing_of",
     "read_space",
     "record_of",
+    "space_of",
 ]
 
 MAX_FIELD_BYTES = 1024
@@ -228,21 +229,15 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
     Raises:
         CorruptIndexError: settings and arrays contradict each other.
     """
-    settings, arrays = identity.settings, dict(arrays)
-    labels = arrays.pop("labels", None)
-    try:
-        quantizer = Quantizer.from_state(_quantizer_of(settings), arrays)
-    except InvalidQuantizerError as error:
-        raise CorruptIndexError(f"the quantizer of the index at {path} cannot be read: {error}") from error
+    settings = identity.settings
     if "exact" in settings:
-        exact = settings["exact"]
+        others = {name: array for name, array in arrays.items() if name != "labels"}
+        quantizer, exact = _quantizer_from(settings, others, path), settings["exact"]
         wish = Wish(quantizer, exact["originals"], exact["train"], exact["train_at"], exact["retrain"])
         if identity.row_bytes:
             raise CorruptIndexError(f"the index at {path} stores vectors, and {identity.row_bytes} bytes besides")
         return ExactSpace(exact["D"], settings["metric"], wish)
-    _check_labels(labels, quantizer, path)
-    training = None if settings.get("training") is None else _training_of(settings["training"])
-    space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"), training)
+    space = space_of(settings, arrays, path)
     row_bytes = 0 if space.originals is None else space.originals.row_bytes
     if row_bytes != identity.row_bytes:
         raise CorruptIndexError(
@@ -250,6 +245,29 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
             f"but {settings.get('originals')} of D = {space.D} takes {row_bytes}"
         )
     return space
+
+
+def space_of(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]], path: object) -> CodeSpace:
+    """The space of an index that has codes.
+
+    Raises:
+        CorruptIndexError: settings and arrays contradict each other, or are of one that has none.
+    """
+    if "exact" in settings:
+        raise CorruptIndexError(f"the settings at {path} are of an index without codes")
+    others = dict(arrays)
+    labels = others.pop("labels", None)
+    quantizer = _quantizer_from(settings, others, path)
+    _check_labels(labels, quantizer, path)
+    training = None if settings.get("training") is None else _training_of(settings["training"])
+    return CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"), training)
+
+
+def _quantizer_from(settings: Mapping[str, Any], arrays: Mapping[str, Any], path: object) -> Quantizer:
+    try:
+        return Quantizer.from_state(_quantizer_of(settings), arrays)
+    except InvalidQuantizerError as error:
+        raise CorruptIndexError(f"the quantizer of the index at {path} cannot be read: {error}") from error
 
 
 def _training_of(stored: Any) -> Training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -25,7 +25,6 @@ from pqstore.index.recall.report import RecallReport
 from pqstore.index.records import ScrollPage
 from pqstore.index.saved_sets import ids_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration
-from pqstore.index.search.candidates import nearest_of
 from pqstore.index.search.question import Question
 from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
@@ -62,6 +61,10 @@ class SnapshotView:
         self._shared.snapshot.check()
         with self._uses:
             yield self._shared
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """The state for rooms above this one, until the end of a block."""
+        return self._read()
 
     def _steps(self, of: Callable[[Reading], Iterator[Item]]) -> Iterator[Item]:
         """An iterator over the state that keeps it only while it works: it may be closed between two steps."""
@@ -165,21 +168,6 @@ class SnapshotView:
         with self._read() as reading:
             return search(reading, queries, question)
 
-    def nearest_of(self, queries: Any, candidates: Sequence[Any], k: int = 10) -> SearchResult:
-        """The k nearest of each query's candidates by their originals: the second half of a search with `rerank`, for
-        candidates that were chosen elsewhere, as among several indexes.
-
-        Args:
-            queries: Array-like (n, D).
-            candidates: Ids, each once, for each of the n queries; those that are not in the index are passed over.
-            k: How many to find.
-
-        Raises:
-            ValueError: the index stores no originals. DimensionError: not as many queries as sequences of ids.
-        """
-        with self._read() as reading:
-            return nearest_of(reading, queries, candidates, k)
-
     def range_search(
         self,
         queries: Any,
@@ -191,9 +179,11 @@ class SnapshotView:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`, in this state."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
@@ -278,10 +268,17 @@ class SnapshotView:
         with self._read() as reading:
             return measure_calibration(reading, queries, recall, k, threads)
 
-    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+    def recall_report(
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+    ) -> RecallReport:
         """As `Index.recall_report`, in this state; not printed."""
         with self._read() as reading:
-            return recall_report(reading, queries, rerank, threads)
+            return recall_report(reading, queries, rerank, threads, scan)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""

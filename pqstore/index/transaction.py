@@ -89,7 +89,8 @@ class Transaction:
             raise PQStoreError("a call of this transaction failed half-way: leave the block, and begin again")
         return self._txn
 
-    def _change(self, work: Callable[[WriteTransaction], Result]) -> Result:
+    def change(self, work: Callable[[WriteTransaction], Result]) -> Result:
+        """Do a piece of work of ours on the storage, as part of this transaction."""
         txn = self._open()
         before = txn.records.state
         try:
@@ -117,7 +118,7 @@ class Transaction:
         batch = batch_of_vectors(
             self._spaces, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
         )
-        return self._change(batch.append)
+        return self.change(batch.append)
 
     def upsert(self, vectors: Any, ids: Any, *, payloads: Payloads = None, threads: int | None = None) -> IdArray:
         """As `Index.upsert`."""
@@ -128,19 +129,19 @@ class Transaction:
     ) -> IdArray:
         """As `Index.add_codes`."""
         batch = batch_of_codes(self._spaces, codes, ids, on_conflict, payloads, self._store.identity.id_type)
-        return self._change(batch.append)
+        return self.change(batch.append)
 
     def remove(self, ids: Any, missing: Missing = "error") -> int:
         """As `Index.remove`."""
-        return self._change(removal_of_ids(ids, missing, self._store.identity.id_type))
+        return self.change(removal_of_ids(ids, missing, self._store.identity.id_type))
 
     def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """As `Index.delete`: what the filter finds with the changes made so far."""
-        return self._change(removal_of_selected(where, ids, self._spaces, self._store.identity.id_type))
+        return self.change(removal_of_selected(where, ids, self._spaces, self._store.identity.id_type))
 
     def clear(self) -> int:
         """As `Index.clear`."""
-        return self._change(WriteTransaction.clear)
+        return self.change(WriteTransaction.clear)
 
     def update_payload(
         self,
@@ -151,19 +152,19 @@ class Transaction:
         merge: bool = True,
     ) -> int:
         """As `Index.update_payload`: a filter finds with the changes made so far."""
-        return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
+        return self.change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
 
     def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None) -> int:
         """As `Index.update_vector`."""
-        return self._change(vector_update(ids, vectors, threads, self._spaces, self._store.identity.id_type))
+        return self.change(vector_update(ids, vectors, threads, self._spaces, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""
-        return self._change(saving_of_set(name, ids, self._store.identity.id_type))
+        return self.change(saving_of_set(name, ids, self._store.identity.id_type))
 
     def drop_set(self, name: str) -> None:
         """As `Index.drop_set`."""
-        self._change(dropping_of_set(name))
+        self.change(dropping_of_set(name))
 
     # Asking: each call sees the changes made so far. Filters read payloads here, whether or not a field has an index.
 
@@ -253,9 +254,11 @@ class Transaction:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         return range_search(self._read(), queries, radius, limit, question)
 
     @overload

@@ -4,6 +4,7 @@ them on Ray; here is what it takes on any engine, or on none."""
 from pqstore.shards.building import build, build_shard, missing_shards
 from pqstore.shards.collection import Collection
 from pqstore.shards.committing import commit
+from pqstore.shards.fetching import fetch
 from pqstore.shards.manifest import CollectionManifest, ShardEntry, ShardFile, ShardManifest
 from pqstore.shards.planning import plan
 from pqstore.shards.recipe import Recipe
@@ -24,6 +25,7 @@ __all__ = [
     "build",
     "build_shard",
     "commit",
+    "fetch",
     "missing_shards",
     "plan",
     "train",

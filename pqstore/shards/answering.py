@@ -10,6 +10,7 @@ import numpy as np
 from pqstore.errors import CorruptIndexError, FilterKindWarning
 from pqstore.index import ScrollPage
 from pqstore.index.arguments.ids import IdArray
+from pqstore.index.search.candidates import nearest_of
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.shards.merging import Found
 from pqstore.warning import collected_warnings
@@ -26,6 +27,11 @@ class Restriction(NamedTuple):
     nprobe: Any = None
     scan: Any = None
     threads: int | None = None
+
+    @property
+    def restricts(self) -> bool:
+        """Whether some vectors may not be found."""
+        return self.where is not None or self.allow is not None or self.deny is not None
 
     def filters(self) -> dict[str, Any]:
         """The arguments that say which vectors."""
@@ -72,7 +78,8 @@ class ShardView:
     def _nearest_of(self, queries: Any, candidates: Sequence[IdArray], k: int) -> Found:
         """The nearest of candidates by their originals."""
         most = max(1, max(map(len, candidates), default=1))
-        return Found(*self._view.nearest_of(queries, candidates, min(k, most)))
+        with self._view.reading() as reading:
+            return Found(*nearest_of(reading, queries, candidates, min(k, most)))
 
     def _within(self, queries: Any, radius: Any, limit: Any, asked: Restriction) -> tuple[list[Any], list[Any]]:
         ids, distances = self._view.range_search(queries, radius, limit=limit, threads=asked.threads, **asked.filters())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
 from pqstore.errors import UnknownIdError
@@ -24,11 +25,16 @@ from pqstore.shards.answering import Answer, Restriction, is_of_rows
 from pqstore.shards.merging import Found, Merged, merged, merged_within
 from pqstore.warning import warn_caller
 
-__all__ = ["Asker", "FanOut", "Nature"]
+__all__ = ["Asker", "FanOut", "Nature", "Together"]
 
 FanOut: TypeAlias = Callable[[str, Mapping[int, tuple[Any, ...]]], Mapping[int, Answer]]
 """(method of `ShardView`, its arguments for each shard that is asked) -> what these shards answer; of shards that do
 not answer, where that is allowed, nothing."""
+
+
+Together: TypeAlias = Callable[[F32, int, Restriction], "tuple[Merged, npt.NDArray[np.bool_]] | None"]
+"""(queries, k, how) -> the nearest by codes of all shards at once, and for which queries it does not know them; None:
+it cannot look for them so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +59,11 @@ class Nature:
 class Asker:
     """Puts questions to the shards of a collection, all in one state."""
 
-    def __init__(self, nature: Nature, shards: Sequence[int], fan_out: FanOut) -> None:
-        """`shards`: the numbers of those that are asked."""
+    def __init__(
+        self, nature: Nature, shards: Sequence[int], fan_out: FanOut, together: Together | None = None
+    ) -> None:
+        """`shards`: the numbers of those that are asked; `together`: a quicker way, where there is one."""
+        self._together = together
         self._nature = nature
         self._shards = tuple(shards)
         self._fan_out = fan_out
@@ -175,6 +184,17 @@ class Asker:
 
     def _nearest(self, queries: F32, depth: int, asked: Restriction) -> Merged:
         """The nearest of all shards by codes."""
+        quick = None if self._together is None else self._together(queries, depth, asked)
+        if quick is not None:
+            best, is_open = quick
+            if not is_open.any():
+                return best
+            rest = self._nearest_of_each(queries[is_open], depth, asked)
+            best.ids[is_open], best.distances[is_open], best.shards[is_open] = rest
+            return best
+        return self._nearest_of_each(queries, depth, asked)
+
+    def _nearest_of_each(self, queries: F32, depth: int, asked: Restriction) -> Merged:
         found: dict[int, Found] = self._ask_all("nearest", (queries, depth, asked))
         return self._merged(found, len(queries), depth)
 

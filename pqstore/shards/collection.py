@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pqstore.errors import ForeignShardError, IndexClosedError, IndexNotFoundError, MissingShardError
-from pqstore.index import Filter, Index, RangeResult, ScrollPage, SearchResult
+from pqstore.index import Filter, IndexStats, RangeResult, ScrollPage, SearchResult
+from pqstore.index.arguments.counts import as_timeout
+from pqstore.index.arguments.ids import IdArray, as_id_batch
+from pqstore.index.arguments.types import Missing, OnConflict, Payloads
 from pqstore.index.records import as_missing
-from pqstore.shards.answering import Answer, Restriction, ShardView
-from pqstore.shards.asking import Asker, Nature
-from pqstore.shards.file_system import refuse_network
-from pqstore.shards.locking import looking
-from pqstore.shards.manifest import CollectionManifest, read_collection
+from pqstore.progress import Progress, no_progress
+from pqstore.shards.answering import Restriction
+from pqstore.shards.enlarging import empty_shard, move_home, with_shard
+from pqstore.shards.manifest import CollectionManifest
+from pqstore.shards.open_shards import OpenShards, nature_of
 from pqstore.shards.place import Place
-from pqstore.shards.recipe import hash_of
+from pqstore.shards.several_transactions import several_transactions
+from pqstore.shards.verifying import misplaced
+from pqstore.shards.writing import add, as_addition, remove
+from pqstore.storage import Problem
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,11 +31,7 @@ __all__ = ["Collection"]
 class Collection:
     """Shards that answer as one index over the same vectors would, to the bit; open one with `Collection.open`."""
 
-    _place: Place
-    _manifest: CollectionManifest
-    _shards: dict[int, Index]
-    _readonly: bool
-    _closed: bool
+    _open: OpenShards
 
     def __init__(self, *_: Any, **__: Any) -> None:
         """Not the way in: see `Collection.open`."""
@@ -49,26 +49,13 @@ class Collection:
             DocumentError, FormatVersionError: the manifest cannot be read.
             CorruptIndexError: a shard is damaged.
         """
-        place = Place(path)
-        manifest = read_collection(place)
-        refuse_network(place.directory, "the collection", "copy it to a local disk with fetch()")
         collection = cls.__new__(cls)
-        collection._place, collection._manifest, collection._readonly = place, manifest, bool(readonly)
-        collection._closed = False
-        with ExitStack() as opened:
-            shards = {}
-            for entry in manifest.shards:
-                shards[entry.number] = open_shard(place, manifest, entry.number, readonly=readonly)
-                opened.callback(shards[entry.number].close)
-            opened.pop_all()
-        collection._shards = shards
+        collection._open = OpenShards(Place(path), readonly=bool(readonly))
         return collection
 
     def close(self) -> None:
         """Close all shards; closing twice is allowed."""
-        self._closed = True
-        for index in self._shards.values():
-            index.close()
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
@@ -79,23 +66,23 @@ class Collection:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Collection.open, (self.path, self._readonly)
+        return Collection.open, (self.path, self._open.readonly)
 
     @property
     def path(self) -> str:
         """The directory, absolute."""
-        return str(self._place.directory)
+        return str(self._open.place.directory)
 
     @property
     def manifest(self) -> CollectionManifest:
         """What was committed: shards, rows, quantizer."""
-        return self._manifest
+        return self._open.latest.manifest if self._open.closed else self._open.state().manifest
 
     def __repr__(self) -> str:
-        facts = self._manifest
+        facts = self.manifest
         return (
             f"<pqstore.shards.Collection {self.path!r}: {len(facts.shards)} shards, {facts.rows:,} vectors committed, "
-            f"D={facts.D}, {facts.metric}, {facts.id_type} ids{', closed' if self._closed else ''}>"
+            f"D={facts.D}, {facts.metric}, {facts.id_type} ids{', closed' if self._open.closed else ''}>"
         )
 
     def search(
@@ -129,7 +116,7 @@ class Collection:
         Raises:
             As `Index.search`.
         """
-        with self._asker() as asker:
+        with self._open.asking() as asker:
             return asker.search(queries, k, rerank, include, Restriction(where, allow, deny, nprobe, scan, threads))
 
     def range_search(
@@ -146,18 +133,18 @@ class Collection:
     ) -> RangeResult:
         """All vectors within a radius of each query; arguments and errors as for `Index.range_search`, with `rerank`
         as for `search`."""
-        with self._asker() as asker:
+        with self._open.asking() as asker:
             return asker.range_search(queries, radius, limit, rerank, Restriction(where, allow, deny, threads=threads))
 
     def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
         """Vectors by id, as `Index.get`."""
         must_exist = as_missing(missing)
-        with self._asker() as asker:
+        with self._open.asking() as asker:
             return asker.get(ids, include, must_exist)
 
     def count(self, where: Filter | None = None, *, allow: Any = None, deny: Any = None) -> int:
         """How many vectors a filter finds, as `Index.count`."""
-        with self._asker() as asker:
+        with self._open.asking() as asker:
             return asker.count(Restriction(where, allow, deny))
 
     def scroll(
@@ -170,67 +157,132 @@ class Collection:
     ) -> ScrollPage:
         """Records page by page, as `Index.scroll`: int64 ids ascend; str ids come shard by shard, and their `after`,
         which names the shard too, is that of the page before, and no id."""
-        with self._asker() as asker:
+        with self._open.asking() as asker:
             return asker.scroll(where, limit, after, include)
 
     def __len__(self) -> int:
         return self.count()
 
     def __contains__(self, id: object) -> bool:
-        self._check()
-        return any(id in index for index in self._shards.values())
+        return any(id in index for index in self._open.state().shards.values())
 
-    def _check(self) -> None:
-        if self._closed:
-            raise IndexClosedError(f"the collection at {self.path} is closed")
+    def add(
+        self,
+        vectors: Any,
+        ids: Any,
+        on_conflict: OnConflict = "error",
+        threads: int | None = None,
+        *,
+        payloads: Payloads = None,
+        timeout: float | None = None,
+    ) -> IdArray:
+        """Add vectors, each to the shard that the hash of its id names; one that is to be replaced, where it lies.
 
-    @contextmanager
-    def _asker(self) -> Iterator[Asker]:
-        """All shards in one state: none is seen within a change of several."""
-        self._check()
-        with ExitStack() as opened:
-            with looking(self._place.lock):
-                views = {n: opened.enter_context(index.snapshot()) for n, index in self._shards.items()}
-            shards = {number: ShardView(view) for number, view in views.items()}
+        What can be refused is refused before anything is stored. Each shard then stores its part as one
+        transaction, one after another; others that read the collection see all of them or none.
 
-            def fan_out(method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Answer]:
-                return {number: shards[number].ask(method, asked) for number, asked in arguments.items()}
+        Args:
+            vectors: Array-like (n, D), or (D,) for one.
+            ids: One id a vector; there are no automatic ones.
+            on_conflict, threads, payloads, timeout: As for `Index.add`.
 
-            yield Asker(nature_of(self._manifest), sorted(shards), fan_out)
+        Returns:
+            The ids.
 
+        Raises:
+            PartialChangeError: a shard could not commit after others had; it names them. The same call with
+                on_conflict="replace" makes it whole.
+            As `Index.add`.
+        """
+        nature = nature_of(self.manifest)
+        addition = as_addition(nature.D, nature.id_type, vectors, ids, on_conflict, payloads, threads)
+        if len(addition.ids):
+            with self._open.changing(addition.ids, timeout) as transactions:
+                add(addition, transactions, sorted(self._open.latest.shards))
+        return addition.ids
 
-def nature_of(manifest: CollectionManifest) -> Nature:
-    """What the shards of a collection have in common."""
-    return Nature(manifest.D, manifest.metric, manifest.id_type, manifest.originals)
+    def upsert(
+        self,
+        vectors: Any,
+        ids: Any,
+        *,
+        payloads: Payloads = None,
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> IdArray:
+        """`add` with on_conflict="replace": made twice it is as made once."""
+        return self.add(vectors, ids, "replace", threads, payloads=payloads, timeout=timeout)
 
+    def remove(self, ids: Any, missing: Missing = "error", *, timeout: float | None = None) -> int:
+        """Remove vectors by id, as `Index.remove`; stored as by `add`.
 
-def open_shard(place: Place, manifest: CollectionManifest, number: int, *, readonly: bool) -> Index:
-    """A shard that is what the manifest says.
+        Raises:
+            PartialChangeError: as `add`; the same call with missing="ignore" makes it whole.
+            UnknownIdError: an id is in no shard, with missing="error".
+        """
+        as_missing(missing)
+        batch = as_id_batch(ids, self.manifest.id_type)
+        if not len(batch):
+            return 0
+        with self._open.changing(batch, timeout) as transactions:
+            return remove(batch, missing, transactions, sorted(self._open.latest.shards))
 
-    Raises:
-        MissingShardError: it is not there. ForeignShardError: it is another index.
-    """
-    entry = next(entry for entry in manifest.shards if entry.number == number)
-    path = place.directory / entry.name
-    try:
-        index = Index.open(path, readonly=readonly)
-    except IndexNotFoundError as error:
-        raise MissingShardError(f"shard {number} of the collection is missing: {error}") from error
-    try:
-        _check_shard(index, manifest, entry.uuid)
-    except BaseException:
-        index.close()
-        raise
-    return index
+    def add_shard(self, *, scratch: Any = None, timeout: float | None = None) -> int:
+        """Add an empty shard, and return its number. New ids may go there from now on; `rebalance` moves those that
+        belong there.
 
+        Args:
+            scratch: A directory on a local disk; None: where the system has temporary files.
+            timeout: Seconds to wait for other writers of each shard; None means 60.
 
-def _check_shard(index: Index, manifest: CollectionManifest, uuid: str) -> None:
-    said = (manifest.quantizer, manifest.metric, manifest.D, manifest.id_type, manifest.originals, uuid)
-    is_so = (hash_of(index.quantizer), index.metric, index.dim, index.id_type, index.originals, index.stats().uuid)
-    names = ("quantizer", "metric", "dimension", "kind of ids", "kind of originals", "UUID")
-    for name, expected, got in zip(names, said, is_so, strict=True):
-        if expected != got:
-            raise ForeignShardError(
-                f"{index.path} is no shard of this collection: its {name} is {got}, not {expected}; put the "
-                "right shard in its place"
-            )
+        Raises:
+            MissingShardError, DocumentError: quantizer or recipe are not beside the shards.
+            ReadOnlyError, IndexLockedError: as `add`.
+        """
+        with self._open.changing(None, timeout):
+            manifest = self._open.latest.manifest
+            entry = empty_shard(self._open.place, manifest, scratch)
+            self._open.publish(with_shard(manifest, entry))
+        self._open.state()
+        return entry.number
+
+    def rebalance(self, *, timeout: float | None = None, progress: Progress | None = None) -> int:
+        """Move vectors to the shards that the hashes of their ids name, to the bit, while others read and write. From
+        then on a write locks only the shards that its ids belong to. Killed anywhere, a further call goes on.
+
+        Args:
+            timeout: Seconds to wait for other writers of each shard; None means 60.
+            progress: Called with a `ProgressStep` after some thousands of vectors.
+
+        Returns:
+            How many were moved.
+        """
+        wait, lock = as_timeout(timeout), self._open.place.lock
+        shards = self._open.state().shards
+        moved = move_home(
+            shards,
+            lambda numbers, last: several_transactions(shards, numbers, lock, wait, last),
+            progress or no_progress,
+        )
+        with self._open.changing(None, wait):
+            manifest = self._open.latest.manifest
+            if self._open.latest.shards.keys() == shards.keys() and manifest.placement != "by hash":
+                self._open.publish(replace(manifest, revision=manifest.revision + 1, placement="by hash"))
+        return moved
+
+    def verify(self, deep: bool = False) -> dict[int, list[Problem]]:
+        """Check the records of every shard; what is wrong, by the numbers of the shards that are not sound.
+
+        Args:
+            deep: As for `Index.verify`; also that no id lies in two shards, and each where the manifest says.
+        """
+        state = self._open.state()
+        found = {number: index.verify(deep) for number, index in state.shards.items()}
+        if deep:
+            for number, problem in misplaced(state.shards, by_hash=state.manifest.placement == "by hash"):
+                found[number].append(problem)
+        return {number: problems for number, problems in found.items() if problems}
+
+    def stats(self) -> dict[int, IndexStats]:
+        """Sizes and counts of every shard, by number."""
+        return {number: index.stats() for number, index in self._open.state().shards.items()}

@@ -55,6 +55,7 @@ def commit(plan: Plan, destination: Any) -> CollectionManifest:
         originals=recipe.originals,
         fields=recipe.fields,
         partitions=recipe.partitions,
+        placement="by hash" if len(found) == 1 else "anywhere",
         shards=tuple(
             ShardEntry(shard.number, place.shard(shard.number, plan.hash).name, shard.uuid, shard.rows, shard.bytes)
             for shard in found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pqstore.errors import DocumentError, MissingShardError
 from pqstore.index.arguments.ids import IdType
@@ -87,6 +87,8 @@ class CollectionManifest:
     originals: OriginalKind | None
     fields: tuple[str, ...]
     partitions: int | None
+    placement: Literal["anywhere", "by hash"]
+    """Whether each id lies in the shard that its hash names, or vectors lie as they were built."""
     shards: tuple[ShardEntry, ...]
 
     @property
@@ -122,6 +124,7 @@ _COLLECTION_BODY = mapped(
         "originals": optional(choice("float32", "float16", "int8")),
         "fields": listed(text(1024), 4096),
         "partitions": optional(whole(1, 65_536)),
+        "placement": choice("anywhere", "by hash"),
         "shards": listed(_ENTRY, MAX_SHARDS, 1),
     }
 )

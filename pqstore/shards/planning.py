@@ -134,16 +134,9 @@ def _check_alike(corpora: Sequence[Corpus]) -> None:
 
 
 def _metric(corpora: Sequence[Corpus]) -> str | None:
-    """The metric that the files state.
-
-    Raises:
-        CorpusFileError: they contradict each other, or state one that there is not.
-    """
-    statements = [statement for corpus in corpora for statement in corpus.statements]
-    metrics = {statement.metric for statement in statements}
-    if len(metrics) > 1 or None in metrics:
-        raise CorpusFileError(f"{statements[0]}, which is no metric of pqstore, or not that of the other files")
-    return metrics.pop() if metrics else None
+    """The metric that all files state; None: they state none, contradict each other, or state one that there is not."""
+    metrics = {statement.metric for corpus in corpora for statement in corpus.statements}
+    return metrics.pop() if len(metrics) == 1 else None
 
 
 def _ids(corpora: Sequence[Corpus]) -> Iterator[Any]:

@@ -31,7 +31,7 @@ from pqstore.storage.transactions.snapshot_lists import SnapshotLists
 from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.partitioning import begin_lists, drop_lists, fill_lists
 from pqstore.storage.upkeep.problem import Problem
-from pqstore.storage.upkeep.rebuilding import Rebuild
+from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption
 
 __all__ = [
     "ABSENT",
@@ -50,6 +50,7 @@ __all__ = [
     "Problem",
     "Rebuild",
     "RepairReport",
+    "Resumption",
     "RowPacking",
     "RowUnit",
     "Snapshot",

@@ -19,6 +19,7 @@ from pqstore.storage.attachments.payload_records import open_payloads
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.rebuild_note import REBUILD_NOTE
 from pqstore.storage.format.state import Identity
 from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
@@ -285,7 +286,7 @@ def test_a_feature_without_what_it_says(index: Path) -> None:
         return replace(identity, features=(*identity.features, records.VECTORLESS)).pack()
 
     change(index, "meta", records.IDENTITY_KEY, named)
-    assert broken(index) == {29}
+    assert broken(index) == {30}
 
 
 def test_rows_without_a_vector_and_no_feature(index: Path) -> None:
@@ -294,4 +295,13 @@ def test_rows_without_a_vector_and_no_feature(index: Path) -> None:
         return replace(catalog, names=(*catalog.names, records.VECTORLESS_KEY)).pack()
 
     change(index, "meta", records.CATALOG_KEY, named)
+    assert broken(index) == {30}
+
+
+def test_a_generation_that_is_not_whole(index: Path, tmp_path: Path) -> None:
+    """What a rebuilding has begun, under the name of a generation that counts."""
+    with Store.open(index, lambda _: PACKING) as store, store.write() as txn:
+        txn.set_note(REBUILD_NOTE, [bytes(32), 2500, 2500, 1000, {}])
     assert broken(index) == {29}
+    repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert broken(tmp_path / "repaired") == set()

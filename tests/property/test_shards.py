@@ -81,8 +81,19 @@ class Pair:
     def change(self) -> None:
         """Removals, the same in both; in the collection each goes to the shard that holds it."""
         gone = self.some_ids()[: self.n // 4]
-        removed = sum(index.remove(gone, missing="ignore") for index in self.many._shards.values())
-        assert self.one.remove(gone, missing="ignore") == removed
+        assert self.one.remove(gone, missing="ignore") == self.many.remove(gone, missing="ignore")
+        mine = self.some_ids()
+        vectors = rows_of(self.rng, len(mine))
+        payloads = [{"group": int(self.rng.integers(5)), "n": n} for n in range(len(mine))]
+        policy = str(self.rng.choice(["skip", "replace"]))
+        self.one.add(vectors, mine, policy, payloads=payloads)
+        self.many.add(vectors, mine, policy, payloads=payloads)
+        if self.rng.random() < 0.3:
+            self.many.add_shard()
+        if self.rng.random() < 0.3:
+            self.many.rebalance()
+            assert self.many.manifest.placement == "by hash"
+            assert self.many.verify(deep=True) == {}
 
 
 def assert_same(many, one) -> None:
@@ -109,6 +120,8 @@ def test_every_answer_is_that_of_one_index(seed: int, tmp_path: Path) -> None:
             if rng.random() < 0.3:
                 queries = queries[0]
             k = int(rng.choice([1, 3, 10, 500]))
+            if rng.random() < 0.5:  # no distance is equal to another
+                queries = queries + rng.random(queries.shape, dtype=np.float32)
             rerank = None if rng.random() < 0.4 else k + int(rng.integers(0, 40))
             filters = pair.restriction()
             asked = {"k": k, "rerank": rerank, **filters}

@@ -50,7 +50,7 @@ FLOORS = {
     ],
     "storage.format": [
         ["records", "fields", "decoding"],
-        ["state", "catalog"],
+        ["state", "catalog", "rebuild_note"],
         ["segment_table", "staged", "list_state"],
     ],
     "storage.disk": [
@@ -76,7 +76,7 @@ FLOORS = {
     "storage.lists": [["stored_table", "list_runs"], ["list_merge", "assigning"]],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
     "storage.transactions": [
-        ["cache", "staging", "allowances", "faults", "registry"],
+        ["cache", "staging", "allowances", "faults", "rebuilding_places", "registry"],
         ["generation"],
         ["leftovers", "place"],
         ["open_index", "state_records"],
@@ -87,27 +87,38 @@ FLOORS = {
         ["write", "snapshot_lists"],
     ],
     "storage.upkeep": [
-        ["problem", "generation_copy", "new_generation", "switching", "merging", "rewriting", "listing"],
+        [
+            "problem",
+            "generation_copy",
+            "new_generation",
+            "switching",
+            "merging",
+            "rewriting",
+            "listing",
+            "rebuild_plan",
+        ],
         ["verify_attachments", "verify_lists", "backup", "compaction", "maintenance", "partitioning"],
-        ["rebuilding", "verify"],
+        ["rebuilt_copy", "verify"],
+        ["unfinished_copy"],
+        ["rebuilding"],
     ],
     "storage.repair": [["report"], ["records"], ["rows", "attachments"], ["repair"]],
     "index": [
         ["arguments", "background", "code_packing", "uses", "vector_packing", "vectorless", "table_rows"],
         ["code_space"],
-        ["exact_space"],
+        ["exact_space", "code_error"],
         ["reading", "settings", "unreadable"],
         ["all_rows"],
         ["filters", "saved_sets"],
         ["selection"],
         ["facts", "lists"],
         ["search"],
-        ["recall", "records", "spaces", "training"],
-        ["drift"],
+        ["recall", "records", "spaces", "training_work", "drift"],
+        ["training"],
         ["stats", "ingest", "payload_updates", "removal", "faiss_rows"],
         ["vector_updates"],
         ["snapshot_view", "transaction", "asynchronous", "open_or_create"],
-        ["index"],
+        ["index", "moving"],
         ["faiss_transfer"],
     ],
     "index.arguments": [["counts", "ids", "payloads", "types", "vectors"], ["sets"]],
@@ -128,7 +139,7 @@ FLOORS = {
         ["results", "calibration", "order", "radius", "diversity", "tables"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact", "candidates"],
+        ["question", "hits", "exact", "candidates", "jointly"],
         ["variety"],
         ["top_k", "within"],
     ],
@@ -136,10 +147,10 @@ FLOORS = {
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "integrations": [
         ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters"],
-        ["langchain", "haystack", "llama_index"],
+        ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks"],
     ],
     "shards": [
-        ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging"],
+        ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
         ["documents", "scratch"],
         ["shard_plan", "recipe"],
         ["manifest"],
@@ -147,8 +158,10 @@ FLOORS = {
         ["planning", "training"],
         ["building"],
         ["committing"],
-        ["answering"],
-        ["asking"],
+        ["answering", "several_transactions"],
+        ["asking", "opening"],
+        ["writing", "enlarging", "verifying", "fetching"],
+        ["open_shards"],
         ["collection"],
         ["ray"],
     ],
@@ -179,24 +192,14 @@ ALLOWED = {
 }
 GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {
-    "faiss",
-    "matplotlib",
-    "h5py",
-    "pyarrow",
-    "rich",
-    "shtab",
-    "nanopq",
-    "langchain_core",
-    "haystack",
-    "llama_index",
-    "ray",
-}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "ray"}
+OPTIONAL |= {"langchain_core", "haystack", "llama_index", "txtai"}
 # An adapter is a class of its framework: it is imported by who has that, and by nothing of the package.
 ADAPTERS = {
     "integrations.langchain": "langchain_core",
     "integrations.haystack": "haystack",
     "integrations.llama_index": "llama_index",
+    "integrations.txtai": "txtai",
 }
 # What they stand for is as large as their framework says.
 LARGE = {("index.index", "Index"), ("integrations.haystack", "PQStoreDocumentStore")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,12 @@ class Probe:
         def read_chunk(run: int, ordinal: int) -> Any:
             return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
 
+        def ask(chunks: Sequence[tuple[int, int]]) -> None:
+            SnapshotLists(reading.snapshot).ask_for((runs[run], ordinal) for run, ordinal in chunks)
+
         try:
             distances, rows, read = reading.coded.search_lists(
-                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
+                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads, ask
             )
         except CorruptIndexError as error:
             raise _told(error) from error

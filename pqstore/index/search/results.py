@@ -126,6 +126,8 @@ class SearchPlan:
     `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
     lists: ListPlan | None = None
     """What was read of the lists, where they were searched."""
+    phase: str = "codes"
+    """ "exact": what is called codes here are the vectors themselves; "codes". See `Index.phase`."""
 
 
 @dataclass(frozen=True, slots=True)

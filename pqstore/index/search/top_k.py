@@ -53,7 +53,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     probe = as_probe(reading, nprobe, scan, depth, selection)
     distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:
-        distances, rows = Reranker(reading, batch).best(rows, k)
+        distances, rows = Reranker(reading, batch, threads).best(rows, k)
     if variety is not None:
 
         def ranked(query: F32, count: int) -> tuple[F32, I64]:
@@ -61,7 +61,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
             check_results(1, far, "group_by")
             more = as_probe(reading, nprobe, scan, far, selection)
             near, found = nearest_rows(reading, query, far, threads, selection, more)
-            return (near, found) if candidates is None else Reranker(reading, query).best(found, count)
+            return (near, found) if candidates is None else Reranker(reading, query, threads).best(found, count)
 
         distances, rows = variety.choose(reading, batch, distances, rows, ranked)
     if single:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pqstore.quantizer import Metric
 
 __all__ = ["STATING", "Statement", "statements_in"]
@@ -39,11 +41,19 @@ class Statement:
 
 
 def statements_in(where: str, keys: Iterable[str], value_of: Callable[[str], Any]) -> tuple[Statement, ...]:
-    """The statement among `keys`, if there is one that is text."""
+    """The statement among `keys`, if there is one that is a word."""
     for key in keys:
         if key.lower() in STATING:
-            value = value_of(key)
-            text = value.decode(errors="replace") if isinstance(value, bytes) else value
-            if isinstance(text, str):
-                return (Statement(where, key, str(text)),)
+            text = _text(value_of(key))
+            if text is not None:
+                return (Statement(where, key, text),)
     return ()
+
+
+def _text(value: Any) -> str | None:
+    """A word as programs write it: as text, as bytes, or in an array of one."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.item() if value.size == 1 else None
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if isinstance(value, str) else None

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
-from pqstore.errors import CorruptIndexError, InvalidIdError
+from pqstore.errors import CorruptIndexError, IndexNotFoundError, InvalidIdError
 from pqstore.storage.attachments.payload_records import Unreadable
 from pqstore.storage.disk import crash_points
 from pqstore.storage.disk.lmdb_errors import storage_errors
@@ -382,4 +382,8 @@ def change(
         with begin_write(shared, path, schema_of, flush=flush, after_commit=after_commit, locked=True) as txn:
             return work(txn)
 
-    return shared.writer.run(path, timeout, locked)
+    try:
+        return shared.writer.run(path, timeout, locked)
+    except IndexNotFoundError:
+        shared.place.check(path)
+        raise

@@ -9,8 +9,10 @@ from pathlib import Path
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
+from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone
+from pqstore.storage.transactions.rebuilding_places import clear_places
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.listing import list_all, rows_to_list
@@ -51,6 +53,7 @@ def compact(
             with storage_errors(path):
                 done = change(shared, path, schema_of, told, timeout, flush=flush)
 
+    clear_places(path, everything=True)
     repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
     repeat("merging", lambda txn: len(txn.records.state.runs), lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))
@@ -73,7 +76,8 @@ def _make_next(old: Generation, progress: Progress) -> Path:
     """Copy and switch. Whoever dies on the way leaves either the old generation or the new one."""
     target = directory.next_generation(old.index, old.number)
     temporary = directory.temporary_beside(target)
-    temporary.mkdir()
+    with file_errors(old.index):
+        temporary.mkdir()
     try:
         copy_generation(old, temporary, link=True, progress=progress)
         directory.give_to_owner_of(temporary, old.path)

@@ -34,7 +34,7 @@ ATTACHMENT_INVARIANTS: Final = {
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
     23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
-    29: "Rows without a vector are marked in payloads exactly where the identity and the fields of the catalog say so.",
+    30: "Rows without a vector are marked in payloads exactly where the identity and the fields of the catalog say so.",
 }
 
 _SAMPLE = 64
@@ -51,9 +51,9 @@ def attachment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
         if len(set(names)) < len(names):
             yield Problem(17, "catalog", "a name is there twice")
     features = Identity.unpack(snapshot.records.get("meta", records.IDENTITY_KEY)).features
-    marks = [records.VECTORLESS_KEY in names for names in (catalog.fields, catalog.names)]
-    if any(mark != (records.VECTORLESS in features) for mark in marks):
-        yield Problem(29, "identity", "what it says of rows without a vector is not what the catalog says")
+    declared, key = records.VECTORLESS in features, records.VECTORLESS_KEY
+    if (key in catalog.fields) != declared or (key in catalog.names and not declared):
+        yield Problem(30, "identity", "what it says of rows without a vector is not what the catalog says")
     try:
         _ = snapshot.records.generation.environment.databases["payloads"]
     except CorruptIndexError as error:

@@ -180,3 +180,16 @@ def test_settings_that_lie(tmp_path: Path) -> None:
     ):
         with pytest.raises(CorruptIndexError):
             packing_of({"metric": "l2", "quantizer": quantizer, "exact": wrong})
+
+
+def test_a_plan_names_the_phase(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(1).standard_normal((60, 4)).astype(np.float32)
+    wish = pqstore.PQ(M=2, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=4, train="manual", fields=["n"]) as index:
+        index.add(vectors, payloads=[{"n": 1}] * 60)
+        for where in (None, {"n": 1}, {"n": 2}):
+            assert index.search(vectors[0], k=1, where=where, explain=True).plan.phase == "exact"
+        index.train()
+        index.partition(2)
+        for where in (None, {"n": 1}, {"n": 2}):
+            assert index.search(vectors[0], k=1, where=where, nprobe=1, explain=True).plan.phase == "codes"

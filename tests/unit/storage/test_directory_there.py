@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 import pqstore
 from pqstore.cli import main
-from pqstore.errors import IndexExistsError
+from pqstore.errors import IndexExistsError, ReadOnlyError, StorageFullError
 from pqstore.storage import Store
 from pqstore.storage.disk import crash_points
 from pqstore.storage.repair.repair import repair
@@ -233,3 +234,35 @@ def test_a_mount_point(tmp_path: Path, rng: np.random.Generator) -> None:
     if done.returncode == 77 or "unshare" in done.stderr:
         pytest.skip("nothing may be mounted here")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("code", "named"), [(errno.EROFS, ReadOnlyError), (errno.ENOSPC, StorageFullError)])
+def test_a_file_system_that_takes_nothing(
+    tmp_path: Path,
+    create: Callable[..., Store],
+    packing: RowPacking,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    named: type[Exception],
+) -> None:
+    """An empty directory on a read-only mount: create gave a raw OSError."""
+    (tmp_path / "new").mkdir()
+    with create(path=tmp_path / "source") as store:
+        fill(store)
+
+        def refuse(path: Path, *_: object, **__: object) -> None:
+            raise OSError(code, os.strerror(code), str(path))
+
+        monkeypatch.setattr(Path, "mkdir", refuse)
+        for call in (
+            lambda: create(path=tmp_path / "new"),
+            lambda: create(path=tmp_path / "beside", bulk=True),
+            lambda: store.backup(tmp_path / "new"),
+            lambda: repair(tmp_path / "source", tmp_path / "new", lambda _: packing),
+            store.compact,
+        ):
+            with pytest.raises(named):
+                call()
+        monkeypatch.undo()
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["new", "source"]
+        assert store.verify(deep=True) == []

@@ -16,7 +16,7 @@ def lines(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-def test_dump_shows_all_oldest_first(files: Path, capsys) -> None:
+def test_dump_shows_all_in_the_order_of_ids(files: Path, capsys) -> None:
     assert main("remove my-index 3 500".split()) == 0
     capsys.readouterr()
     assert main("dump my-index --vectors".split()) == 0

@@ -54,6 +54,25 @@ def test_every_format_that_can_say_it(kind: str, word: str, metric: str | None, 
     assert str(statement).startswith(f"{path} says ")
 
 
+@pytest.mark.parametrize(
+    ("value", "word", "metric"),
+    [
+        (np.array(["angular"], dtype="S7"), "angular", "cosine"),
+        (np.array([[b"ip"]]), "ip", "dot"),
+    ],
+)
+def test_words_in_arrays(value: Any, word: str, metric: str | None, tmp_path: Path) -> None:
+    hdf5(tmp_path / "a.hdf5", value)
+    (statement,) = open_corpus(tmp_path / "a.hdf5").statements
+    assert (statement.value, statement.metric) == (word, metric)
+
+
+@pytest.mark.parametrize("value", [np.array([b"l2", b"ip"]), 3, np.zeros(3)])
+def test_what_can_be_no_word(value: Any, tmp_path: Path) -> None:
+    hdf5(tmp_path / "a.hdf5", value)
+    assert open_corpus(tmp_path / "a.hdf5").statements == ()
+
+
 def test_the_nearest_word_counts(tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     hdf5(tmp_path / "a.hdf5", "euclidean")

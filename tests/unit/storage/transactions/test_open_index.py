@@ -194,14 +194,17 @@ def test_the_number_of_a_removed_directory_is_not_given_again(create: Create, pa
         handle.close()
 
 
+@pytest.mark.parametrize("write", [add, change, Store.compact])
 @pytest.mark.parametrize("gone", [lambda path: path.rename(path.with_name("moved")), shutil.rmtree])
-def test_a_directory_that_is_gone(live: Store, path: Path, gone: Callable[[Path], object], reopen: Create) -> None:
+def test_a_directory_that_is_gone(
+    live: Store, path: Path, gone: Callable[[Path], object], write: Callable[[Store], object], reopen: Create
+) -> None:
     gone(path)
     assert rows_of(live) == 10
     assert live.verify(deep=True) == []
     assert live.stats().file_bytes > 0
     with pytest.raises(IndexReplacedError, match="moved or removed"):
-        add(live)
+        write(live)
     with pytest.raises(IndexReplacedError, match="moved or removed"):
         live.read()
     with pytest.raises(IndexNotFoundError):
