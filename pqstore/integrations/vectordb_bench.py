@@ -1,4 +1,4 @@
-"""`PQStoreClient`: an index as a client of VectorDBBench: loaded in batches, optimized once, asked by many processes."""
+"""`PQStoreClient`: an index as a client of VectorDBBench: loaded in batches, optimized once, asked by processes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class PQStoreClient(VectorDB):
         self, embeddings: Any, metadata: list[int], labels_data: list[str] | None = None, **_: Any
     ) -> tuple[int, Exception | None]:
         """Add vectors under their numbers, in one transaction: (how many, what went wrong)."""
-        payloads = [{_NUMBER: number} for number in metadata]
+        payloads: list[dict[str, Any]] = [{_NUMBER: number} for number in metadata]
         if self._labels and labels_data is not None:
             payloads = [{**payload, _LABEL: label} for payload, label in zip(payloads, labels_data, strict=True)]
         try:
