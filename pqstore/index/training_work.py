@@ -30,7 +30,8 @@ RERANK = 100
 """Candidates that searches re-rank by default in an index that has trained itself and keeps its vectors."""
 _ERROR_ROWS = 1000
 _BLOCK_ROWS = 4096
-_BLOCK_BYTES, _PIECE_BYTES = 16 << 20, 2 << 20  # of vectors as float32
+_BLOCK_BYTES, _PIECE_BYTES = 4 << 20, 2 << 20  # of vectors as float32
+_COMMIT_BLOCKS, _COMMIT_ROWS = 12, 131_072
 _SMALLEST = 2.0**-13  # below it float16 has fewer digits
 _CALIBRATION = "calibration"
 
@@ -123,6 +124,7 @@ class TrainingWork:
     def _rebuild(self, old: CodeSpace | ExactSpace, space: CodeSpace) -> Rebuild:
         settings, arrays = record_of(space)
         kind = None if space.originals is None else space.originals.kind
+        block = max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D)))
 
         def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:
             if old.originals is not None and old.original_kind == kind:  # rounded once, and not again
@@ -142,7 +144,8 @@ class TrainingWork:
             features=features_of(space),
             convert=convert,
             dropped_notes=(_CALIBRATION,),
-            block_rows=max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D))),
+            block_rows=block,
+            commit_blocks=max(1, min(_COMMIT_BLOCKS, _COMMIT_ROWS // block)),
             ahead=self._threads > 1,
             arrange=arrange,
         )
