@@ -28,6 +28,8 @@ __all__ = ["ReadingOf", "TrainingWork"]
 
 RERANK = 100
 """Candidates that searches re-rank by default in an index that has trained itself and keeps its vectors."""
+_ROUNDS = 12
+"""Of k-means: with 20 the error is half a per cent less, and as many of the nearest are found."""
 _ERROR_ROWS = 1000
 _BLOCK_ROWS = 4096
 _BLOCK_BYTES, _PIECE_BYTES = 4 << 20, 2 << 20  # of vectors as float32
@@ -114,9 +116,9 @@ class TrainingWork:
         vectors = reading.vectors_of(rows)
         _refuse_large(vectors, made.metric)
         if isinstance(made, OPQ):  # from the principal axes one round is nearly as good as ten
-            return made.fit(vectors, parametric_init=True, rotation_iter=2, threads=self._threads, progress=self._told)
+            return made.fit(vectors, True, _ROUNDS, 2, threads=self._threads, progress=self._told)
         assert isinstance(made, PQ)
-        return made.fit(vectors, threads=self._threads, progress=self._told)
+        return made.fit(vectors, _ROUNDS, threads=self._threads, progress=self._told)
 
     def _told(self, step: TrainingStep) -> None:
         self._progress(ProgressStep(step.stage, step.done, step.total))
@@ -159,8 +161,11 @@ def _refuse_large(vectors: F32, metric: Metric) -> None:
     """
     if metric == "cosine" or not len(vectors):
         return
-    longest = float(np.sqrt(max(np.square(vector, dtype=np.float64).sum() for vector in vectors)))
-    if (2 * longest) ** 2 > float(np.finfo(np.float32).max):
+    most, D = float(np.finfo(np.float32).max) / 4, vectors.shape[1]
+    if D * max(float(vectors.max()), -float(vectors.min())) ** 2 <= most:
+        return
+    longest = np.sqrt(max(float(np.square(vector, dtype=np.float64).sum()) for vector in vectors))
+    if longest**2 > most:
         raise TrainingError(
             f"vectors of a length up to {longest:.2g} cannot be searched by codes, as their squared distances are "
             "beyond float32: scale them; exact searches go on"
