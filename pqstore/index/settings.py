@@ -18,7 +18,7 @@ from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.quantizer.choice import choose_quantizer, rows_to_train
 from pqstore.quantizer.state import Settings, check_settings
-from pqstore.storage import EXACT_ROWS, TRAINED_HERE, Identity, Snapshot, field_name
+from pqstore.storage import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY, Identity, Snapshot, field_name
 
 __all__ = [
     "as_fields",
@@ -154,7 +154,7 @@ def as_fields(fields: Any) -> tuple[str, ...]:
 
 def fields_of(state: Snapshot) -> tuple[str, ...]:
     """Payload fields that have an index, as they were named."""
-    return tuple(dict.fromkeys(map(field_name, state.catalog.fields)))
+    return tuple(dict.fromkeys(field_name(field) for field in state.catalog.fields if field != VECTORLESS_KEY))
 
 
 def record_of(space: CodeSpace | ExactSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:

@@ -7,6 +7,8 @@ from typing import Any
 from pqstore.errors import DimensionError, PQStoreError, TrainingError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.exact_space import ExactSpace
+from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import count_searchable
 from pqstore.index.training_work import ReadingOf, TrainingWork
 from pqstore.log import info
 from pqstore.progress import Progress
@@ -78,7 +80,9 @@ def is_due(store: Store, space: ExactSpace) -> bool:
     if space.wish.train == "manual":
         return False
     with store.read() as snapshot:
-        return snapshot.live_rows >= space.wish.train_at
+        if snapshot.live_rows < space.wish.train_at:
+            return False
+        return count_searchable(Reading(snapshot, space, store.identity.id_type)) >= space.wish.train_at
 
 
 def _fitting(quantizer: Any, D: int) -> Quantizer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.lists.partitioning import partition
 from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import count_searchable, spread_searchable
 from pqstore.index.settings import features_of, packing_of, record_of, space_of
 from pqstore.kernels import OriginalFormat, OriginalKind, resolve_threads
 from pqstore.progress import Progress, ProgressStep
@@ -63,6 +63,8 @@ class TrainingWork:
     @property
     def resumption(self) -> Resumption:
         """How another call with the same arguments goes on."""
+        import hashlib  # noqa: PLC0415 - 3 ms, where nothing is trained
+
         settings, arrays = self._wanted.state()
         content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
         asked = {
@@ -85,10 +87,10 @@ class TrainingWork:
         began_exact = isinstance(old, ExactSpace) or (old.training is not None and old.training.rerank > 0)
         rerank = RERANK if began_exact and kind is not None else 0
         mode = old.wish.retrain if isinstance(old, ExactSpace) else old.training.retrain if old.training else "manual"
-        some = reading.vectors_of(begun.rows.spread(_ERROR_ROWS))
+        some = reading.vectors_of(spread_searchable(reading, _ERROR_ROWS))
         if space.originals is not None:  # as they will be when drift is looked for
             some = space.originals.decode(space.originals.encode(some))
-        space.training = Training(begun.live_rows, mean_error(space, some, self._threads), rerank, mode)
+        space.training = Training(count_searchable(reading), mean_error(space, some, self._threads), rerank, mode)
         return self._rebuild(old, space)
 
     def _plan_again(
@@ -107,7 +109,7 @@ class TrainingWork:
         if made.is_trained:
             return made
         made.verbose = False
-        rows = reading.snapshot.rows.spread(max(self._sample, made.Ks))
+        rows = spread_searchable(reading, max(self._sample, made.Ks))
         if len(rows) < made.Ks:
             raise TrainingError(
                 f"the index at {reading.snapshot.records.generation.index} has {len(rows)} vectors, and {made.Ks} "
