@@ -35,6 +35,7 @@ __all__ = [
     "MissingKernelsWarning",
     "MissingShardError",
     "NetworkFileSystemError",
+    "NoVectorError",
     "NotTrainedError",
     "PQStoreError",
     "PartialChangeError",
@@ -132,6 +133,10 @@ class UnknownIdError(PQStoreError, KeyError):
 class UnreadablePayloadWarning(UserWarning):
     """A payload cannot be read, though its bytes are sound, and counts as none: an earlier version took what it could
     not give back. ``verify()`` names each."""
+
+
+class NoVectorError(PQStoreError, ValueError):
+    """A vector was asked for of an id that was added without one."""
 
 
 class UnknownSetError(PQStoreError, KeyError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -56,9 +57,11 @@ from pqstore.index.settings import (
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
+from pqstore.index.table_rows import rows_of_table
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
+from pqstore.index.vector_updates import vector_update
 from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
@@ -88,7 +91,8 @@ class Index:
     while one writes. An index pickles as its path.
 
     Every method that waits for the disk or computes has a twin for event loops that begins with "a": ``await
-    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors.
+    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors. ``async with`` closes
+    too.
 
     Examples:
         >>> import numpy as np, pqstore, tempfile
@@ -177,7 +181,8 @@ class Index:
                 "background", a thread that it starts (with `bulk` as "auto"); "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
             retrain: Who trains it anew when the data have moved (`stats().drift` of 1.5 and more, which is logged):
-                "auto", the `add` that finds it; "manual", whoever calls `retrain`.
+                "auto", the `add` that finds it; "background", a thread that it starts; "manual", whoever calls
+                `retrain`.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
@@ -219,8 +224,11 @@ class Index:
             IndexNotFoundError: nothing is at `path`, or a directory that is no index.
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
+            TypeError: `readonly` is no bool, but a mode as of files, perhaps.
         """
-        return cls._of(Store.open(path, packing_of, readonly=readonly))
+        if not isinstance(readonly, (bool, np.bool_)):
+            raise TypeError(f"readonly must be True or False, got {readonly!r}")
+        return cls._of(Store.open(path, packing_of, readonly=bool(readonly)))
 
     @classmethod
     def open_or_create(
@@ -303,6 +311,14 @@ class Index:
                 self.publish()
         finally:
             self.close()
+
+    async def __aenter__(self) -> Index:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await in_thread(self.__exit__, kind, error, trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Index.open, (str(self._store.path), self._store.readonly)
@@ -410,7 +426,9 @@ class Index:
 
         Args:
             vectors: Array-like (n, D), or (D,) for one vector; or an iterator of such arrays. Converted to float32 in
-                blocks, so an array mapped from a file of any size is read in bounded memory.
+                blocks, so an array mapped from a file of any size is read in bounded memory. A list may hold None for
+                rows without a vector, and None alone is a row without one for each payload or id: such rows are found
+                by `get`, `scroll`, `count` and filters, never by a search, until `update_vector` gives them one.
             ids: One id a vector; None gives automatic ids: ascending integers from 0, or new UUIDs where ids are str.
             on_conflict: What to do when an id is in the index already: "error" adds nothing at all, "skip" keeps
                 the old vector, "replace" takes the new one.
@@ -460,10 +478,16 @@ class Index:
             or not self._drift.is_due(self._store, space.training)
         ):
             return
+        mode = space.training.retrain
+        self._store.attempt("looking at drift", lambda: self._act_on_drift(mode))
+
+    def _act_on_drift(self, mode: RetrainMode) -> None:
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
-        if has_moved and space.training.retrain == "auto":
+        if has_moved and mode == "auto":
             self._store.attempt("retraining", self.retrain)
+        elif has_moved and mode == "background":
+            in_background(self._store.path, partial(self._with_another_handle, Index.retrain))
 
     def _make_wanted_lists(self) -> None:
         if self._wish is None:
@@ -479,14 +503,14 @@ class Index:
             return
         # What is built has another name soon, or none: nobody else can open it, and nobody waits for it.
         if space.wish.train == "background" and not self._store.is_building:
-            in_background(self._store.path, self._train_with_another_handle)
+            in_background(self._store.path, partial(self._with_another_handle, Index.train))
         else:
             self._store.attempt("training", self.train)
 
-    def _train_with_another_handle(self) -> None:
+    def _with_another_handle(self, work: Callable[..., object]) -> None:
         """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train(threads=max(1, resolve_threads(None) - 1))
+            work(index, threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,
@@ -502,6 +526,38 @@ class Index:
         A replaced vector's payload is replaced too: without `payloads` it is gone.
         """
         return self.add(vectors, as_upsert_ids(ids), "replace", threads, payloads=payloads, timeout=timeout)
+
+    def add_table(
+        self,
+        table: Any,
+        vector: str = "vector",
+        *,
+        id: str | None = "id",
+        payload: Iterable[str] | None = None,
+        on_conflict: OnConflict = "error",
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> IdArray:
+        """Add the rows of a table, in one transaction: an Arrow table, record batches, or what hands over an Arrow
+        stream, as frames of polars and pandas do.
+
+        Args:
+            table: The table.
+            vector: Its column of vectors, lists of D numbers; a row in which it is null has no vector.
+            id: Its column of ids; None, or "id" where there is no such column, gives automatic ids.
+            payload: The columns that become keys of payloads, without values that are null; None: all others.
+            on_conflict, threads, timeout: As for `add`.
+
+        Returns:
+            As `add`.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed (``pip install pqstore[parquet]``).
+            TypeError, ValueError: it is no table, or has no such column.
+            What `add` raises.
+        """
+        rows = rows_of_table(table, vector, id, payload)
+        return self.add(rows.vectors, rows.ids, on_conflict, threads, payloads=rows.payloads, timeout=timeout)
 
     def add_codes(
         self,
@@ -621,6 +677,31 @@ class Index:
         """
         return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._id_type), timeout)
 
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None, timeout: float | None = None) -> int:
+        """Give ids other vectors, or their first, in one transaction. Their payloads stay.
+
+        An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
+
+        Args:
+            ids: One id or several, each once.
+            vectors: One for each id, as for `add`; None takes the vector of its id away.
+            threads: Threads to encode with; None means all cores.
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            How many were changed.
+
+        Raises:
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            DimensionError, InvalidVectorError: as `add`.
+        """
+        return self._changed_vectors(vector_update(ids, vectors, threads, self._spaces, self._id_type), timeout)
+
+    def _changed_vectors(self, work: Callable[[WriteTransaction], int], timeout: float | None) -> int:
+        count = self._change(work, timeout)
+        self._grow()
+        return count
+
     def create_field_index(self, field: str, *, timeout: float | None = None) -> None:
         """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
         transaction. A field that has one already stays as it is.
@@ -732,6 +813,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -749,6 +834,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -765,6 +854,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -790,6 +883,13 @@ class Index:
                 the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
                 are read in any case, and more lists where fewer than k rows are found.
             recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
+            group_by: Only the `per_group` nearest vectors of each value of this payload field, of the k nearest of its
+                values: k times `per_group` places, exactly as if all vectors had been ranked. Vectors without the
+                field, and those whose value is a list or a map, are left out.
+            mmr: Weigh nearness against likeness to the hits before (maximal marginal relevance, over originals or what
+                codes describe, by cosine): 1 is nearness alone, 0 difference alone after the first. Hits come in the
+                order in which they were chosen.
+            candidates: So many of the nearest are what `mmr` chooses from; None: 50, and k at least.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -810,7 +910,8 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
@@ -1330,11 +1431,13 @@ class Index:
     aclose = twin_of(close)
     aadd = twin_of(add)
     aupsert = twin_of(upsert)
+    aadd_table = twin_of(add_table)
     aadd_codes = twin_of(add_codes)
     aremove = twin_of(remove)
     adelete = twin_of(delete)
     aclear = twin_of(clear)
     aupdate_payload = twin_of(update_payload)
+    aupdate_vector = twin_of(update_vector)
     acreate_field_index = twin_of(create_field_index)
     asave_set = twin_of(save_set)
     asaved_set = twin_of(saved_set)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast, get_args
@@ -27,6 +27,7 @@ from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import RowBlock
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.spaces import Space, Spaces
+from pqstore.index.vectorless import marked_payloads, without_missing
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
@@ -67,6 +68,8 @@ class Batch:
         parts = _with_payloads(_pair_blocks(blocks, ids, id_type, rows), PayloadShares(payloads, rows))
         if progress is not None:
             parts = _told(parts, rows, progress)
+        self.lacks_vectors = False
+        """Whether some of the rows have no vector, which their payloads say."""
         first = next(parts, None)
         self.is_empty = first is None
         self.waits = rows is None
@@ -91,12 +94,17 @@ class Batch:
                 raise InvalidPayloadError(f"a payload holds what cannot be stored: {error}") from error
         self._parts = spool
 
-    def append(self, txn: WriteTransaction) -> IdArray:
-        """Append all rows, and return the ids they got."""
+    def append(self, txn: WriteTransaction, payloads: Sequence[Any] | None = None) -> IdArray:
+        """Append all rows, and return the ids they got. `payloads`: theirs, where they are known only now."""
         added = [self.no_ids]
         count = 0
+        distinct = self._distinct and not txn.has_appended  # an earlier call of the transaction may have had these ids
+        if self.lacks_vectors:
+            txn.declare_vectorless()
         for part in map(partial(self._in_space_of, txn), self._parts):
-            given = _append_part(txn, part, self._id_type, self._policy, all_distinct=self._distinct)
+            if payloads is not None:
+                part = part._replace(payloads=payloads[count : count + len(part.block)])  # noqa: PLW2901
+            given = _append_part(txn, part, self._id_type, self._policy, all_distinct=distinct)
             # Automatic ids follow one another: the first ones say the others, which may be millions.
             if not (self._automatic and count):
                 added.append(given)
@@ -137,10 +145,31 @@ def batch_of_vectors(
 ) -> Batch:
     """The arguments of `pqstore.Index.add`."""
     space = spaces.latest
+    if vectors is None:
+        payloads = _as_list(payloads)
+    vectors, absent = without_missing(vectors, _rows_of_others(ids, payloads), space.D)
+    if absent is not None:
+        payloads = marked_payloads(payloads, absent)
     blocks, rows = blocks_of_vectors(vectors, space.D)
     thread_count = resolve_threads(threads)
     encoded = (space.prepare(block, thread_count) for block in blocks)
-    return Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress, spaces)
+    batch = Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress, spaces)
+    batch.lacks_vectors = absent is not None
+    return batch
+
+
+def _as_list(payloads: Any) -> Any:
+    """Payloads that can be counted."""
+    return list(payloads) if isinstance(payloads, Iterator) else payloads
+
+
+def _rows_of_others(ids: Any, payloads: Any) -> int | None:
+    """How many rows there are of which there is no vector: as many as payloads, or ids. None: nobody knows."""
+    if isinstance(payloads, Mapping) or (payloads is None and is_single_id(ids)):
+        return 1
+    if isinstance(payloads, Sized):
+        return len(payloads)
+    return len(ids) if payloads is None and isinstance(ids, Sized) else None
 
 
 def batch_of_codes(spaces: Spaces, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:

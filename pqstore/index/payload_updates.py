@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import numpy as np
+
+from pqstore.arrays import I64
 from pqstore.errors import InvalidPayloadError
 from pqstore.index.arguments.ids import (
     IdArray,
@@ -18,7 +21,8 @@ from pqstore.index.arguments.payloads import PayloadBatch, as_payload_batch
 from pqstore.index.reading import Reading
 from pqstore.index.selection.select import select
 from pqstore.index.spaces import Spaces
-from pqstore.storage import WriteTransaction
+from pqstore.index.vectorless import has_no_vector, mark_again, seen_payload
+from pqstore.storage import VECTORLESS_KEY, WriteTransaction
 
 __all__ = ["NOT_GIVEN", "payload_update"]
 
@@ -87,6 +91,14 @@ def _refuse_other_than_maps(payloads: PayloadBatch) -> None:
             raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
 
 
+def _stored(txn: WriteTransaction, rows: I64, wanted: list[bool] | None) -> list[dict[str, Any] | None]:
+    """The payloads of rows as they are stored; None for those that are not wanted."""
+    if wanted is None:
+        return txn.attachments.payloads_of(rows)
+    found = iter(txn.attachments.payloads_of(rows[np.array(wanted, dtype=np.bool_)]))
+    return [next(found) if one else None for one in wanted]
+
+
 def _update(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
     """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
 
@@ -96,12 +108,16 @@ def _update(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge
     rows = txn.rows_of(ids)
     refuse_unknown(ids, rows)
     payloads = list(changes)
-    if merge:
-        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
-        earlier = txn.attachments.payloads_of(rows[[at for at, _ in merged]])
-        for (at, new), old in zip(merged, earlier, strict=True):
-            payloads[at] = {**(old or {}), **new}
+    absent = [False] * len(payloads)
+    may_lack_vectors = VECTORLESS_KEY in txn.records.catalog.names
+    if merge or may_lack_vectors:
+        earlier = _stored(txn, rows, None if may_lack_vectors else [new is not None for new in payloads])
+        absent = list(map(has_no_vector, earlier))
+        if merge:
+            for at, new in enumerate(payloads):
+                if new is not None:
+                    payloads[at] = {**(seen_payload(earlier[at]) or {}), **new}
     codes = txn.rows.codes_of(rows)
     originals = txn.attachments.originals_of(rows) if txn.schema.identity.row_bytes else None
     txn.kill(rows)
-    txn.append(codes, ids, originals, payloads)
+    txn.append(codes, ids, originals, mark_again(payloads, absent))

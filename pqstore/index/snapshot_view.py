@@ -116,6 +116,10 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -133,6 +137,10 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -149,9 +157,14 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """As `Index.search`, in this state."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         with self._read() as reading:
             return search(reading, queries, question)
 

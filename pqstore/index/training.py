@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pqstore.errors import PQStoreError, TrainingError
+from pqstore.errors import DimensionError, PQStoreError, TrainingError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.exact_space import ExactSpace
+from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import count_searchable
 from pqstore.index.training_work import ReadingOf, TrainingWork
 from pqstore.log import info
 from pqstore.progress import Progress
@@ -78,17 +80,21 @@ def is_due(store: Store, space: ExactSpace) -> bool:
     if space.wish.train == "manual":
         return False
     with store.read() as snapshot:
-        return snapshot.live_rows >= space.wish.train_at
+        if snapshot.live_rows < space.wish.train_at:
+            return False
+        return count_searchable(Reading(snapshot, space, store.identity.id_type)) >= space.wish.train_at
 
 
 def _fitting(quantizer: Any, D: int) -> Quantizer:
     """A quantizer that can be trained on vectors of this dimension.
 
     Raises:
-        TypeError, TrainingError: it is none.
+        TypeError, DimensionError, TrainingError: it is none.
     """
     if not isinstance(quantizer, Quantizer):
         raise TypeError(f"quantizer must be a pqstore.PQ or pqstore.OPQ, got {type(quantizer).__name__}")
+    if quantizer.D not in (None, D):
+        raise DimensionError(f"the quantizer was trained on vectors of dimension {quantizer.D}, the index has {D}")
     if D % quantizer.M:
         raise TrainingError(f"M = {quantizer.M} does not divide the dimension {D} of the vectors of this index")
     return quantizer
@@ -101,4 +107,6 @@ def _like(quantizer: Quantizer) -> Quantizer:
 
 
 def _as_sample(sample: Any) -> int:
+    if isinstance(sample, bool):
+        raise TypeError("sample is a number of vectors: got a bool")
     return SAMPLE_ROWS if sample is None else as_count(sample, "sample")

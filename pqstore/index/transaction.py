@@ -25,6 +25,7 @@ from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
 from pqstore.index.spaces import Spaces
+from pqstore.index.vector_updates import vector_update
 from pqstore.progress import Progress
 from pqstore.storage import Store, WriteTransaction
 
@@ -153,6 +154,10 @@ class Transaction:
         """As `Index.update_payload`: a filter finds with the changes made so far."""
         return self.change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
 
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None) -> int:
+        """As `Index.update_vector`."""
+        return self.change(vector_update(ids, vectors, threads, self._spaces, self._store.identity.id_type))
+
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""
         return self.change(saving_of_set(name, ids, self._store.identity.id_type))
@@ -187,6 +192,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -204,6 +213,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -220,9 +233,14 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         return search(self._read(), queries, question)
 
     def range_search(

@@ -11,7 +11,7 @@ from pqstore.errors import DimensionError, IndexNotFoundError, MissingDependency
 from pqstore.index import Filter, Include, Index, SearchHits
 from pqstore.index.asynchronous import in_thread
 from pqstore.index.open_or_create import refuse_difference
-from pqstore.integrations.diversity import diverse
+from pqstore.index.search.diversity import diverse
 from pqstore.integrations.nested_filter import under
 from pqstore.integrations.text_batch import TextBatch, as_text_batch
 from pqstore.quantizer import Metric

@@ -15,7 +15,7 @@ from pqstore.storage.attachments.field_paths import (
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE
+from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY
 from pqstore.storage.format.state import Identity
 from pqstore.storage.limits import Limits
 from pqstore.storage.lists.stored_table import StoredTable
@@ -37,6 +37,7 @@ __all__ = [
     "ABSENT",
     "EXACT_ROWS",
     "TRAINED_HERE",
+    "VECTORLESS_KEY",
     "Bound",
     "Catalog",
     "ColumnValues",

@@ -29,7 +29,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.catalog import Catalog, catalog_features
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.lists.assigning import Assign, Assigner
@@ -123,7 +123,7 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
-            features=(records.NUMBERED_STATES, *features),
+            features=(records.NUMBERED_STATES, *features, *catalog_features(fields)),
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):

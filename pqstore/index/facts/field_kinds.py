@@ -9,7 +9,7 @@ from pqstore.index.facts.in_payloads import kinds_in
 from pqstore.index.facts.wanted_rows import wanted_rows
 from pqstore.index.reading import Reading
 from pqstore.index.settings import fields_of
-from pqstore.storage import field_numbers
+from pqstore.storage import VECTORLESS_KEY, field_numbers
 
 __all__ = ["field_kinds"]
 
@@ -23,7 +23,7 @@ def field_kinds(reading: Reading, where: Any) -> dict[str, tuple[str, ...]]:
         columns = rows.columns(name) if name in indexed else None
         if columns is not None:
             found[name] = InColumns(columns).kinds()
-    if catalog.names_are_full or not set(catalog.names).issubset(found):
+    if catalog.names_are_full or not {*catalog.names, *indexed} - {VECTORLESS_KEY} <= set(found):
         for payload in rows.payloads():
             for name, value in payload.items():
                 if name not in indexed:

@@ -21,6 +21,7 @@ from pqstore.index.search.nearest import nearest_rows
 from pqstore.index.search.probe import as_probe
 from pqstore.index.search.question import Question
 from pqstore.index.search.top_k import search
+from pqstore.index.selection.searchable import count_searchable, select_searchable
 from pqstore.kernels import OriginalFormat, resolve_threads
 from pqstore.quantizer import as_queries
 
@@ -37,14 +38,14 @@ def recall_report(
     reading: Reading, queries: Any, rerank: Sequence[int], threads: int | None, scan: Any = None
 ) -> RecallReport:
     """See `pqstore.Index.recall_report`."""
-    scans, snapshot = _as_scans(reading, scan), reading.snapshot
+    scans, vectors = _as_scans(reading, scan), count_searchable(reading)
     originals = None if scans and reading.space.originals is None else originals_for(reading, "recall_report")
     batch, _ = as_queries(queries, reading.space.D)
-    cuts = [k for k in _CUTS if k <= snapshot.live_rows] or [max(1, snapshot.live_rows)]
-    if len(batch) == 0 or snapshot.live_rows == 0:
+    cuts = [k for k in _CUTS if k <= vectors] or [max(1, vectors)]
+    if len(batch) == 0 or vectors == 0:
         raise ValueError("a recall report needs at least one query and one vector")
     counts = sorted({as_count(count, "rerank") for count in rerank}) if originals is not None else []
-    check_results(len(batch), min(max([cuts[-1], *counts]), snapshot.live_rows), "rerank")
+    check_results(len(batch), min(max([cuts[-1], *counts]), vectors), "rerank")
     started = time.perf_counter()
     if originals is None:
         _, truth = nearest_rows(reading, batch, cuts[-1], resolve_threads(threads), None)
@@ -52,7 +53,7 @@ def recall_report(
         _, truth = exact_rows(reading, batch, cuts[-1], resolve_threads(threads))
     exact_ms = (time.perf_counter() - started) * 1e3 / len(batch)
     return RecallReport(
-        vectors=snapshot.live_rows,
+        vectors=vectors,
         queries=len(batch),
         originals="" if originals is None else originals.kind,
         code_bytes=reading.space.code_bytes,
@@ -100,9 +101,9 @@ def _measured(
     """Recall at each of `cuts`, time and bytes of searches that re-rank so many candidates."""
     recall, originals, read = {}, reading.space.originals, float(reading.snapshot.total_rows)
     for k in cuts:
-        candidates = min(max(k, rerank or k), reading.snapshot.live_rows)
-        probe = None if scan is None else as_probe(reading, None, scan, candidates, None)
-        _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), None, probe)
+        candidates, selection = min(max(k, rerank or k), count_searchable(reading)), select_searchable(reading)
+        probe = None if scan is None else as_probe(reading, None, scan, candidates, selection)
+        _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), selection, probe)
         if probe is not None:
             plan = probe.plan()
             read = plan.rows_read + plan.flat_rows

@@ -18,7 +18,7 @@ from pqstore.index.search.question import Question, as_rerank
 from pqstore.index.search.radius import Within, rows_within
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import RangeResult
-from pqstore.index.selection.select import select
+from pqstore.index.selection.searchable import select_searchable
 from pqstore.index.selection.selection import Selection
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
@@ -37,7 +37,7 @@ def range_search(reading: Reading, queries: Any, radius: Any, limit: Any, questi
     threads = resolve_threads(question.threads)
     batch, single = as_queries(queries, reading.space.D)
     rerank = None if question.rerank is None else as_rerank(reading, question.rerank, 1)
-    selection = select(reading, question.where, question.allow, question.deny)
+    selection = select_searchable(reading, question.where, question.allow, question.deny)
     probe = None  # unless lists are asked for, all rows are looked at
     if question.nprobe is not None or question.scan is not None:
         probe = as_probe(reading, question.nprobe, question.scan, rerank or 0, selection)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +32,9 @@ from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.maintenance import maintain
 from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption, identity_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["RebuiltCopy", "begin_copy"]
 
@@ -182,6 +184,8 @@ class RebuiltCopy:
         if not self._wanted.ahead:
             yield from (self._convert(snapshot, rows) for rows in blocks)
             return
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it loads logging
+
         with ThreadPoolExecutor(1, thread_name_prefix="pqstore-rebuilding") as ahead:
             waiting: Future[_Rows] | None = None
             for rows in blocks:
@@ -234,7 +238,7 @@ def begin_copy(index: Path, begun: Snapshot, wanted: Rebuild, resumption: Resump
     try:
         with storage_errors(index), opening(index):  # not what the caller's functions raise
             catalog = Catalog(fields=begun.catalog.fields, notes={REBUILD_NOTE: note.packed()})
-            identity, limits = identity_of(records.schema.identity, wanted), records.generation.limits
+            identity, limits = identity_of(records.schema.identity, wanted, catalog.fields), records.generation.limits
             write_generation(directory.generation_path(place, 1), identity, wanted.arrays, catalog, state, limits)
         crash_points.reach("rebuilding begun")
         return RebuiltCopy(index, place, held, wanted, begun, note)
