@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["F16", "F32", "F64", "I64", "U8", "U16", "U64"]
+__all__ = ["F16", "F32", "F64", "I64", "U8", "U16", "U64", "has_masked"]
 
 F16: TypeAlias = npt.NDArray[np.float16]
 F32: TypeAlias = npt.NDArray[np.float32]
@@ -16,3 +16,13 @@ I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U16: TypeAlias = npt.NDArray[np.uint16]
 U64: TypeAlias = npt.NDArray[np.uint64]
+
+
+def has_masked(x: Any) -> bool:
+    """Whether `x`, an array or rows in a list, has masked values (`numpy.ma`).
+
+    What lies under a mask means nothing, and NumPy drops the mask without a word.
+    """
+    if isinstance(x, (list, tuple)):
+        return any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in x)
+    return isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x)

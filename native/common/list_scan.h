@@ -296,7 +296,7 @@ class ListScanner {
     }
 
     void select() {
-        std::nth_element(found_.data(), found_.data() + capacity_ - 1, found_.data() + found_count_, nearer);
+        std::nth_element(found_.data(), found_.data() + capacity_ - 1, found_.data() + found_count_, Nearer{});
         found_count_ = capacity_;
         limit_distance_ = std::min(limit_distance_, found_[static_cast<size_t>(capacity_ - 1)].distance);
     }

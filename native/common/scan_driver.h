@@ -43,6 +43,10 @@ inline uint32_t live_lanes(const Chunk& chunk, int64_t block) {
 inline bool is_live(const Living& living, int64_t row) {
     const int64_t segment = row / living.segment_rows, position = row % living.segment_rows;
     int64_t low = 0, high = living.count;
+    if (high == 0) return false;
+    // Mostly they follow one another.
+    const int64_t guess = segment - living.segments[0];
+    if (guess >= 0 && guess < high && living.segments[guess] == segment) low = high = guess;
     while (low < high) {
         const int64_t middle = (low + high) / 2;
         if (living.segments[middle] < segment) {

@@ -53,9 +53,8 @@ bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[l
 
 }  // namespace
 
-bool search_lists(const ListRequest& request, const float* query, const float* table, int threads, float* distances,
+bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
-    ListOrder order(*request.kernels, request.grid, query);
     Pieces pieces(request);
     int64_t lists = 0, most = std::min(request.lists, request.grid.P), enough = request.rows;
     for (;;) {

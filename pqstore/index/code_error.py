@@ -11,12 +11,14 @@ __all__ = ["mean_error"]
 
 
 def mean_error(space: CodeSpace, vectors: F32, threads: int) -> float:
-    """Mean squared distance between vectors and what their codes describe; both of length 1 for "cosine"."""
+    """Mean squared distance between vectors and what their codes describe; both of length 1 for "cosine", where vectors
+    without a direction, as a small one is when its original was rounded, are left out."""
+    if space.metric == "cosine":
+        vectors = vectors[(vectors != 0).any(axis=1)]
     if len(vectors) == 0:
         return 0.0
     described = space.decode(space.encode(vectors, threads)).astype(np.float64)
     wide = vectors.astype(np.float64)
     if space.metric == "cosine":
-        lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-        wide = np.divide(wide, lengths, out=np.zeros_like(wide), where=lengths > 0)
+        wide /= np.linalg.norm(wide, axis=1, keepdims=True)
     return float(((wide - described) ** 2).sum(axis=1).mean())

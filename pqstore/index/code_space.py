@@ -29,7 +29,7 @@ from pqstore.quantizer import Metric, Quantizer, as_vectors
 __all__ = ["CodeSpace", "Phase", "RetrainMode", "RowBlock", "Training"]
 
 Phase = Literal["exact", "codes"]
-RetrainMode = Literal["auto", "manual"]
+RetrainMode = Literal["auto", "background", "manual"]
 
 Codes = npt.NDArray[Any]
 

@@ -32,6 +32,8 @@ def drift_of(reading: Reading) -> float | None:
     if len(rows) == 0 or space.training.error == 0.0:
         return None
     vectors = reading.vectors_of(rows)
+    if space.metric == "cosine" and not vectors.any():
+        return None
     return float(np.float64(mean_error(space, vectors, 1)) / space.training.error)
 
 

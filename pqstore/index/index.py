@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -90,7 +91,8 @@ class Index:
     while one writes. An index pickles as its path.
 
     Every method that waits for the disk or computes has a twin for event loops that begins with "a": ``await
-    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors.
+    index.asearch(...)`` is ``index.search(...)`` in a thread, with the same arguments and errors. ``async with`` closes
+    too.
 
     Examples:
         >>> import numpy as np, pqstore, tempfile
@@ -179,7 +181,8 @@ class Index:
                 "background", a thread that it starts (with `bulk` as "auto"); "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
             retrain: Who trains it anew when the data have moved (`stats().drift` of 1.5 and more, which is logged):
-                "auto", the `add` that finds it; "manual", whoever calls `retrain`.
+                "auto", the `add` that finds it; "background", a thread that it starts; "manual", whoever calls
+                `retrain`.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
@@ -221,8 +224,11 @@ class Index:
             IndexNotFoundError: nothing is at `path`, or a directory that is no index.
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
+            TypeError: `readonly` is no bool, but a mode as of files, perhaps.
         """
-        return cls._of(Store.open(path, packing_of, readonly=readonly))
+        if not isinstance(readonly, (bool, np.bool_)):
+            raise TypeError(f"readonly must be True or False, got {readonly!r}")
+        return cls._of(Store.open(path, packing_of, readonly=bool(readonly)))
 
     @classmethod
     def open_or_create(
@@ -305,6 +311,14 @@ class Index:
                 self.publish()
         finally:
             self.close()
+
+    async def __aenter__(self) -> Index:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await in_thread(self.__exit__, kind, error, trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Index.open, (str(self._store.path), self._store.readonly)
@@ -464,10 +478,16 @@ class Index:
             or not self._drift.is_due(self._store, space.training)
         ):
             return
+        mode = space.training.retrain
+        self._store.attempt("looking at drift", lambda: self._act_on_drift(mode))
+
+    def _act_on_drift(self, mode: RetrainMode) -> None:
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
-        if has_moved and space.training.retrain == "auto":
+        if has_moved and mode == "auto":
             self._store.attempt("retraining", self.retrain)
+        elif has_moved and mode == "background":
+            in_background(self._store.path, partial(self._with_another_handle, Index.retrain))
 
     def _make_wanted_lists(self) -> None:
         if self._wish is None:
@@ -483,14 +503,14 @@ class Index:
             return
         # What is built has another name soon, or none: nobody else can open it, and nobody waits for it.
         if space.wish.train == "background" and not self._store.is_building:
-            in_background(self._store.path, self._train_with_another_handle)
+            in_background(self._store.path, partial(self._with_another_handle, Index.train))
         else:
             self._store.attempt("training", self.train)
 
-    def _train_with_another_handle(self) -> None:
+    def _with_another_handle(self, work: Callable[..., object]) -> None:
         """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train(threads=max(1, resolve_threads(None) - 1))
+            work(index, threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,

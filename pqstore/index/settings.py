@@ -34,6 +34,7 @@ __all__ = [
 
 MAX_FIELD_BYTES = 1024
 MAX_DIMENSION = 1 << 20
+MAX_ROWS = 1 << 62
 METRICS = ("l2", "dot", "cosine")
 
 
@@ -89,7 +90,7 @@ def first_space(
     if D % wanted.M:
         raise DimensionError(f"M = {wanted.M} does not divide dim = {D}: choose an M that does")
     kind = "float16" if originals == "default" else as_original_kind(originals)
-    at = rows_to_train(wanted.Ks) if train_at in ("default", None) else as_count(train_at, "train_at")
+    at = rows_to_train(wanted.Ks) if train_at in ("default", None) else as_threshold(train_at)
     return ExactSpace(D, metric, Wish(wanted, kind, "manual" if train_at is None else train, at, retrain))
 
 
@@ -105,6 +106,20 @@ def as_dimension(dim: Any) -> int:
     if D > MAX_DIMENSION:
         raise ValueError(f"dim must be at most {MAX_DIMENSION:,}, got {D:,}")
     return D
+
+
+def as_threshold(train_at: Any) -> int:
+    """Check the argument `train_at`.
+
+    Raises:
+        TypeError, ValueError: it is no number of vectors that an index can have.
+    """
+    if isinstance(train_at, bool):
+        raise TypeError("train_at is a number of vectors, or None: got a bool")
+    rows = as_count(train_at, "train_at")
+    if rows > MAX_ROWS:
+        raise ValueError(f"train_at must be at most {MAX_ROWS:,}, got {rows:,}: None is never")
+    return rows
 
 
 def as_original_kind(value: Any) -> OriginalKind | None:

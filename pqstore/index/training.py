@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pqstore.errors import PQStoreError, TrainingError
+from pqstore.errors import DimensionError, PQStoreError, TrainingError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
@@ -89,10 +89,12 @@ def _fitting(quantizer: Any, D: int) -> Quantizer:
     """A quantizer that can be trained on vectors of this dimension.
 
     Raises:
-        TypeError, TrainingError: it is none.
+        TypeError, DimensionError, TrainingError: it is none.
     """
     if not isinstance(quantizer, Quantizer):
         raise TypeError(f"quantizer must be a pqstore.PQ or pqstore.OPQ, got {type(quantizer).__name__}")
+    if quantizer.D not in (None, D):
+        raise DimensionError(f"the quantizer was trained on vectors of dimension {quantizer.D}, the index has {D}")
     if D % quantizer.M:
         raise TrainingError(f"M = {quantizer.M} does not divide the dimension {D} of the vectors of this index")
     return quantizer
@@ -105,4 +107,6 @@ def _like(quantizer: Quantizer) -> Quantizer:
 
 
 def _as_sample(sample: Any) -> int:
+    if isinstance(sample, bool):
+        raise TypeError("sample is a number of vectors: got a bool")
     return SAMPLE_ROWS if sample is None else as_count(sample, "sample")

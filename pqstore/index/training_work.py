@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import I64, U8
+from pqstore.arrays import F32, I64, U8
 from pqstore.errors import TrainingError
 from pqstore.index.code_error import mean_error
 from pqstore.index.code_space import CodeSpace, Training
@@ -21,7 +20,7 @@ from pqstore.index.selection.searchable import count_searchable, spread_searchab
 from pqstore.index.settings import features_of, packing_of, record_of, space_of
 from pqstore.kernels import OriginalFormat, OriginalKind, resolve_threads
 from pqstore.progress import Progress, ProgressStep
-from pqstore.quantizer import OPQ, PQ, Quantizer
+from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
 from pqstore.quantizer.progress import TrainingStep
 from pqstore.storage import Rebuild, Resumption, Snapshot, SnapshotLists, Store
 
@@ -32,6 +31,7 @@ RERANK = 100
 _ERROR_ROWS = 1000
 _BLOCK_ROWS = 4096
 _BLOCK_BYTES, _PIECE_BYTES = 16 << 20, 2 << 20  # of vectors as float32
+_SMALLEST = 2.0**-13  # below it float16 has fewer digits
 _CALIBRATION = "calibration"
 
 ReadingOf: TypeAlias = Callable[[Snapshot], Reading]
@@ -60,6 +60,8 @@ class TrainingWork:
     @property
     def resumption(self) -> Resumption:
         """How another call with the same arguments goes on."""
+        import hashlib  # noqa: PLC0415 - 3 ms, where nothing is trained
+
         settings, arrays = self._wanted.state()
         content = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
         asked = {
@@ -74,7 +76,7 @@ class TrainingWork:
         """Train on the rows of a state, for all of them.
 
         Raises:
-            TrainingError: there are too few rows.
+            TrainingError: there are too few rows, or their values are too large for codes.
         """
         reading = self._reading_of(begun)
         old, kind = reading.space, _wide_enough(reading, self._kind)
@@ -83,6 +85,8 @@ class TrainingWork:
         rerank = RERANK if began_exact and kind is not None else 0
         mode = old.wish.retrain if isinstance(old, ExactSpace) else old.training.retrain if old.training else "manual"
         some = reading.vectors_of(spread_searchable(reading, _ERROR_ROWS))
+        if space.originals is not None:  # as they will be when drift is looked for
+            some = space.originals.decode(space.originals.encode(some))
         space.training = Training(count_searchable(reading), mean_error(space, some, self._threads), rerank, mode)
         return self._rebuild(old, space)
 
@@ -109,6 +113,7 @@ class TrainingWork:
                 f"codewords need as many at least: add more, or train a quantizer with fewer codewords"
             )
         vectors = reading.vectors_of(rows)
+        _refuse_large(vectors, made.metric)
         if isinstance(made, OPQ):  # from the principal axes one round is nearly as good as ten
             return made.fit(vectors, parametric_init=True, rotation_iter=2, threads=self._threads, progress=self._told)
         assert isinstance(made, PQ)
@@ -145,6 +150,22 @@ class TrainingWork:
         )
 
 
+def _refuse_large(vectors: F32, metric: Metric) -> None:
+    """Distances by codes are float32, those of exact searches are not: what works must not cease to by training.
+
+    Raises:
+        TrainingError: distances between such vectors would overflow.
+    """
+    if metric == "cosine" or not len(vectors):
+        return
+    longest = float(np.sqrt(max(np.square(vector, dtype=np.float64).sum() for vector in vectors)))
+    if (2 * longest) ** 2 > float(np.finfo(np.float32).max):
+        raise TrainingError(
+            f"vectors of a length up to {longest:.2g} cannot be searched by codes, as their squared distances are "
+            "beyond float32: scale them; exact searches go on"
+        )
+
+
 def _encoded(space: CodeSpace, kept: OriginalFormat, originals: U8, threads: int) -> Any:
     """The codes of vectors as they are kept; few at a time, for which memory is at hand."""
     step = max(256, _PIECE_BYTES // (4 * space.D))
@@ -169,11 +190,12 @@ def _make_lists(place: Path, source: Snapshot, space: CodeSpace, threads: int, p
 
 
 def _wide_enough(reading: Reading, kind: OriginalKind | None) -> OriginalKind | None:
-    """float16 where all values fit it, else float32."""
+    """float16 where all values fit it, and no vector is so small that it would lose more than other ones; else
+    float32."""
     if kind != "float16" or isinstance(reading.space, CodeSpace):
         return kind
-    largest = np.finfo(np.float16).max
     for rows in reading.snapshot.rows.live_blocks(_BLOCK_ROWS):
-        if (np.abs(reading.vectors_of(rows)) > largest).any():
+        largest = np.abs(reading.vectors_of(rows)).max(axis=1)
+        if ((largest > np.finfo(np.float16).max) | ((largest < _SMALLEST) & (largest > 0))).any():
             return "float32"
     return kind

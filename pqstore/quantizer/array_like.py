@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import has_masked
 from pqstore.errors import DimensionError, InvalidVectorError
 
 __all__ = ["as_real_array"]
@@ -36,8 +37,11 @@ def as_real_array(x: Any, what: str) -> npt.NDArray[Any]:
 
     Raises:
         DimensionError: rows of different lengths.
-        InvalidVectorError: `x` is not made of real numbers, or cannot be read; the message names the call that helps.
+        InvalidVectorError: `x` is not made of real numbers, has masked ones, or cannot be read; the message names the
+            call that helps.
     """
+    if type(x) is not np.ndarray and has_masked(x):
+        raise InvalidVectorError(f"{what} has masked values: fill or drop them first")
     array = x if isinstance(x, np.ndarray) else _read(x, what)
     if array.dtype == object:
         return _of_objects(array, what, x)

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pqstore.arrays import has_masked
 from pqstore.errors import DimensionError, InvalidCodeError
 
 __all__ = ["CodeType", "as_codes", "code_type"]
@@ -33,7 +34,12 @@ def as_codes(codes: npt.ArrayLike, M: int, Ks: int, what: str = "codes") -> npt.
         DimensionError: `codes` is not of shape (n, M).
         InvalidCodeError: a code is negative, Ks or more, or not an integer.
     """
-    array = np.asarray(codes)
+    if has_masked(codes):
+        raise InvalidCodeError(f"{what} has masked values: fill or drop them first")
+    try:
+        array = np.asarray(codes)
+    except ValueError as error:
+        raise DimensionError(f"{what} must have shape (n, M) with M = {M}, got rows of different lengths") from error
     if array.ndim != 2 or array.shape[1] != M:
         raise DimensionError(f"{what} must have shape (n, M) with M = {M}, got {array.shape}")
     if array.dtype.kind not in "ui" and array.size:

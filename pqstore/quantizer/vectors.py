@@ -66,7 +66,7 @@ def as_queries(x: VectorsLike, D: int, what: str = "queries") -> tuple[F32, bool
     Raises:
         DimensionError, InvalidVectorError: as `as_vectors`.
     """
-    array = _as_array(x, what)
+    array = as_real_array(x, what)
     if array.ndim == 1 and array.size:
         if len(array) != D:
             raise DimensionError(f"{what} must have D = {D} values, got an array of shape {array.shape}")
@@ -82,7 +82,7 @@ def as_rows(x: VectorsLike, D: int | None = None, what: str = "vectors") -> npt.
     Raises:
         DimensionError, InvalidVectorError: as `as_vectors`.
     """
-    array = _as_array(x, what)
+    array = as_real_array(x, what)
     if array.ndim == 1 and array.size == 0 and D is not None:
         return np.empty((0, D), dtype=np.float32)
     if array.ndim != 2:
@@ -143,9 +143,3 @@ def unit_rows(block: F32, what: str = "vectors", first: int = 0) -> F32:
             "remove such rows, or use metric 'dot'"
         )
     return (wide / lengths[:, None]).astype(np.float32)
-
-
-def _as_array(x: VectorsLike, what: str) -> npt.NDArray[Any]:
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise InvalidVectorError(f"{what} has masked values: fill or drop them first")
-    return as_real_array(x, what)

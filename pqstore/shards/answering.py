@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from pqstore.errors import CorruptIndexError, FilterKindWarning
 from pqstore.index import ScrollPage
 from pqstore.index.arguments.ids import IdArray
@@ -55,7 +53,7 @@ def is_of_rows(category: type[Warning]) -> bool:
 class ShardView:
     """One state of a shard; every call answers with an `Answer`."""
 
-    METHODS = ("nearest", "nearest_of", "within", "records", "count", "page", "has")
+    METHODS = ("nearest", "nearest_of", "within", "records", "count", "page")
 
     def __init__(self, view: SnapshotView) -> None:
         self._view = view
@@ -91,10 +89,6 @@ class ShardView:
         if must_exist and None in found:
             raise CorruptIndexError(f"id {ids[found.index(None)]!r} was found, and cannot be read")
         return found
-
-    def _has(self, ids: IdArray) -> Any:
-        """Which ids are here: bool (n,)."""
-        return np.array([record is not None for record in self._records(ids, (), False)], dtype=bool)
 
     def _count(self, asked: Restriction) -> int:
         return self._view.count(**asked.filters())

@@ -77,7 +77,7 @@ class Asker:
         candidates = self._as_rerank(rerank, count)
         depth = count if candidates is None else candidates
         check_results(len(batch), depth, "k" if candidates is None else "rerank")
-        best = self._nearest(batch, depth, asked)
+        best = self.nearest(batch, depth, asked)
         if candidates is not None:
             best = self._reranked(batch, best, count)
         records = self._records_of(best, wanted) if wanted else {}
@@ -101,7 +101,7 @@ class Asker:
             answers = self._ask_all("within", (batch, bound, most, asked))
         else:
             check_results(len(batch), candidates, "rerank")
-            best = self._reranked(batch, self._nearest(batch, candidates, asked), candidates)
+            best = self._reranked(batch, self.nearest(batch, candidates, asked), candidates)
             answers = {0: self._within(best, bound, most)}
         if not answers:
             none = np.empty(0, dtype=object if self._nature.strings else np.int64)
@@ -146,14 +146,13 @@ class Asker:
             if number < shard:
                 continue
             rest = count - len(found)
-            after_id = start if number == shard else None
-            pages = self._ask("page", {number: (where, rest, after_id, include)})
-            if number in pages:
-                found += pages[number].records
-                if pages[number].after is not None:
-                    return ScrollPage(found, f"{number}/{pages[number].after}")
-            if len(found) == count and number != self._shards[-1]:
-                return ScrollPage(found, f"{number}/{found[-1].id}" if found else None)
+            pages = self._ask("page", {number: (where, max(rest, 1), start if number == shard else None, include)})
+            page: ScrollPage = pages.get(number, ScrollPage([], None))
+            if rest == 0 and page.records:
+                return ScrollPage(found, f"{number}/")
+            found += page.records
+            if page.after is not None:
+                return ScrollPage(found, f"{number}/{page.after}")
         return ScrollPage(found, None)
 
     def _as_rerank(self, rerank: Any, k: int) -> int | None:
@@ -182,7 +181,12 @@ class Asker:
         _warn(answers)
         return {number: answers[number].value for number in sorted(answers)}
 
-    def _nearest(self, queries: F32, depth: int, asked: Restriction) -> Merged:
+    def nearest_of(self, queries: F32, candidates: Sequence[IdArray], k: int) -> Merged:
+        """The nearest of each query's candidates by their originals, whichever shard holds them."""
+        found: dict[int, Found] = self._ask_all("nearest_of", (queries, candidates, k))
+        return self._merged(found, len(queries), k)
+
+    def nearest(self, queries: F32, depth: int, asked: Restriction) -> Merged:
         """The nearest of all shards by codes."""
         quick = None if self._together is None else self._together(queries, depth, asked)
         if quick is not None:
@@ -262,16 +266,16 @@ def _payloads(ids: IdArray, shards: I64, records: Mapping[Any, Record]) -> list[
     return [None if record is None else record.payload for record in known]
 
 
-def _as_cursor(after: Any) -> tuple[int, str]:
-    """The shard and the id that a page went up to.
+def _as_cursor(after: Any) -> tuple[int, str | None]:
+    """The shard that a page went into, and the id up to which; None: not yet begun with it.
 
     Raises:
         ValueError: it is not the `after` of a page.
     """
     number, slash, id_ = after.partition("/") if isinstance(after, str) else ("", "", "")
-    if not slash or not number.isdecimal() or not number.isascii() or not id_:
+    if not slash or not number.isdecimal() or not number.isascii():
         raise ValueError(f"after must be None or the `after` of an earlier page, got {after!r}")
-    return int(number), id_
+    return int(number), id_ or None
 
 
 def _warn(answers: Mapping[int, Answer]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from pqstore.shards.manifest import CollectionManifest, ShardEntry, read_collect
 from pqstore.shards.opening import check_shard
 from pqstore.shards.place import Place
 from pqstore.storage.disk.directory import sync_directory
+from pqstore.whole_file import whole_file
 
-__all__ = ["fetch", "fetch_shard"]
+__all__ = ["fetch", "fetch_shards"]
 
 
 def fetch(source: Any, destination: Any) -> CollectionManifest:
@@ -33,25 +35,33 @@ def fetch(source: Any, destination: Any) -> CollectionManifest:
             where nobody can copy it safely; or there is another shard at the destination.
         NetworkFileSystemError: `destination` lies on a file system of a network.
     """
-    place, target = Place(source), Place(destination)
+    return fetch_shards(Place(source), Place(destination), None)
+
+
+def fetch_shards(place: Place, target: Place, numbers: Collection[int] | None) -> CollectionManifest:
+    """`fetch`, of these shards alone (None: of all). Several processes may do so at once, each for its own."""
     manifest = read_collection(place)
     refuse_network(target.directory, "the copy of the collection", "take a directory on a local disk")
     target.directory.mkdir(parents=True, exist_ok=True)
     for entry in manifest.shards:
-        fetch_shard(place, manifest, entry, target)
+        if numbers is None or entry.number in numbers:
+            _fetch_shard(place, manifest, entry, target)
+            _copy(place.manifest(entry.number, manifest.plan), target)
     for path in (place.plan, place.recipe, place.quantizer(manifest.quantizer)):
-        if path.exists():
-            shutil.copyfile(path, target.directory / path.name)
-    for entry in manifest.shards:
-        path = place.manifest(entry.number, manifest.plan)
-        if path.exists():
-            shutil.copyfile(path, target.directory / path.name)
+        _copy(path, target)
     write_collection(target, manifest)
     return manifest
 
 
-def fetch_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, target: Place) -> Path:
-    """Copy one shard beside its new place, then rename it; its path. One that is there already stays.
+def _copy(path: Path, target: Place) -> None:
+    """A small file, if there is one."""
+    if path.exists():
+        with whole_file(target.directory / path.name) as stream:
+            stream.write(path.read_bytes())
+
+
+def _fetch_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, target: Place) -> None:
+    """Copy one shard beside its new place, then rename it. One that is there already stays.
 
     From a local disk it is backed up, whoever writes to it; over a network its files are copied, as its manifest names
     them.
@@ -73,7 +83,6 @@ def fetch_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, t
         sync_directory(target.directory)
     with Index.open(path, readonly=True) as index:
         check_shard(index, manifest, entry)
-    return path
 
 
 def _back_up(source: Path, target: Path, entry: ShardEntry) -> None:

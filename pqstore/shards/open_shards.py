@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
@@ -56,7 +56,7 @@ def _signature(place: Place) -> tuple[int, int, int]:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _opened(place: Place, before: State | None, *, readonly: bool) -> State:
+def _opened(place: Place, before: State | None, numbers: Collection[int] | None, *, readonly: bool) -> State:
     """The collection as its manifest says now; shards that are open stay so."""
     signature = _signature(place)
     manifest = read_collection(place)
@@ -64,6 +64,8 @@ def _opened(place: Place, before: State | None, *, readonly: bool) -> State:
     shards: dict[int, Index] = {}
     with ExitStack() as opened:
         for entry in manifest.shards:
+            if numbers is not None and entry.number not in numbers:
+                continue
             if entry.number in known:
                 shards[entry.number] = known[entry.number]
             else:
@@ -76,13 +78,14 @@ def _opened(place: Place, before: State | None, *, readonly: bool) -> State:
 class OpenShards:
     """Owns the indexes."""
 
-    def __init__(self, place: Place, *, readonly: bool) -> None:
-        """See `Collection.open`."""
+    def __init__(self, place: Place, *, readonly: bool, numbers: Collection[int] | None = None) -> None:
+        """See `Collection.open`; `numbers`: these shards alone. None: all, also those that come later."""
         refuse_network(place.directory, "the collection", "copy it to a local disk with fetch()")
         self.place, self.readonly, self.closed = place, readonly, False
         self._reopening = threading.Lock()
         self._joint: JointCodes | None = None
-        self.latest = _opened(place, None, readonly=readonly)
+        self._numbers = numbers
+        self.latest = _opened(place, None, numbers, readonly=readonly)
 
     def close(self) -> None:
         """Close all shards; closing twice is allowed."""
@@ -97,7 +100,7 @@ class OpenShards:
         if _signature(self.place) != self.latest.signature:
             with self._reopening:
                 if _signature(self.place) != self.latest.signature:
-                    self.latest = _opened(self.place, self.latest, readonly=self.readonly)
+                    self.latest = _opened(self.place, self.latest, self._numbers, readonly=self.readonly)
         return self.latest
 
     def publish(self, manifest: CollectionManifest) -> None:
@@ -147,7 +150,7 @@ class OpenShards:
         with ExitStack() as held:
             readings = [held.enter_context(view.reading()) for view in views.values()]
             joint = self._joint = joint_codes(self._joint, readings)
-            if joint.has_lists and asked.nprobe is None:
+            if joint.hides_rows or (joint.has_lists and asked.nprobe is None):
                 return None
             hits = joint.search(readings, queries, k, resolve_threads(asked.threads))
         numbers = np.array([*views, -1], dtype=np.int64)

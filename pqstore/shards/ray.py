@@ -1,4 +1,4 @@
-"""Collections on Ray: shards built as tasks, searched by an actor for each shard and replica, or in batches of a data
+"""Collections on Ray: shards built as tasks, searched by actors that share them, with replicas, or in batches of a data
 set. Ray is imported where it is used: `pip install 'pqstore[ray]'`.
 
 What is built is files with manifests, never objects of the store: who owns an object may die. Tasks may run twice, and
@@ -8,9 +8,11 @@ actors restart, at any moment: building is idempotent, and all that an actor kno
 from __future__ import annotations
 
 import importlib
+import pickle
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection as Collection_
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,15 +25,15 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.records import as_missing
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.quantizer import Quantizer
-from pqstore.shards.answering import Answer, Restriction, ShardView
+from pqstore.shards.answering import Answer, Restriction
 from pqstore.shards.asking import Asker
 from pqstore.shards.building import build_shard, missing_shards
 from pqstore.shards.collection import Collection
 from pqstore.shards.committing import commit
-from pqstore.shards.fetching import fetch, fetch_shard
+from pqstore.shards.fetching import fetch, fetch_shards
+from pqstore.shards.group import GroupView
 from pqstore.shards.manifest import CollectionManifest, read_collection
-from pqstore.shards.open_shards import nature_of
-from pqstore.shards.opening import open_shard
+from pqstore.shards.open_shards import OpenShards, nature_of
 from pqstore.shards.partial import PartialHits, PartialRange
 from pqstore.shards.place import Place
 from pqstore.shards.planning import plan as make_plan
@@ -46,6 +48,7 @@ __all__ = ["SearchBatch", "Searcher", "build"]
 
 _REFUSALS = (PQStoreError, ValueError, TypeError)
 _START_SECONDS = 120.0
+_LARGE_BYTES = 64 << 10
 
 
 def build(
@@ -132,40 +135,39 @@ def _plan_of(source: Any, corpus: Any, rows_per_shard: int) -> Plan:
 
 
 class ShardActor:
-    """A copy of a shard in a process of its own. All that it is made of is a path, so that it can be made again."""
+    """Some shards in a process of their own. All that it is made of is a path, so that it can be made again."""
 
-    def __init__(self, directory: str, number: int, threads: int, local: str | None) -> None:
+    def __init__(self, directory: str, numbers: Sequence[int], threads: int, local: str | None) -> None:
         place = Place(directory)
-        manifest = read_collection(place)
-        entry = next(entry for entry in manifest.shards if entry.number == number)
         if local is not None:
             target = Place(local)
-            target.directory.mkdir(parents=True, exist_ok=True)
-            fetch_shard(place, manifest, entry, target)
+            fetch_shards(place, target, numbers)
             place = target
-        self._index = open_shard(place, manifest, entry, readonly=True)
+        self._open = OpenShards(place, readonly=True, numbers=numbers)
         self._threads = threads
 
     def ready(self) -> int:
-        """The number of this process, once the shard is open."""
+        """The number of this process, once the shards are open."""
         import os  # noqa: PLC0415
 
         return os.getpid()
 
-    def ask(self, method: str, arguments: tuple[Any, ...]) -> Answer | Exception:
-        """The answer of the newest state, or what refuses the question."""
+    def ask(self, question: Any) -> bytes:
+        """The answer of the newest state, or what refuses the question; pickled here, quicker than Ray does it."""
+        method, arguments = pickle.loads(question) if isinstance(question, bytes) else question
         mine = tuple(
             part._replace(threads=self._threads) if isinstance(part, Restriction) else part for part in arguments
         )
         try:
-            with self._index.snapshot() as view:
-                return ShardView(view).ask(method, mine)
+            with self._open.asking() as asker:
+                answer: Answer | Exception = GroupView(asker).ask(method, mine)
         except _REFUSALS as error:
-            return error
+            answer = error
+        return pickle.dumps(answer, protocol=5)
 
 
 class Searcher:
-    """A collection whose shards are searched by actors, one for each shard and replica, all over a Ray cluster.
+    """A collection whose shards are searched by actors all over a Ray cluster: those that there are when it is made.
 
     Answers are those of `Collection`, and of one index over the same vectors. A single query is not worth it below some
     10^7 rows: a question to actors takes milliseconds, which the first million rows do not take.
@@ -176,6 +178,7 @@ class Searcher:
         collection: Any,
         *,
         replicas: int = 1,
+        actors: int | None = None,
         num_cpus: float = 1,
         local: Any = None,
         on_missing: Literal["error", "partial"] = "error",
@@ -188,6 +191,7 @@ class Searcher:
         Args:
             collection: The directory of a collection, which every node sees.
             replicas: Actors for each shard.
+            actors: How many actors share the shards, times `replicas`; each scans its share as one. None: one a shard.
             num_cpus: Of each actor, which searches with as many threads, with one at least.
             local: A directory on a local disk of each node, to which an actor copies its shard; None: the collection
                 lies on local disks already.
@@ -208,6 +212,7 @@ class Searcher:
         self._manifest = read_collection(self._place)
         self._on_missing, self._timeout = on_missing, float(timeout)
         count = as_count(replicas, "replicas")
+        self._groups = _groups(self._manifest, None if actors is None else as_count(actors, "actors"))
         self._hedges = bool(hedge) and count > 1
         self._replicas, self._latencies = Replicas(count), Latencies()
         self._actors = self._started(count, num_cpus, local, actor_options or {})
@@ -223,8 +228,8 @@ class Searcher:
         threads, directory = max(1, int(num_cpus)), str(self._place.directory)
         copy = None if local is None else str(Place(local).directory)
         return {
-            (entry.number, replica): kind.remote(directory, entry.number, threads, copy)
-            for entry in self._manifest.shards
+            (group, replica): kind.remote(directory, numbers, threads, copy)
+            for group, numbers in enumerate(self._groups)
             for replica in range(replicas)
         }
 
@@ -288,7 +293,7 @@ class Searcher:
         partial = PartialHits(result.ids, result.distances)
         for name in ("payloads", "vectors"):
             setattr(partial, name, getattr(result, name, None))
-        partial.missing = tuple(sorted(missing))
+        partial.missing = self._shards_of(missing)
         return partial
 
     def range_search(
@@ -308,7 +313,7 @@ class Searcher:
         if self._on_missing == "error":
             return result
         partial = PartialRange(*result)
-        partial.missing = tuple(sorted(missing))
+        partial.missing = self._shards_of(missing)
         return partial
 
     def get(self, ids: Any, *, include: Any = ("payload", "vector"), missing: str = "error") -> Any:
@@ -345,7 +350,7 @@ class Searcher:
                 missing.update(silent)
             return answers
 
-        return Asker(nature_of(self._manifest), [entry.number for entry in self._manifest.shards], fan_out)
+        return Asker(nature_of(self._manifest), range(len(self._groups)), fan_out)
 
     def _answers(
         self, method: str, arguments: Mapping[int, tuple[Any, ...]]
@@ -361,7 +366,9 @@ class Searcher:
         try:
             # Most often all answer in time, and one call fetches them.
             values = self._ray.get(list(asked.open), timeout=self._first_wait(method))
-            answers = {shard: value for (shard, _), value in zip(asked.open.values(), values, strict=True)}
+            answers = {
+                shard: pickle.loads(value) for (shard, _), value in zip(asked.open.values(), values, strict=True)
+            }
             asked.all_ended()
         except (self._ray.exceptions.GetTimeoutError, self._ray.exceptions.RayError):
             answers = asked.one_by_one(started + self._timeout)
@@ -393,13 +400,33 @@ class Searcher:
         with self._lock:
             self._late += late
 
-    def _silent(self, shards: Any, reasons: Mapping[int, str]) -> SilentShardError:
-        named = ", ".join(str(shard) for shard in sorted(shards)[:10])
-        why = next((f": {reasons[shard]}" for shard in sorted(shards) if shard in reasons), "")
+    def _shards_of(self, groups: Iterable[int]) -> tuple[int, ...]:
+        return tuple(sorted(number for group in groups for number in self._groups[group]))
+
+    def _silent(self, groups: Collection_[int], reasons: Mapping[int, str]) -> SilentShardError:
+        named = ", ".join(map(str, self._shards_of(groups)[:10]))
+        why = next((f": {reasons[group]}" for group in sorted(groups) if group in reasons), "")
         return SilentShardError(
             f"shards {named} of {self._place.directory} did not answer within {self._timeout:g} s{why}; look at their "
             "actors, or take partial answers with on_missing='partial'"
         )
+
+
+def _groups(manifest: CollectionManifest, actors: int | None) -> list[tuple[int, ...]]:
+    """The numbers of the shards that each actor has: such that follow one another, with about as many rows each."""
+    entries = manifest.shards
+    count = len(entries) if actors is None else min(actors, len(entries))
+    total = max(1, manifest.rows)
+    groups: list[list[int]] = [[] for _ in range(count)]
+    before = 0
+    for place, entry in enumerate(entries):
+        # By the middle of its rows; but no group stays empty.
+        wanted = min(count - 1, (2 * before + entry.rows) * count // (2 * total))
+        least = max(0, count - (len(entries) - place))
+        last = max((at for at, group in enumerate(groups) if group), default=-1)
+        groups[min(max(wanted, least), last + 1)].append(entry.number)
+        before += entry.rows
+    return [tuple(group) for group in groups]
 
 
 class _Asked:
@@ -409,6 +436,7 @@ class _Asked:
         self._searcher, self._method, self._arguments = searcher, method, arguments
         self.open: dict[Any, tuple[int, int]] = {}
         """What was asked and not answered: reference -> (shard, replica)."""
+        self._made: dict[int, Any] = {}
         self._tried: dict[int, list[int]] = {shard: [] for shard in arguments}
         self.reasons: dict[int, str] = {}
         for shard in arguments:
@@ -421,8 +449,19 @@ class _Asked:
             return False
         self._tried[shard].append(replica)
         actor = self._searcher._actors[shard, replica]
-        self.open[actor.ask.remote(self._method, self._arguments[shard])] = (shard, replica)
+        self.open[actor.ask.remote(self._sent(self._arguments[shard]))] = (shard, replica)
         return True
+
+    def _sent(self, arguments: tuple[Any, ...]) -> Any:
+        """A question as it is sent, made once where it is the same for all: few bytes go with the call, many through
+        the store of objects, whose arrays nobody copies."""
+        known = self._made.get(id(arguments))
+        if known is None:
+            large = sum(part.nbytes for part in arguments if isinstance(part, np.ndarray)) > _LARGE_BYTES
+            question = (self._method, arguments)
+            known = self._searcher._ray.put(question) if large else pickle.dumps(question, protocol=5)
+            self._made[id(arguments)] = known
+        return known
 
     def all_ended(self) -> None:
         """Every answer has come."""
@@ -453,7 +492,8 @@ class _Asked:
     def _take(self, ref: Any, shard: int, answers: dict[int, Answer]) -> None:
         """An answer; of a replica that failed, that of another one."""
         try:
-            answers.setdefault(shard, self._searcher._ray.get(ref))
+            answer = self._searcher._ray.get(ref)
+            answers.setdefault(shard, pickle.loads(answer))
         except self._searcher._ray.exceptions.RayError as error:
             self.reasons[shard] = _reason(error)
             self._ask(shard)

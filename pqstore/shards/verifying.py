@@ -12,10 +12,14 @@ from pqstore.shards.repeated_ids import repeated
 from pqstore.shards.routing import homes_of
 from pqstore.storage import Problem
 
-__all__ = ["ID_MISPLACED", "ID_TWICE", "misplaced"]
+__all__ = ["INVARIANTS", "misplaced"]
 
-ID_TWICE, ID_MISPLACED = 1, 2
-"""Numbers of invariants of a collection, in docs/format.md."""
+_ID_TWICE, _ID_MISPLACED = 101, 102
+INVARIANTS = {
+    _ID_TWICE: "An id lies in one shard.",
+    _ID_MISPLACED: 'Where the placement is "by hash", an id lies in the shard that its hash names.',
+}
+"""What must hold between shards, by number, as docs/format.md says it."""
 
 
 def misplaced(shards: Mapping[int, Index], *, by_hash: bool) -> Iterator[tuple[int, Problem]]:
@@ -35,7 +39,7 @@ def misplaced(shards: Mapping[int, Index], *, by_hash: bool) -> Iterator[tuple[i
         id_, first, second = twice
         yield (
             owners[second],
-            Problem(ID_TWICE, f"id {id_!r}", f"it lies in shards {owners[first]} and {owners[second]}"),
+            Problem(_ID_TWICE, f"id {id_!r}", f"it lies in shards {owners[first]} and {owners[second]}"),
         )
     if not by_hash:
         return
@@ -44,5 +48,5 @@ def misplaced(shards: Mapping[int, Index], *, by_hash: bool) -> Iterator[tuple[i
             homes = homes_of(ids, numbers)
             if (homes != number).any():
                 at = int(np.flatnonzero(homes != number)[0])
-                yield number, Problem(ID_MISPLACED, f"id {ids[at]!r}", f"its hash names shard {homes[at]}")
+                yield number, Problem(_ID_MISPLACED, f"id {ids[at]!r}", f"its hash names shard {homes[at]}")
                 break

@@ -280,6 +280,15 @@ def test_catalog(index: Path, tmp_path: Path) -> None:
     assert report.rows_lost == 0
 
 
+def test_a_generation_that_is_not_whole(index: Path, tmp_path: Path) -> None:
+    """What a rebuilding has begun, under the name of a generation that counts."""
+    with Store.open(index, lambda _: PACKING) as store, store.write() as txn:
+        txn.set_note(REBUILD_NOTE, [1.5e9, 2500, 2500, 1000, {}])
+    assert broken(index) == {29}
+    repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert broken(tmp_path / "repaired") == set()
+
+
 def test_a_feature_without_what_it_says(index: Path) -> None:
     def named(value: bytes) -> bytes:
         identity = Identity.unpack(memoryview(value))
@@ -296,12 +305,3 @@ def test_rows_without_a_vector_and_no_feature(index: Path) -> None:
 
     change(index, "meta", records.CATALOG_KEY, named)
     assert broken(index) == {30}
-
-
-def test_a_generation_that_is_not_whole(index: Path, tmp_path: Path) -> None:
-    """What a rebuilding has begun, under the name of a generation that counts."""
-    with Store.open(index, lambda _: PACKING) as store, store.write() as txn:
-        txn.set_note(REBUILD_NOTE, [bytes(32), 2500, 2500, 1000, {}])
-    assert broken(index) == {29}
-    repair(index, tmp_path / "repaired", lambda _: PACKING)
-    assert broken(tmp_path / "repaired") == set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ import pytest
 
 import pqstore
 from pqstore import shards
+from pqstore.shards.answering import Restriction
+from pqstore.shards.asking import Asker
+from pqstore.shards.group import GroupView
+from pqstore.shards.open_shards import OpenShards, nature_of
+from pqstore.shards.place import Place
 from tests.effort import tries
 
 SEEDS = range(tries(4, 60))
@@ -96,6 +102,28 @@ class Pair:
             assert self.many.verify(deep=True) == {}
 
 
+def searched_in_groups(pair: Pair, queries: np.ndarray, k: int, rerank: int | None, filters: dict):
+    """As by processes that share the shards: each answers for its own, of which the first asks no more than that."""
+    numbers = sorted(pair.many.stats())
+    cut = int(pair.rng.integers(1, len(numbers))) if len(numbers) > 1 else 1
+    groups = [part for part in (numbers[:cut], numbers[cut:]) if part]
+    with ExitStack() as opened:
+        views = {}
+        for at, part in enumerate(groups):
+            some = OpenShards(Place(pair.many.path), readonly=True, numbers=part)
+            opened.callback(some.close)
+            views[at] = GroupView(opened.enter_context(some.asking()))
+
+        def fan_out(method: str, arguments: dict) -> dict:
+            return {at: views[at].ask(method, asked) for at, asked in arguments.items()}
+
+        asker = Asker(nature_of(pair.many.manifest), range(len(groups)), fan_out)
+        found = asker.search(queries, k, rerank, (), Restriction(**filters))
+        assert asker.count(Restriction(**filters)) == pair.one.count(**filters)
+        assert len(asker.get(pair.some_ids(), (), False)) > 0
+        return found
+
+
 def assert_same(many, one) -> None:
     for its, ours in zip(many, one, strict=True):
         if isinstance(its, list):
@@ -126,6 +154,8 @@ def test_every_answer_is_that_of_one_index(seed: int, tmp_path: Path) -> None:
             filters = pair.restriction()
             asked = {"k": k, "rerank": rerank, **filters}
             assert_same(pair.many.search(queries, **asked), pair.one.search(queries, **asked))
+            if step % 3 == 0:
+                assert_same(searched_in_groups(pair, queries, k, rerank, filters), pair.one.search(queries, **asked))
             hits = pair.many.search(queries, include=("payload", "vector"), **asked)
             same = pair.one.search(queries, include=("payload", "vector"), **asked)
             assert hits.payloads == same.payloads

@@ -160,6 +160,7 @@ FLOORS = {
         ["committing"],
         ["answering", "several_transactions"],
         ["asking", "opening"],
+        ["group"],
         ["writing", "enlarging", "verifying", "fetching"],
         ["open_shards"],
         ["collection"],

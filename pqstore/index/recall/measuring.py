@@ -78,13 +78,15 @@ def _as_scans(reading: Reading, scan: Any) -> list[int]:
     lists = None if reading.space.phase == "exact" else prepared_lists(reading)
     if lists is None:
         raise ValueError("scan says how much of the lists to read, and this index has none: call partition()")
+    rows = max(1, lists.reads.lists.rows)
     if isinstance(scan, str):
         if scan != "auto":
             raise ValueError(f"scan must be numbers of rows, 'auto' or None, got {scan!r}")
-        rows = lists.reads.lists.rows
         return [count for of_root in _OF_ROOT if 0 < (count := int(of_root * math.sqrt(rows))) < rows]
+    if isinstance(scan, bool):
+        raise TypeError("scan must be numbers of rows, 'auto' or None, got a bool")
     counts = [scan] if isinstance(scan, (int, np.integer)) else scan
-    return sorted({as_count(count, "scan") for count in counts})
+    return sorted({min(as_count(count, "scan"), rows) for count in counts})
 
 
 def _measured(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.index.reading import Reading
 from pqstore.index.search.order import has_ties, reaches_beyond
+from pqstore.index.selection.searchable import rows_without_vector
 from pqstore.kernels import CodeChunk
 from pqstore.storage import SnapshotLists
 
@@ -50,6 +51,8 @@ class JointCodes:
         self._rows_follow_ids = _rows_follow_ids(readings)
         self.has_lists = any(SnapshotLists(reading.snapshot).read() is not None for reading in readings)
         """Whether a search may read less than all codes."""
+        self.hides_rows = any(rows_without_vector(reading) is not None for reading in readings)
+        """Whether some rows have no vector, and so no codes that count."""
 
     def is_of(self, readings: Sequence[Reading]) -> bool:
         """Whether these are of the same states."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.storage.format import records
+from pqstore.storage.format.catalog import catalog_features
 from pqstore.storage.format.state import Identity
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for, segment_rows_for
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -55,9 +56,12 @@ class Resumption:
     """Settings and arrays of what was begun -> the rebuilding that goes on with it."""
 
 
-def identity_of(old: Identity, wanted: Rebuild) -> Identity:
-    """The identity of the new generation. It is created later: rows are numbered anew, though settings may stay, and
-    who follows the old generation knows it by that. The key of str ids stays: they are listed in its order."""
+def identity_of(old: Identity, wanted: Rebuild, fields: Iterable[str]) -> Identity:
+    """The identity of the new generation, with the fields of its catalog.
+
+    It is created later: rows are numbered anew, though settings may stay, and who follows the old generation knows it
+    by that. The key of str ids stays: they are listed in its order.
+    """
     segment_rows = wanted.segment_rows or segment_rows_for(wanted.packing)
     return replace(
         old,
@@ -67,5 +71,5 @@ def identity_of(old: Identity, wanted: Rebuild) -> Identity:
         segment_rows=segment_rows,
         chunk_rows=min(segment_rows, chunk_rows_for(wanted.packing)),
         row_bytes=wanted.row_bytes,
-        features=(records.NUMBERED_STATES, *wanted.features),
+        features=(records.NUMBERED_STATES, *wanted.features, *catalog_features(fields)),
     )

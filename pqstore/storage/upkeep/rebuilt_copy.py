@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +18,7 @@ from pqstore.progress import Progress, ProgressStep
 from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.system_errors import opening
-from pqstore.storage.format.catalog import Catalog, catalog_features
+from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.rebuild_note import REBUILD_NOTE, RebuildNote
 from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
@@ -34,6 +32,9 @@ from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.maintenance import maintain
 from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption, identity_of
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = ["RebuiltCopy", "begin_copy"]
 
@@ -183,6 +184,8 @@ class RebuiltCopy:
         if not self._wanted.ahead:
             yield from (self._convert(snapshot, rows) for rows in blocks)
             return
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it loads logging
+
         with ThreadPoolExecutor(1, thread_name_prefix="pqstore-rebuilding") as ahead:
             waiting: Future[_Rows] | None = None
             for rows in blocks:
@@ -235,8 +238,7 @@ def begin_copy(index: Path, begun: Snapshot, wanted: Rebuild, resumption: Resump
     try:
         with storage_errors(index), opening(index):  # not what the caller's functions raise
             catalog = Catalog(fields=begun.catalog.fields, notes={REBUILD_NOTE: note.packed()})
-            identity, limits = identity_of(records.schema.identity, wanted), records.generation.limits
-            identity = replace(identity, features=(*identity.features, *catalog_features(catalog.fields)))
+            identity, limits = identity_of(records.schema.identity, wanted, catalog.fields), records.generation.limits
             write_generation(directory.generation_path(place, 1), identity, wanted.arrays, catalog, state, limits)
         crash_points.reach("rebuilding begun")
         return RebuiltCopy(index, place, held, wanted, begun, note)

@@ -18,7 +18,7 @@ from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.open_index import share
 from pqstore.storage.transactions.rebuilding_places import clear_places, free_places
 from pqstore.storage.transactions.snapshot import Snapshot
-from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption, identity_of
+from pqstore.storage.upkeep.rebuild_plan import Resumption, identity_of
 from pqstore.storage.upkeep.rebuilt_copy import RebuiltCopy, give_back
 from pqstore.storage.upkeep.verify import UNFINISHED, verify
 
@@ -72,14 +72,15 @@ def _opened(index: Path, place: Path, held: BinaryIO, begun: Snapshot, resumptio
         try:
             with storage_errors(place), opening(place):
                 meta, quantizer = (generation.environment.databases[name] for name in ("meta", "quantizer"))
-                note = RebuildNote.of(Catalog.unpack(txn.get(records.CATALOG_KEY, db=meta)).notes)
+                catalog = Catalog.unpack(txn.get(records.CATALOG_KEY, db=meta))
+                note = RebuildNote.of(catalog.notes)
                 _check_note(note, begun, resumption)
                 arrays = {
                     name: records.unpack_array(txn.get(name.encode(), db=quantizer), name)
                     for name in generation.identity.arrays
                 }
             wanted = resumption.plan(begun, generation.identity.settings, arrays)
-            _check_identity(generation.identity, begun, wanted)
+            _check_identity(generation.identity, identity_of(begun.records.schema.identity, wanted, catalog.fields))
             schema = generation.schema(lambda _: wanted.packing)
             there = Snapshot(CommittedRecords(schema, generation, txn, txn.id()), None)
             problems = [problem for problem in verify(there, deep=False) if problem.invariant != UNFINISHED]
@@ -104,10 +105,9 @@ def _check_note(note: RebuildNote, begun: Snapshot, resumption: Resumption) -> N
         raise CorruptIndexError("more than a tenth of the rows are new since")
 
 
-def _check_identity(found: Identity, begun: Snapshot, wanted: Rebuild) -> None:
+def _check_identity(found: Identity, expected: Identity) -> None:
     """It is what would be begun now, but for the time, and for lists that are made at the end."""
-    expected = identity_of(begun.records.schema.identity, wanted)
-    features = tuple(name for name in found.features if name not in (records.LISTS, records.VECTORLESS))
+    features = tuple(name for name in found.features if name != records.LISTS)
     if replace(found, created=expected.created, features=features) != expected:
         raise CorruptIndexError("it is of another index, or of another version")
 

@@ -104,3 +104,18 @@ def test_codes_and_files_in_threads(filled, tmp_path) -> None:
         assert report is not None
 
     asyncio.run(work())
+
+
+def test_an_asynchronous_block_closes_and_publishes(small_pq, tmp_path) -> None:
+    async def build() -> None:
+        async with await pqstore.Index.acreate(tmp_path / "new", small_pq, bulk=True) as index:
+            await index.aadd(np.ones((3, small_pq.D), dtype=np.float32))
+        assert index.closed
+        async with await pqstore.Index.aopen(tmp_path / "new") as index:
+            assert len(index) == 3
+        with pytest.raises(ValueError, match="given up"):
+            async with await pqstore.Index.acreate(tmp_path / "other", small_pq, bulk=True):
+                raise ValueError("given up")
+
+    asyncio.run(build())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["new"]

@@ -47,6 +47,7 @@ SWAPPED = {
     r"save_set\(name, ids\)": lambda index: index.save_set(["a", "b"], "name"),
     "ids are a sequence of ids, got a dict": lambda index: index.update_payload({"lang": "de"}, "a"),
     r"remove\(ids\)": lambda index: index.delete(["a", "b"]),
+    "readonly must be True or False, got 'w'": lambda index: pqstore.Index.open(index.path, "w"),
 }
 
 

@@ -160,6 +160,10 @@ def test_too_few_vectors(tmp_path: Path, vectors: np.ndarray) -> None:
             index.train(pqstore.PQ(M=5))
         with pytest.raises(TypeError):
             index.train("PQ")
+        with pytest.raises(TypeError):
+            index.train(sample=True)
+        with pytest.raises(pqstore.DimensionError, match="dimension 8, the index has 16"):
+            index.train(pqstore.PQ(M=4, Ks=16, verbose=False).fit(vectors[:, :8]))
         index.add(vectors[8:40])
         index.add(vectors[40:41])
         index.add(vectors[41:42])
@@ -175,6 +179,17 @@ def test_vectors_that_are_all_the_same(tmp_path: Path, same: str) -> None:
         assert index.phase == "codes"
         assert index.search(vectors[0], k=1).distances.tolist() == [0.0]
         assert index.stats().drift is None or index.stats().drift >= 0
+
+
+def test_drift_of_a_few_vectors_again_and_again(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Their codes describe them to the last digit, originals do not: that they are rounded is no drift."""
+    for metric in ("l2", "cosine"):
+        for kind in (pqstore.PQ, pqstore.OPQ):
+            wish = kind(M=4, Ks=16, verbose=False)
+            with pqstore.Index.create(tmp_path / f"{metric}-{kind.__name__}", wish, dim=D, metric=metric) as index:
+                index.add(np.repeat(vectors[:3], 200, axis=0))
+                index.train()
+                assert index.stats().drift == pytest.approx(1, abs=0.01)
 
 
 def test_values_beyond_float16_are_kept_as_float32(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -682,3 +697,27 @@ def test_another_process_retrains_between_a_look_and_its_files(
         else:
             assert [record.id for record in index.scroll(limit=3, include=("vector",)).records] == [0, 1, 2]
         assert done
+
+
+@pytest.mark.parametrize("kind", [pqstore.PQ, pqstore.OPQ])
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("scale", [1e18, 1e19, 1e37, 1e-37])
+def test_vectors_near_the_limits_of_float32(
+    tmp_path: Path, vectors: np.ndarray, kind: type, metric: str, scale: float
+) -> None:
+    """Trained, and right as ever; or not, with a reason, and exact as before: searches by codes would be refused."""
+    large = (vectors.astype(np.float64) * scale).astype(np.float32)
+    wish = kind(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=D, metric=metric, train_at=300) as index:
+        index.add(large)
+        trains = metric == "cosine" or scale < 1e19
+        assert index.phase == ("codes" if trains else "exact")
+        assert any("beyond float32: scale them" in fault for fault in index.stats().faults) != trains
+        found = index.search(large[:20], k=3)
+        assert not np.isnan(found.distances).any()
+        if metric == "cosine" or (metric == "l2" and scale > 1):  # squares of the small ones are all 0
+            assert found.ids[:, 0].tolist() == list(range(20))
+        assert index.verify() == []
+        if not trains:
+            with pytest.raises(TrainingError, match="scale them"):
+                index.train()

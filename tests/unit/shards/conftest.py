@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ class Made(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A plan of four shards, and a directory with quantizer and recipe; no shard is built yet."""
     directory = tmp_path_factory.mktemp("trained")
     vectors = np.random.default_rng(4).integers(0, 5, (ROWS, D)).astype(np.float32)
@@ -33,9 +33,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Made:
     quantizer = pqstore.PQ(M=4, Ks=32, verbose=False)
     recipe = shards.train(plan, quantizer, directory / "begun", originals="float16")
     stored = pqstore.PQ.load(directory / "begun" / f"quantizer-{recipe.quantizer}.npz")
-    one = pqstore.Index.create(directory / "one", stored, originals="float16")
-    one.add(vectors)
-    return Made(plan, directory / "begun", vectors, one)
+    with pqstore.Index.create(directory / "one", stored, originals="float16") as one:
+        one.add(vectors)
+        yield Made(plan, directory / "begun", vectors, one)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -169,10 +171,13 @@ def test_a_silent_shard_is_an_error_or_is_named(collection) -> None:
             searcher.count()
 
 
-def test_actors_copy_their_shards(committed, tmp_path: Path, same) -> None:
-    with Searcher(committed.place, num_cpus=0.1, local=tmp_path / "copies") as searcher:
+def test_actors_share_the_shards_and_copy_them(committed, tmp_path: Path, same) -> None:
+    with Searcher(committed.place, actors=2, num_cpus=0.1, local=tmp_path / "copies") as searcher:
+        assert searcher._groups == [(0, 1), (2, 3)]
         same(searcher, k=10)
-    assert len(list((tmp_path / "copies").glob("shard-*"))) == 4
+        same(searcher, k=10, rerank=70)
+        same(searcher, k=10, deny=[0, 1, 2, 1999])
+    assert len([path for path in (tmp_path / "copies").glob("shard-*") if path.is_dir()]) == 4
 
 
 def test_a_data_set_of_queries(committed) -> None:
@@ -188,3 +193,37 @@ def test_a_data_set_of_queries(committed) -> None:
     for row in found.take_all():
         assert np.array_equal(row["ids"], expected.ids[row["n"]])
         assert np.array_equal(row["distances"], expected.distances[row["n"]])
+
+
+DRIVER = """
+import sys, ray
+from pqstore.shards import Plan
+from pqstore.shards.ray import build
+ray.init(address=sys.argv[1], log_to_driver=False)
+print("begun", flush=True)
+build(Plan.load(sys.argv[2]), sys.argv[3], num_cpus=1)
+"""
+
+
+def test_the_driver_is_killed_and_another_goes_on(begun, tmp_path: Path, same) -> None:
+    plan = shards.plan(Path(begun.plan.root) / "vectors.npy", 100)
+    plan.save(tmp_path / "plan.json")
+    place = tmp_path / "many"
+    shards.train(plan, pqstore.PQ.load(next(begun.place.glob("quantizer-*.npz"))), place, originals="float16")
+    words = [sys.executable, "-c", DRIVER, ray.get_runtime_context().gcs_address, tmp_path / "plan.json", place]
+    root = str(Path(pqstore.__file__).parents[1])
+    with subprocess.Popen(words, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE) as driver:
+        assert driver.stdout.readline() == b"begun\n"
+        end = time.monotonic() + 60
+        while len(list(place.glob("shard-*.json"))) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        driver.kill()
+    built = {path: path.stat().st_mtime_ns for path in place.glob("shard-*.json")}
+    assert built
+    left = len(shards.missing_shards(plan, place))
+    manifest = build(plan, place)
+    assert len(manifest.shards) == 20
+    assert {path: path.stat().st_mtime_ns for path in built} == built, "none of them is built again"
+    assert left <= 20 - len(built)
+    with shards.Collection.open(place) as collection:
+        same(collection, k=10, rerank=30)

@@ -40,6 +40,34 @@ def test_vectors_that_cannot_be_meant(index: pqstore.Index, vectors, error) -> N
         index.search(vectors)
 
 
+HALF = np.arange(5) > 2
+MASKED = np.ma.masked_array(GOOD, mask=np.repeat(HALF[:, None], 8, axis=1))
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        lambda index: index.add(MASKED),
+        lambda index: index.add(list(MASKED)),
+        lambda index: index.add(iter([GOOD[:2], MASKED])),
+        lambda index: index.upsert(MASKED, range(5)),
+        lambda index: index.add(GOOD, np.ma.masked_array(range(5), mask=HALF)),
+        lambda index: index.add_codes(np.ma.masked_array(index.quantizer.encode(GOOD), mask=MASKED.mask[:, :4])),
+        lambda index: index.add_codes(list(np.ma.masked_array(index.quantizer.encode(GOOD), mask=MASKED.mask[:, :4]))),
+        lambda index: index.search(MASKED),
+    ],
+)
+def test_masked_values_are_refused(index: pqstore.Index, add) -> None:
+    """They were stored as what lay under the mask; searches refused them."""
+    with pytest.raises((pqstore.InvalidVectorError, pqstore.InvalidIdError, pqstore.InvalidCodeError), match="masked"):
+        add(index)
+
+
+def test_codes_of_different_lengths(index: pqstore.Index) -> None:
+    with pytest.raises(pqstore.DimensionError, match="different lengths"):
+        index.add_codes([[1, 2, 3, 4], [1]])
+
+
 @pytest.mark.parametrize(
     "vectors",
     [
@@ -49,9 +77,10 @@ def test_vectors_that_cannot_be_meant(index: pqstore.Index, vectors, error) -> N
         np.asfortranarray(GOOD),
         np.repeat(GOOD, 2, axis=1)[:, ::2],
         np.frombuffer(GOOD.tobytes(), dtype=np.float32).reshape(5, 8),
+        np.ma.masked_array(GOOD),
         GOOD[0],
     ],
-    ids=["list", "float64", "big-endian", "fortran", "strided", "read-only", "one"],
+    ids=["list", "float64", "big-endian", "fortran", "strided", "read-only", "no mask", "one"],
 )
 def test_vectors_of_other_kinds_are_taken(index: pqstore.Index, vectors) -> None:
     ids = index.add(vectors)
