@@ -1268,7 +1268,7 @@ class Index:
 
     def partition(
         self,
-        partitions: int | str | None = "auto",
+        partitions: int | str | npt.NDArray[np.float32] | None = "auto",
         *,
         sample: int | None = None,
         threads: int | None = None,
@@ -1283,7 +1283,8 @@ class Index:
 
         Args:
             partitions: How many lists; "auto": about 8 times the square root of the vectors. None drops the lists:
-                every search is exact over the codes again.
+                every search is exact over the codes again. An array float32 (P, D): lists around these centroids, in
+                the space of the codewords, as several indexes of one quantizer may share them.
             sample: Vectors to train on; None: 64 for each partition.
             threads: Threads to train and assign with; None means all cores.
             timeout: Seconds to wait while another writes; None means 60.

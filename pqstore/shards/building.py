@@ -16,7 +16,7 @@ from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.shards.copying import copy_index
 from pqstore.shards.manifest import ShardFile, ShardManifest, read_manifest, write_manifest
 from pqstore.shards.place import Place
-from pqstore.shards.recipe import Recipe, hash_of, load_quantizer, read_recipe
+from pqstore.shards.recipe import Recipe, hash_of, load_centroids, load_quantizer, read_recipe
 from pqstore.shards.scratch import scratch_directory
 from pqstore.shards.shard_plan import Plan, PlannedShard
 from pqstore.shards.source import blocks_of
@@ -181,9 +181,10 @@ def _fill(
             index.add(block.vectors, ids, threads=threads, payloads=block.payloads)
             done += len(block.vectors)
             progress(ProgressStep("adding", done, shard.rows))
-    if recipe.partitions is not None:
+    centroids = load_centroids(place, recipe, plan.D)
+    if centroids is not None and len(centroids) <= shard.rows:
         with Index.open(path) as index:
-            index.partition(min(recipe.partitions, shard.rows), threads=threads)
+            index.partition(centroids, threads=threads)
 
 
 def _verified(plan: Plan, number: int, recipe: Recipe, path: Path) -> ShardManifest:

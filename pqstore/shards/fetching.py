@@ -47,7 +47,8 @@ def fetch_shards(place: Place, target: Place, numbers: Collection[int] | None) -
         if numbers is None or entry.number in numbers:
             _fetch_shard(place, manifest, entry, target)
             _copy(place.manifest(entry.number, manifest.plan), target)
-    for path in (place.plan, place.recipe, place.quantizer(manifest.quantizer)):
+    lists = place.directory.glob("centroids-*.f32")
+    for path in (place.plan, place.recipe, place.quantizer(manifest.quantizer), *lists):
         _copy(path, target)
     write_collection(target, manifest)
     return manifest

@@ -21,6 +21,7 @@ class Place:
         plan.json                       which rows become which shard
         recipe.json                     how shards are built
         quantizer-HASH.npz              named by its content
+        centroids-HASH.f32              of the lists of each shard, where they have some
         shard-00000-HASH/               an index; HASH is that of the plan
         shard-00000-HASH.json           its manifest, written after it
         collection.json                 which shards there are: written last
@@ -48,6 +49,9 @@ class Place:
 
     def quantizer(self, hash_: str) -> Path:
         return self.directory / f"quantizer-{hash_}.npz"
+
+    def centroids(self, hash_: str) -> Path:
+        return self.directory / f"centroids-{hash_}.f32"
 
     def shard(self, number: int, plan: str) -> Path:
         return self.directory / f"shard-{number:05d}-{plan}"

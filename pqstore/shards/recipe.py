@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pqstore.arrays import F32
 from pqstore.errors import DocumentError, MissingShardError
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
@@ -14,7 +15,9 @@ from pqstore.shards.documents import canonical, digest, read_document, write_doc
 from pqstore.shards.place import Place
 from pqstore.shards.schema import choice, listed, mapped, matching, optional, text, whole
 
-__all__ = ["Recipe", "hash_of", "load_quantizer", "read_recipe", "write_recipe"]
+__all__ = ["Recipe", "hash_of", "hash_of_centroids", "load_centroids", "load_quantizer", "read_recipe", "write_recipe"]
+
+_LARGEST_CENTROIDS = 4 << 30  # bytes
 
 _KIND = "recipe of shards"
 _HEX = matching("[0-9a-f]{32}", "32 hexadecimal digits")
@@ -26,6 +29,7 @@ _BODY = mapped(
         "originals": optional(choice("float32", "float16", "int8")),
         "fields": listed(text(1024), 4096),
         "partitions": optional(whole(1, 65_536)),
+        "centroids": optional(_HEX),
         "trained_on": whole(),
     }
 )
@@ -44,6 +48,8 @@ class Recipe:
     fields: tuple[str, ...]
     partitions: int | None
     """Inverted lists of each shard; None: it has none."""
+    centroids: str | None
+    """The hash of their centroids, which names the file; None: there are no lists."""
     trained_on: int
     """Rows that the quantizer was trained on; 0: it came trained."""
 
@@ -72,6 +78,8 @@ def read_recipe(place: Place) -> Recipe:
         body: dict[str, Any] = read_document(place.recipe, _KIND, _BODY)
     except FileNotFoundError as error:
         raise MissingShardError(f"{place.directory} has no quantizer yet: call train(plan, quantizer, ...)") from error
+    if (body["partitions"] is None) != (body["centroids"] is None):
+        raise DocumentError(f"{place.recipe}: partitions and centroids, or neither, expected")
     return Recipe(**{**body, "fields": tuple(body["fields"])})
 
 
@@ -87,3 +95,29 @@ def load_quantizer(place: Place, recipe: Recipe) -> Quantizer:
     if not quantizer.is_trained or hash_of(quantizer) != recipe.quantizer:
         raise DocumentError(f"{path} holds another quantizer than its name says: train again, or copy the right file")
     return quantizer
+
+
+def hash_of_centroids(centroids: F32) -> str:
+    """32 hexadecimal digits that name centroids float32 (P, D)."""
+    return digest(canonical(list(centroids.shape)), np.ascontiguousarray(centroids, dtype="<f4").tobytes())
+
+
+def load_centroids(place: Place, recipe: Recipe, D: int) -> F32 | None:
+    """The centroids of the recipe, float32 (P, D); None: there are none.
+
+    Raises:
+        DocumentError: the file is damaged, or holds others.
+        FileNotFoundError: it is missing.
+    """
+    if recipe.centroids is None:
+        return None
+    path = place.centroids(recipe.centroids)
+    with path.open("rb") as stream:
+        raw = stream.read(_LARGEST_CENTROIDS + 1)
+    shape = (recipe.partitions or 0, D)
+    if len(raw) != 4 * shape[0] * D:
+        raise DocumentError(f"{path}: {shape[0]:,} centroids of dimension {D} expected, got {len(raw):,} bytes")
+    centroids: F32 = np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)
+    if hash_of_centroids(centroids) != recipe.centroids:
+        raise DocumentError(f"{path} holds other centroids than its name says: copy the right file")
+    return centroids

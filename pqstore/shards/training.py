@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import I64
+from pqstore.arrays import F32, I64
 from pqstore.errors import DimensionError, PQStoreError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.settings import as_fields, as_original_kind
 from pqstore.interop.corpus import Corpus
-from pqstore.kernels import OriginalKind
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.quantizer import OPQ, PQ, ROWS_PER_CODEWORD, Progress, Quantizer
 from pqstore.quantizer.choice import choose_quantizer
+from pqstore.quantizer.partitions import MAX_PARTITIONS, ROWS_PER_PARTITION, train_partitions
 from pqstore.shards.place import Place
-from pqstore.shards.recipe import Recipe, hash_of, read_recipe, write_recipe
+from pqstore.shards.recipe import Recipe, hash_of, hash_of_centroids, read_recipe, write_recipe
 from pqstore.shards.shard_plan import Piece, Plan
 from pqstore.shards.source import open_file, open_piece
+from pqstore.whole_file import whole_file
 
 __all__ = ["sample", "train"]
 
@@ -50,7 +52,8 @@ def train(
         destination: The directory of the collection.
         originals: Also keep the vectors themselves: "float32", "float16", "int8" or None; as for `Index.create`.
         fields: Payload fields that get an index.
-        partitions: Inverted lists that each shard gets; None: none, and every search reads all codes.
+        partitions: Inverted lists that each shard gets, around the same centroids, which are trained here too; None:
+            none, and every search reads all codes.
         sample_rows: How many rows to train on; None: 256 for each codeword.
         seed: Of the sample and of the training.
         threads: Threads to train with; None means all cores.
@@ -68,10 +71,10 @@ def train(
     place = Place(destination)
     chosen = _as_quantizer(plan, quantizer)
     kind, lists = as_original_kind(originals), None if partitions is None else as_count(partitions, "partitions")
-    recipe = Recipe(plan.hash, "", chosen.metric, kind, as_fields(fields), lists, 0)
+    recipe = Recipe(plan.hash, "", chosen.metric, kind, as_fields(fields), lists, None, 0)
     known = _known(place, plan)
     if known is not None:
-        same = replace(known, quantizer="", trained_on=0) == recipe
+        same = replace(known, quantizer="", centroids=None, trained_on=0) == recipe
         if not same or (chosen.is_trained and hash_of(chosen) != known.quantizer):
             raise PQStoreError(f"{place.directory} has another recipe than this: take another directory, or remove it")
         return known
@@ -80,12 +83,35 @@ def train(
         vectors = sample(plan, rows, seed)
         chosen.fit(vectors, seed=seed, threads=threads, progress=progress)
         recipe = replace(recipe, trained_on=len(vectors))
+    centroids = None if lists is None else _trained_centroids(plan, chosen, lists, seed, resolve_threads(threads))
     place.directory.mkdir(parents=True, exist_ok=True)
     recipe = replace(recipe, quantizer=hash_of(chosen))
+    if centroids is not None:
+        recipe = replace(recipe, centroids=hash_of_centroids(centroids))
+        with whole_file(place.centroids(str(recipe.centroids))) as stream:
+            stream.write(np.ascontiguousarray(centroids, dtype="<f4").tobytes())
     chosen.save(place.quantizer(recipe.quantizer))
     plan.save(place.plan)
     write_recipe(place, recipe)
     return recipe
+
+
+def _trained_centroids(plan: Plan, quantizer: Quantizer, partitions: int, seed: int, threads: int) -> F32:
+    """Centroids of lists, float32 (P, D) in the space of the codewords, from what the codes of a sample stand for.
+
+    Raises:
+        TrainingError: there are fewer rows than partitions. ValueError: there are too many partitions.
+    """
+    if partitions > MAX_PARTITIONS:
+        raise ValueError(f"partitions must be at most {MAX_PARTITIONS:,}, got {partitions:,}")
+    codes = quantizer.encode(sample(plan, ROWS_PER_PARTITION * partitions, seed + 1), threads=threads)
+    codewords = quantizer.codewords
+    assert codewords is not None
+
+    def vectors_at(rows: I64) -> F32:
+        return np.concatenate([codewords[m][codes[rows, m]] for m in range(quantizer.M)], axis=1)
+
+    return train_partitions(vectors_at, len(codes), partitions, seed=seed, threads=threads).centroids
 
 
 def sample(plan: Plan, rows: int, seed: int = _SEED) -> npt.NDArray[Any]:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pqstore.arrays import F32, I64
 from pqstore.errors import TrainingError
 from pqstore.index.arguments.counts import as_count
@@ -14,6 +17,7 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep, no_progress
+from pqstore.quantizer import as_vectors
 from pqstore.quantizer.partitions import (
     MAX_PARTITIONS,
     ROWS_PER_PARTITION,
@@ -67,6 +71,8 @@ def partition(
         store.change(drop_lists, timeout)
         return PartitionReport(0, 0, 0)
     workers = resolve_threads(threads)
+    if isinstance(partitions, np.ndarray):
+        return _around(store, space, _as_centroids(partitions, space), workers, timeout, progress)
     with store.read() as snapshot:
         count = _as_partitions(partitions, snapshot.live_rows)
         rows = _sample(snapshot, None if sample is None else as_count(sample, "sample"), count)
@@ -79,13 +85,31 @@ def partition(
 def partition_around(store: Store, space: CodeSpace, centroids: F32) -> None:
     """Make lists around given centroids, float32 (P, D) in the space of the codewords. Nothing happens where there are
     fewer rows, or more centroids than an index can have partitions."""
-    workers = resolve_threads(None)
     with store.read() as snapshot:
         if not 1 <= len(centroids) <= min(MAX_PARTITIONS, snapshot.live_rows):
             return
+    _around(store, space, centroids, resolve_threads(None), None, no_progress)
+
+
+def _around(
+    store: Store, space: CodeSpace, centroids: F32, threads: int, timeout: float | None, progress: Progress
+) -> PartitionReport:
+    with store.read() as snapshot:
         rows = _sample(snapshot, None, len(centroids))
-        table = table_around(centroids, _vectors_at(snapshot, space, rows), len(rows), threads=workers)
-    _fill(store, space, table, workers, None, no_progress)
+        table = table_around(centroids, _vectors_at(snapshot, space, rows), len(rows), threads=threads)
+    return PartitionReport(len(centroids), _fill(store, space, table, threads, timeout, progress), 0)
+
+
+def _as_centroids(given: npt.NDArray[Any], space: CodeSpace) -> F32:
+    """Centroids float32 (P, D).
+
+    Raises:
+        DimensionError, InvalidVectorError: they are not of this space. ValueError: there are too many, or none.
+    """
+    centroids = as_vectors(given, space.D, "centroids")
+    if not 1 <= len(centroids) <= MAX_PARTITIONS:
+        raise ValueError(f"there must be 1 to {MAX_PARTITIONS:,} centroids, got {len(centroids):,}")
+    return centroids
 
 
 def _fill(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,36 @@ def test_a_trained_quantizer_is_taken_as_it_is(tmp_path: Path, begun) -> None:
         left, right = many.search(begun.vectors[:9], k=20), one.search(begun.vectors[:9], k=20)
         assert np.array_equal(left.ids, right.ids)
         assert np.array_equal(left.distances.view(np.uint32), right.distances.view(np.uint32))
+
+
+def test_lists_of_all_shards_have_the_same_centroids(tmp_path: Path, begun) -> None:
+    quantizer = pqstore.PQ.load(next(begun.place.glob("quantizer-*.npz")))
+    place = tmp_path / "x"
+    recipe = shards.train(begun.plan, quantizer, place, partitions=12)
+    assert shards.train(begun.plan, quantizer, place, partitions=12) == recipe
+    shards.build(begun.plan, place)
+    shards.commit(begun.plan, place)
+    path = place / f"centroids-{recipe.centroids}.f32"
+    assert path.stat().st_size == 12 * 16 * 4
+    with shards.Collection.open(place) as many:
+        assert all(stats.lists is not None and stats.lists.partitions == 12 for stats in many.stats().values())
+        queries = begun.vectors[:20] + 0.25
+        exact, some = many.search(queries, nprobe="all"), many.search(queries, nprobe=12)
+        assert np.array_equal(exact.ids, some.ids)
+        assert np.array_equal(exact.ids, begun.one.search(queries, rerank=0).ids)
+        few = many.search(queries, nprobe=2)
+        assert 0 < (few.ids == exact.ids).mean() <= 1
+        assert many.verify(deep=True) == {}
+    raw = bytearray(path.read_bytes())
+    raw[40] ^= 1
+    for damaged, word in ((bytes(raw), "other centroids"), (raw[:-4], "12 centroids of dimension 16")):
+        path.write_bytes(damaged)
+        (place / f"shard-00002-{begun.plan.hash}.json").unlink(missing_ok=True)
+        shutil.rmtree(place / f"shard-00002-{begun.plan.hash}", ignore_errors=True)
+        with pytest.raises(pqstore.errors.DocumentError, match=word):
+            shards.build_shard(begun.plan, 2, place)
+    with pytest.raises(ValueError, match="at most 65,536"):
+        shards.train(begun.plan, quantizer, tmp_path / "y", partitions=100_000)
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, begun) -> None:

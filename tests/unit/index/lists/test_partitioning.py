@@ -279,3 +279,31 @@ def test_beside_readers_and_another_handle(tmp_path: Path, pq: pqstore.PQ) -> No
             assert assert_all_lists_are_flat(handle, vectors(5), 10)
         other.close()
         assert index.verify(deep=True) == []
+
+
+def test_around_given_centroids(tmp_path: Path, pq: pqstore.PQ) -> None:
+    """Two indexes have the same lists: a row belongs to the nearest of the centroids in both."""
+    with (
+        small_segments(),
+        pqstore.Index.create(tmp_path / "index", pq) as index,
+        pqstore.Index.create(tmp_path / "other", pq) as other,
+    ):
+        index.add(vectors(900))
+        other.add(vectors(900)[:500])
+        centroids = np.ascontiguousarray(index.quantizer.decode(index.codes([3, 50, 700, 801])))
+        for each in (index, other):
+            report = each.partition(centroids)
+            assert (report.partitions, report.trained_on) == (4, 0)
+            assert assert_all_lists_are_flat(each, vectors(5), 10)
+            with each._read() as reading:
+                stored = SnapshotLists(reading.snapshot).read().table
+                np.testing.assert_allclose(np.ldexp(stored.stored.astype(float), stored.exponent), centroids, atol=0.01)
+        for wrong, error in (
+            (centroids[:, :-1], pqstore.DimensionError),
+            (centroids * np.nan, pqstore.InvalidVectorError),
+            (centroids[:0], ValueError),
+            (np.repeat(centroids, 20_000, axis=0), ValueError),
+        ):
+            with pytest.raises(error):
+                index.partition(wrong)
+        assert index.verify(deep=True) == []
