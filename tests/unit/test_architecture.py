@@ -129,7 +129,7 @@ FLOORS = {
     "integrations": [["diversity", "nested_filter", "text_batch"], ["langchain"]],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
-        ["bits"],
+        ["bits", "reduction"],
         ["contents"],
         ["file", "live", "reencoding"],
         ["convert", "opening", "partitioned"],
