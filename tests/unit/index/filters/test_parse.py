@@ -11,7 +11,7 @@ import pytest
 
 import pqstore
 from pqstore.index.filters.parse import parse
-from pqstore.index.filters.tree import Contains, OneOf
+from pqstore.index.filters.tree import OneOf
 from tests.unit.index.contents import vectors
 
 
@@ -79,11 +79,10 @@ def test_in_takes_what_can_be_gone_through(filled, several) -> None:
         assert filled.count({"list": {"$in": several([1])}}) == 0
 
 
-@pytest.mark.parametrize("operator", ["$in", "$contains"])
-def test_members_are_looked_up_not_gone_through(operator: str) -> None:
+def test_members_are_looked_up_not_gone_through() -> None:
     """4,000 rows by 1,000 values took 2.5 s."""
-    condition = parse({"n": {operator: range(1000)}})
-    assert isinstance(condition, OneOf | Contains)
+    condition = parse({"n": {"$in": range(1000)}})
+    assert isinstance(condition, OneOf)
     assert isinstance(condition.keys, frozenset)
     assert len(condition.keys) == 1000
 
