@@ -87,6 +87,11 @@ struct Originals {
         return true;
     }
 
+    // Asks for all candidates at once: what holds one up is to find its pages, and that goes on for many side by side.
+    void fetch_all(const std::vector<StoredRow>& candidates) const {
+        for (const StoredRow& candidate : candidates) fetch(candidate, size);
+    }
+
     // Where the first candidates come from the disk, the others are asked for together. Asking costs as much as scoring
     // where they are in memory: a few are touched first, and the clock tells.
     void ask_if_cold(const std::vector<StoredRow>& candidates) const {
@@ -124,6 +129,7 @@ bool nearest_stored(const std::string& kind_name, const std::string& metric_name
             if (mine[i] < 0) continue;
             if (!in_files.find(mine[i], row)) return false;
             candidates[q].push_back(row);
+            if (n == 1) fetch(row, originals.size);  // now: the sooner the better
         }
     }
     std::atomic<bool> whole{true};
@@ -131,6 +137,7 @@ bool nearest_stored(const std::string& kind_name, const std::string& metric_name
     parallel_for(threads, static_cast<int64_t>(n), [&](int, int64_t query) {
         const auto q = static_cast<size_t>(query);
         std::vector<StoredRow>& mine = candidates[q];
+        if (n > 1) originals.fetch_all(mine);
         // In the order of the disk.
         std::sort(mine.begin(), mine.end(), [](const StoredRow& a, const StoredRow& b) { return a.row < b.row; });
         std::vector<float> exact;

@@ -30,8 +30,8 @@ class ListScanner {
           capacity_(capacity),
           terms_(request.layout, request.tables),
           bounds_(request.layout),
-          opening_rows_(std::max(kLeastOpening, kOpening * capacity)),
-          most_kept_(std::max(kLeastKept, 2 * capacity)) {
+          opening_rows_(std::min(count_blocks(request) * kBlockRows, std::max(kLeastOpening, kOpening * capacity))),
+          most_kept_(std::min(count_blocks(request) * kBlockRows, std::max(kLeastKept, 2 * capacity))) {
         const auto kept = static_cast<size_t>(std::max(opening_rows_, most_kept_) + kStretch * kBlockRows + kSpare);
         places_.resize(kept);
         sums_.resize(kept);
@@ -189,7 +189,7 @@ class ListScanner {
         for (bool first = true; kept_ > 0; first = false) {
             int cut = limit_;
             if (!(limit_distance_ < kInfinity)) {
-                cut = cut_of(capacity_ - found_count_);
+                cut = cut_of(std::max<int64_t>(1, capacity_ - found_count_));  // enough may be infinitely far
             } else if (first && kept_ > capacity_) {
                 cut = cut_of(capacity_ / 2);
             }

@@ -41,6 +41,9 @@ class ListOrder {
         return sorted_[i] & 0xffffffff;
     }
 
+    // The same, where it is known already; -1: it is not.
+    int64_t known(int64_t i) const { return i < sorted_count_ ? sorted_[i] & 0xffffffff : -1; }
+
   private:
     bool looks_at_all() const { return grid_.looked >= grid_.G; }
     void choose_groups();

@@ -179,6 +179,25 @@ def test_first_list_nearer_than_the_nearest_rows(kernels: Kernels, rng: np.rando
             _equal(found[:2], searcher.search(query, searcher.prepare(chunks), k))
 
 
+def test_rows_that_are_infinitely_far(kernels: Kernels, rng: np.random.Generator) -> None:
+    """Codes that no codeword has, as a damaged file may hold: fewer rows than are wanted are at a finite distance."""
+    for Ks, M in ((100, 6), (9, 6)):
+        layout, words = CodeLayout(M, Ks), codewords(rng, M, Ks, 2)
+        reference, searcher = searchers(kernels, layout, words, dot=False)
+        coded = rng.integers(0, 256 if Ks == 100 else 16, (20_000, M)).astype(np.uint8)
+        rows = np.arange(len(coded))
+        run = Run(layout, coded, rows, rng.integers(0, 40, len(rows)), 40, 1632)
+        centroids = rng.standard_normal((40, 2 * M)).astype(np.float32)
+        grid = list_grid(centroids, np.zeros(40), centroids[:1], np.array([0, 40]), dot=False)
+        lists = Lists(grid, [run], [], np.array([0]), [None], 1 << 15)
+        asked = rng.standard_normal((3, 2 * M)).astype(np.float32)
+        for k in (1, 10, 200, 3000):
+            expected = reference.search_lists(asked, lists, reader([run]), k, 40, 10**9, 0)
+            found = searcher.search_lists(asked, searcher.prepare_lists(lists), reader([run]), k, 40, 10**9, 0)
+            _equal(found, expected)
+        assert np.isinf(found[0]).any()
+
+
 def test_order_of_lists(rng: np.random.Generator) -> None:
     """Nearly that of distances between floats, wide lists later; inner products under "dot"; groups looked at first."""
     centroids = rng.standard_normal((300, 20)).astype(np.float32)
