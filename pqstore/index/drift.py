@@ -7,8 +7,7 @@ import numpy as np
 from pqstore.index.code_error import mean_error
 from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.reading import Reading
-from pqstore.index.selection.searchable import rows_without_vector
-from pqstore.index.vectorless import has_no_vector
+from pqstore.index.selection.searchable import lack_vectors, rows_without_vector
 from pqstore.log import warning
 from pqstore.storage import Store
 
@@ -28,9 +27,8 @@ def drift_of(reading: Reading) -> float | None:
     if not isinstance(space, CodeSpace) or space.training is None or space.originals is None:
         return None
     rows = reading.snapshot.rows.newest(NEWEST)
-    hidden = rows_without_vector(reading)
-    if hidden is not None:
-        rows = rows[[not has_no_vector(payload) for payload in reading.snapshot.payloads_of(rows)]]
+    if rows_without_vector(reading) is not None:
+        rows = rows[~lack_vectors(reading, rows)]
     if len(rows) == 0 or space.training.error == 0.0:
         return None
     vectors = reading.vectors_of(rows)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from pqstore.arrays import U8
 from pqstore.index.arguments.ids import IdArray, refuse_unknown
 from pqstore.index.transaction import Transaction
+from pqstore.index.vectorless import has_no_vector
 from pqstore.storage import WriteTransaction
 
 __all__ = ["held_by", "move"]
@@ -61,4 +62,6 @@ def _put(txn: WriteTransaction, moved: _MovedRows) -> None:
     payloads = [payload for payload, is_new in zip(moved.payloads, new.tolist(), strict=True) if is_new]
     if new.any():
         originals = None if moved.originals is None else moved.originals[new]
+        if any(map(has_no_vector, payloads)):
+            txn.declare_vectorless()
         txn.append(moved.codes[new], moved.ids[new], originals, payloads if any(payloads) else None)

@@ -28,9 +28,12 @@ __all__ = ["ReadingOf", "TrainingWork"]
 
 RERANK = 100
 """Candidates that searches re-rank by default in an index that has trained itself and keeps its vectors."""
+_ROUNDS = 12
+"""Of k-means: with 20 the error is half a per cent less, and as many of the nearest are found."""
 _ERROR_ROWS = 1000
 _BLOCK_ROWS = 4096
-_BLOCK_BYTES, _PIECE_BYTES = 16 << 20, 2 << 20  # of vectors as float32
+_BLOCK_BYTES, _PIECE_BYTES = 4 << 20, 2 << 20  # of vectors as float32
+_COMMIT_BLOCKS, _COMMIT_ROWS = 12, 131_072
 _SMALLEST = 2.0**-13  # below it float16 has fewer digits
 _CALIBRATION = "calibration"
 
@@ -115,9 +118,9 @@ class TrainingWork:
         vectors = reading.vectors_of(rows)
         _refuse_large(vectors, made.metric)
         if isinstance(made, OPQ):  # from the principal axes one round is nearly as good as ten
-            return made.fit(vectors, parametric_init=True, rotation_iter=2, threads=self._threads, progress=self._told)
+            return made.fit(vectors, True, _ROUNDS, 2, threads=self._threads, progress=self._told)
         assert isinstance(made, PQ)
-        return made.fit(vectors, threads=self._threads, progress=self._told)
+        return made.fit(vectors, _ROUNDS, threads=self._threads, progress=self._told)
 
     def _told(self, step: TrainingStep) -> None:
         self._progress(ProgressStep(step.stage, step.done, step.total))
@@ -125,6 +128,7 @@ class TrainingWork:
     def _rebuild(self, old: CodeSpace | ExactSpace, space: CodeSpace) -> Rebuild:
         settings, arrays = record_of(space)
         kind = None if space.originals is None else space.originals.kind
+        block = max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D)))
 
         def convert(snapshot: Snapshot, rows: I64) -> tuple[Any, U8 | None]:
             if old.originals is not None and old.original_kind == kind:  # rounded once, and not again
@@ -144,7 +148,8 @@ class TrainingWork:
             features=features_of(space),
             convert=convert,
             dropped_notes=(_CALIBRATION,),
-            block_rows=max(1024, min(65_536, _BLOCK_BYTES // (4 * space.D))),
+            block_rows=block,
+            commit_blocks=max(1, min(_COMMIT_BLOCKS, _COMMIT_ROWS // block)),
             ahead=self._threads > 1,
             arrange=arrange,
         )
@@ -158,8 +163,11 @@ def _refuse_large(vectors: F32, metric: Metric) -> None:
     """
     if metric == "cosine" or not len(vectors):
         return
-    longest = float(np.sqrt(max(np.square(vector, dtype=np.float64).sum() for vector in vectors)))
-    if (2 * longest) ** 2 > float(np.finfo(np.float32).max):
+    most, D = float(np.finfo(np.float32).max) / 4, vectors.shape[1]
+    if D * max(float(vectors.max()), -float(vectors.min())) ** 2 <= most:
+        return
+    longest = np.sqrt(max(float(np.square(vector, dtype=np.float64).sum()) for vector in vectors))
+    if longest**2 > most:
         raise TrainingError(
             f"vectors of a length up to {longest:.2g} cannot be searched by codes, as their squared distances are "
             "beyond float32: scale them; exact searches go on"

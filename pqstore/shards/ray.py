@@ -25,7 +25,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.records import as_missing
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.quantizer import Quantizer
-from pqstore.shards.answering import Answer, Restriction
+from pqstore.shards.answering import Answer, Restriction, ShardView
 from pqstore.shards.asking import Asker
 from pqstore.shards.building import build_shard, missing_shards
 from pqstore.shards.collection import Collection
@@ -159,11 +159,19 @@ class ShardActor:
             part._replace(threads=self._threads) if isinstance(part, Restriction) else part for part in arguments
         )
         try:
-            with self._open.asking() as asker:
-                answer: Answer | Exception = GroupView(asker).ask(method, mine)
+            answer: Answer | Exception = self._answer(method, mine)
         except _REFUSALS as error:
             answer = error
         return pickle.dumps(answer, protocol=5)
+
+    def _answer(self, method: str, arguments: tuple[Any, ...]) -> Answer:
+        shards = self._open.latest.shards
+        if len(shards) == 1:  # nothing is to be merged
+            (index,) = shards.values()
+            with index.snapshot() as view:
+                return ShardView(view).ask(method, arguments)
+        with self._open.asking() as asker:
+            return GroupView(asker).ask(method, arguments)
 
 
 class Searcher:

@@ -145,7 +145,10 @@ FLOORS = {
     ],
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
-    "integrations": [["nested_filter", "text_batch", "haystack_filters"], ["langchain", "haystack"]],
+    "integrations": [
+        ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters"],
+        ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks", "vectordb_bench"],
+    ],
     "shards": [
         ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
         ["documents", "scratch"],
@@ -190,9 +193,16 @@ ALLOWED = {
 }
 GROUND = {"errors", "arrays", "log", "native", "paths", "progress", "warning", "whole_file"}
 ONLY_IN_STORAGE = {"lmdb", "msgpack"}
-OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "langchain_core", "haystack", "ray"}
+OPTIONAL = {"faiss", "matplotlib", "h5py", "pyarrow", "rich", "shtab", "nanopq", "ray"}
+OPTIONAL |= {"langchain_core", "haystack", "llama_index", "txtai", "vectordb_bench"}
 # An adapter is a class of its framework: it is imported by who has that, and by nothing of the package.
-ADAPTERS = {"integrations.langchain": "langchain_core", "integrations.haystack": "haystack"}
+ADAPTERS = {
+    "integrations.langchain": "langchain_core",
+    "integrations.haystack": "haystack",
+    "integrations.llama_index": "llama_index",
+    "integrations.txtai": "txtai",
+    "integrations.vectordb_bench": "vectordb_bench",
+}
 # What they stand for is as large as their framework says.
 LARGE = {("index.index", "Index"), ("integrations.haystack", "PQStoreDocumentStore")}
 

@@ -23,7 +23,7 @@ allow_redefinition = true
 strict_equality = true
 [mypy-faiss.*,nanopq.*,h5py.*,pyarrow.*,flask.*,scipy.*,matplotlib.*,pandas.*,examples.*,server,embed]
 ignore_missing_imports = true
-[mypy-langchain_core.*,haystack.*]
+[mypy-langchain_core.*,haystack.*,llama_index.*,txtai.*]
 follow_imports = skip
 ignore_missing_imports = true
 """

@@ -48,7 +48,7 @@ def recall_report(
     check_results(len(batch), min(max([cuts[-1], *counts]), vectors), "rerank")
     started = time.perf_counter()
     if originals is None:
-        _, truth = nearest_rows(reading, batch, cuts[-1], resolve_threads(threads), None)
+        _, truth = nearest_rows(reading, batch, cuts[-1], resolve_threads(threads), select_searchable(reading))
     else:
         _, truth = exact_rows(reading, batch, cuts[-1], resolve_threads(threads))
     exact_ms = (time.perf_counter() - started) * 1e3 / len(batch)
@@ -100,9 +100,10 @@ def _measured(
     scan: int | None,
 ) -> RecallRow:
     """Recall at each of `cuts`, time and bytes of searches that re-rank so many candidates."""
+    selection = select_searchable(reading)
     recall, originals, read = {}, reading.space.originals, float(reading.snapshot.total_rows)
     for k in cuts:
-        candidates, selection = min(max(k, rerank or k), count_searchable(reading)), select_searchable(reading)
+        candidates = min(max(k, rerank or k), count_searchable(reading))
         probe = None if scan is None else as_probe(reading, None, scan, candidates, selection)
         _, rows = nearest_rows(reading, queries, candidates, resolve_threads(threads), selection, probe)
         if probe is not None:

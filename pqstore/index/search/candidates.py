@@ -13,6 +13,7 @@ from pqstore.index.arguments.ids import as_id_batch
 from pqstore.index.reading import Reading
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchResult
+from pqstore.index.selection.searchable import lack_vectors
 from pqstore.quantizer import as_queries
 
 __all__ = ["nearest_of"]
@@ -39,6 +40,7 @@ def nearest_of(reading: Reading, queries: Any, candidates: Sequence[Any], k: Any
     check_results(len(batch), max(most, count), "candidates")
     rows = np.full((len(batch), most), -1, dtype=np.int64)
     found = reading.snapshot.rows_of(np.concatenate(ids)) if ids else np.empty(0, dtype=np.int64)
+    found[found >= 0] = np.where(lack_vectors(reading, found[found >= 0]), -1, found[found >= 0])
     ends = np.cumsum([len(of_one) for of_one in ids])
     for q, (of_one, end) in enumerate(zip(ids, ends.tolist(), strict=True)):
         rows[q, : len(of_one)] = found[end - len(of_one) : end]

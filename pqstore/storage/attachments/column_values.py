@@ -19,7 +19,7 @@ from pqstore.storage.attachments.field_column import (
     group_key,
     is_of_members,
     kind_of_group,
-    value_of_key,
+    values_of_keys,
 )
 from pqstore.storage.format.decoding import decoding
 
@@ -41,7 +41,7 @@ class ColumnValues:
     def between(self, start: int, stop: int) -> list[Any]:
         """The values from one place up to another, as payloads have them."""
         with decoding(self._column.name):
-            return [value_of_key(self._tag, self._group.values[place]) for place in range(start, stop)]
+            return values_of_keys(self._tag, self._group.values, start, stop)
 
     def place_of(self, bound: Bound) -> int:
         """The first place of values that are not less than one of their kind; not of it, where it is exclusive."""

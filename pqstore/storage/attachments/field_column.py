@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from types import NoneType
 from typing import Any, Final, Literal
 
@@ -27,7 +28,7 @@ from pqstore.storage.format.decoding import decoding
 from pqstore.storage.rows.tombstones import count_set
 
 __all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Group", "Wanted", "first_place", "group_key"]
-__all__ += ["is_of_members", "kind_of", "kind_of_group", "typed", "value_of_key"]
+__all__ += ["is_of_members", "kind_of", "kind_of_group", "typed", "values_of_keys"]
 
 FieldKind = Literal["null", "bool", "number", "str", "bytes", "datetime"]
 
@@ -87,16 +88,18 @@ _KINDS_OF_TYPES: Final[dict[type, FieldKind]] = {
 }
 
 
-def value_of_key(tag: int, key: Any) -> Any:
-    """The plain value that a key of a group stands for: the opposite of `typed`."""
+def values_of_keys(tag: int, keys: Sequence[Any], start: int, stop: int) -> list[Any]:
+    """The plain values that the keys of a group from one place up to another stand for: the opposite of `typed`."""
     base = tag % _MEMBER
-    if base == _STR:
-        return key.decode()
+    if isinstance(keys, _Texts):
+        return keys.decoded(start, stop) if base == _STR else keys.between(start, stop)
+    assert isinstance(keys, _Numbers)
+    plain: list[Any] = keys.array[start:stop].tolist()
     if base == _TIME:
-        return _EPOCH + key * _MICROSECOND
+        return [_EPOCH + key * _MICROSECOND for key in plain]
     if base == _BOOL:
-        return bool(key)
-    return None if base == _NULL else key
+        return list(map(bool, plain))
+    return [None] * len(plain) if base == _NULL else plain
 
 
 def kind_of_group(tag: int) -> FieldKind | None:
@@ -361,6 +364,25 @@ class _Texts(Sequence[bytes]):
     def __getitem__(self, place: Any) -> Any:
         return bytes(self._blob[int(self._offsets[place]) : int(self._offsets[place + 1])])
 
+    def between(self, start: int, stop: int) -> list[bytes]:
+        """Those from one place up to another."""
+        whole, ends = self._piece(start, stop)
+        return [whole[begin:end] for begin, end in pairwise(ends)]
+
+    def decoded(self, start: int, stop: int) -> list[str]:
+        """The same as text."""
+        whole, ends = self._piece(start, stop)
+        if not whole.isascii():
+            return [whole[begin:end].decode() for begin, end in pairwise(ends)]
+        text = whole.decode("ascii")
+        return [text[begin:end] for begin, end in pairwise(ends)]
+
+    def _piece(self, start: int, stop: int) -> tuple[bytes, list[int]]:
+        """Some of the strings as one, and where each begins and ends in it."""
+        offsets = self._offsets[start : stop + 1].astype(np.int64)
+        whole = bytes(self._blob[int(offsets[0]) : int(offsets[-1])])
+        return whole, (offsets - offsets[0]).tolist()
+
     def places_with(self, part: bytes) -> Sequence[int]:
         """Places of strings with this part in them: it is looked for in all of them as one."""
         if not part:
@@ -490,8 +512,10 @@ class FieldColumn:
         mask = self._mask() if mask is None else mask
         group = self.groups.get(_STR)
         if group is not None:
+            texts = group.values
+            assert isinstance(texts, _Texts)
             with decoding(self.name):
-                places = [place for place, text in enumerate(group.values) if holds(text.decode())]
+                places = [place for place, text in enumerate(texts.decoded(0, len(texts))) if holds(text)]
             self._mark_places(group, places, mask)
         return mask
 

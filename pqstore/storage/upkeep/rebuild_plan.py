@@ -38,7 +38,9 @@ class Rebuild:
     segment_rows: int | None = None
     """Rows of a segment; None: as the codes are large."""
     block_rows: int = 8192
-    """Rows that are converted at once, and stored in one transaction."""
+    """Rows that are converted at once."""
+    commit_blocks: int = 1
+    """Blocks that are stored in one transaction."""
     ahead: bool = True
     """Whether a thread of its own may convert rows while others are stored."""
     arrange: Callable[[Path, Snapshot], object] | None = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 __all__ = ["RebuiltCopy", "begin_copy"]
+
+Result = TypeVar("Result")
 
 _WITH_PAYLOADS = 8192  # rows at once, as payloads may be large
 _SEGMENTS_APART = 1024
@@ -76,7 +80,9 @@ class RebuiltCopy:
         self._note = note
         self._resumable = bool(note.asked)
         limits = seen.records.generation.limits
-        self._block = min(wanted.block_rows, _WITH_PAYLOADS) if seen.catalog.knows_payloads else wanted.block_rows
+        self._block, self._blocks = wanted.block_rows, wanted.commit_blocks
+        if seen.catalog.knows_payloads:
+            self._block, self._blocks = min(self._block, _WITH_PAYLOADS), 1
         with storage_errors(index), opening(index):
             self._shared = share(place, limits=limits)
 
@@ -102,9 +108,10 @@ class RebuiltCopy:
     def _schema_of(self, made: Generation) -> Schema:
         return made.schema(lambda _: self._wanted.packing)
 
-    def _write(self, work: Callable[[WriteTransaction], None]) -> None:
-        change(self._shared, self.place, self._schema_of, work, None, flush=False, after_commit=maintain)
+    def _write(self, work: Callable[[WriteTransaction], Result]) -> Result:
+        result = change(self._shared, self.place, self._schema_of, work, None, flush=False, after_commit=maintain)
         crash_points.reach("rows rebuilt")
+        return result
 
     @property
     def next_row(self) -> int:
@@ -170,42 +177,48 @@ class RebuiltCopy:
         return changed + sum(self._take(snapshot, self._note.next_row))
 
     def _take(self, snapshot: Snapshot, first: int) -> Iterator[int]:
-        """Take over the rows of a state from a row on; how many, block by block."""
-        blocks = _in_blocks((rows[rows >= first] for rows in snapshot.rows.live_blocks(self._block)), self._block)
-        with closing(self._converted(snapshot, blocks)) as converted:
-            for rows in converted:
-                self._write(partial(self._append, rows=rows))
-                yield len(rows.ids)
+        """Take over the rows of a state from a row on; how many, commit by commit."""
+        wanted = _in_blocks((rows[rows >= first] for rows in snapshot.rows.live_blocks(self._block)), self._block)
+        with closing(self._converted(snapshot, wanted)) as converted:
+            for first_block in converted:
+                blocks = chain([first_block], islice(converted, self._blocks - 1))
+                yield self._write(partial(self._append, blocks=blocks))
         # Rows that are dead already need not be looked at again.
         self._note = self._note._replace(next_row=snapshot.records.schema.geometry.next_row(snapshot.records.state))
 
     def _converted(self, snapshot: Snapshot, blocks: Iterable[I64]) -> Generator[_Rows, None, None]:
-        """Rows in their new form; while one block is written, another thread may make the next."""
+        """Rows in their new form; while some are written, and the disk is waited for, another thread may make more."""
         if not self._wanted.ahead:
             yield from (self._convert(snapshot, rows) for rows in blocks)
             return
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - it loads logging
 
-        with ThreadPoolExecutor(1, thread_name_prefix="pqstore-rebuilding") as ahead:
-            waiting: Future[_Rows] | None = None
+        coming: deque[Future[_Rows]] = deque()
+        ahead = ThreadPoolExecutor(1, thread_name_prefix="pqstore-rebuilding")
+        try:
             for rows in blocks:
-                coming = ahead.submit(self._convert, snapshot, rows)
-                if waiting is not None:
-                    yield waiting.result()
-                waiting = coming
-            if waiting is not None:
-                yield waiting.result()
+                coming.append(ahead.submit(self._convert, snapshot, rows))
+                if len(coming) > self._blocks:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            ahead.shutdown(cancel_futures=True)
 
     def _convert(self, snapshot: Snapshot, rows: I64) -> _Rows:
         codes, originals = self._wanted.convert(snapshot, rows)
         payloads = snapshot.payloads_of(rows) if snapshot.catalog.knows_payloads else None
         return _Rows(snapshot.ids_of(rows), codes, originals, payloads, int(rows[-1]) + 1)
 
-    def _append(self, txn: WriteTransaction, rows: _Rows) -> None:
-        there = txn.rows_of(rows.ids)  # rows that were rewritten have come with this id already
-        txn.kill(there[there >= 0])
-        txn.append(rows.codes, rows.ids, rows.originals, rows.payloads)
-        txn.set_note(REBUILD_NOTE, self._note._replace(next_row=rows.next_row).packed())
+    def _append(self, txn: WriteTransaction, blocks: Iterable[_Rows]) -> int:
+        count = next_row = 0
+        for rows in blocks:
+            there = txn.rows_of(rows.ids)  # rows that were rewritten have come with this id already
+            txn.kill(there[there >= 0])
+            txn.append(rows.codes, rows.ids, rows.originals, rows.payloads)
+            count, next_row = count + len(rows.ids), rows.next_row
+        txn.set_note(REBUILD_NOTE, self._note._replace(next_row=next_row).packed())
+        return count
 
     def _keep_the_rest(self, txn: WriteTransaction, snapshot: Snapshot) -> None:
         """Notes, saved sets, and numbers that were given once and must not be given again."""

@@ -51,8 +51,8 @@ def attachment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
         if len(set(names)) < len(names):
             yield Problem(17, "catalog", "a name is there twice")
     features = Identity.unpack(snapshot.records.get("meta", records.IDENTITY_KEY)).features
-    marks = [records.VECTORLESS_KEY in names for names in (catalog.fields, catalog.names)]
-    if any(mark != (records.VECTORLESS in features) for mark in marks):
+    declared, key = records.VECTORLESS in features, records.VECTORLESS_KEY
+    if (key in catalog.fields) != declared or (key in catalog.names and not declared):
         yield Problem(30, "identity", "what it says of rows without a vector is not what the catalog says")
     try:
         _ = snapshot.records.generation.environment.databases["payloads"]

@@ -304,7 +304,7 @@ def test_a_killed_retraining_is_gone_on_with(
     with pqstore.Index.create(tmp_path / "i", **small(train_at=1000)) as index:
         index.add(many)
         index.remove(range(10))
-    killed_in_retraining(tmp_path / "i", "rows rebuilt", 2)
+    killed_in_retraining(tmp_path / "i", "rows rebuilt")
     with pqstore.Index.open(tmp_path / "i") as index:
         assert index.quantizer.M == 4
         index.upsert(vectors[:30], ids=range(100, 130))

@@ -22,11 +22,9 @@ def test_against_a_sort_of_pairs(larger_is_nearer: bool) -> None:
         for q in range(n):
             sign = -1 if larger_is_nearer else 1
             pairs = sorted((sign * distances[q, i], names[q, i]) for i in range(c) if not missing[q, i])
-            expected: dict[int, float] = {}
-            for distance, name in pairs:
-                expected.setdefault(int(name), float(distance))
+            expected = list(dict.fromkeys((float(distance), int(name)) for distance, name in pairs))
             found = [(float(sign * distances[q, i]), int(names[q, i])) for i in places[q].tolist() if i >= 0]
-            assert found == [(distance, name) for name, distance in expected.items()][:k]
+            assert found == expected[:k]
             assert (places[q, len(found) :] == -1).all()
 
 
