@@ -1,6 +1,7 @@
 """Rows without a vector: how a payload says so, and what of it callers see.
 
-Such a row has codes as any other, of a vector of zeros, which no search may return. Its payload has one key more, whose
+Such a row has codes as any other, of a vector of ones (a cosine wants a direction),
+which no search may return. Its payload has one key more, whose
 value says whether the caller gave one.
 """
 
@@ -19,19 +20,19 @@ __all__ = ["has_no_vector", "mark_again", "marked_payloads", "seen_payload", "wi
 
 
 def without_missing(vectors: Any, rows: int | None, D: int) -> tuple[Any, npt.NDArray[np.bool_] | None]:
-    """(vectors with zeros in place of those that are None, which these are; None: none is).
+    """(vectors with ones in place of those that are None, which these are; None: none is).
 
     `vectors` None stands for `rows` of them; where nobody knows how many there are to be, it stays.
     """
     if vectors is None and rows is not None:
-        return np.zeros((rows, D), dtype=np.float32), np.ones(rows, dtype=np.bool_)
+        return np.ones((rows, D), dtype=np.float32), np.ones(rows, dtype=np.bool_)
     if not isinstance(vectors, (list, tuple)) or not any(vector is None for vector in vectors):
         return vectors, None
     absent = np.fromiter((vector is None for vector in vectors), dtype=np.bool_, count=len(vectors))
-    zeros = np.zeros(D, dtype=np.float32)
+    filler = np.ones(D, dtype=np.float32)
     if absent.all():
-        return np.zeros((len(absent), D), dtype=np.float32), absent
-    return [zeros if vector is None else vector for vector in vectors], absent
+        return np.ones((len(absent), D), dtype=np.float32), absent
+    return [filler if vector is None else vector for vector in vectors], absent
 
 
 def marked_payloads(payloads: Any, absent: npt.NDArray[np.bool_]) -> list[Any]:
