@@ -10,7 +10,7 @@ READY_LINT := $(VENV)/.ready-lint
 READY_DOCS := $(VENV)/.ready-docs
 NATIVE := CMakeLists.txt $(wildcard native/*.* native/*/*)
 
-.PHONY: help setup demo test nightly test-numpy peers lint format docs clean
+.PHONY: help setup demo test nightly test-numpy test-ray peers lint format docs clean
 .NOTPARALLEL: # one pip at a time in one environment
 
 help: ## show the targets
@@ -47,6 +47,9 @@ peers: $(VENV)/.ready-peers ## add nanopq and Faiss, beside which some tests and
 
 test-numpy: $(READY) $(READY_TEST) ## run the tests of search and index on the NumPy kernels, as without a compiler
 	PQSTORE_KERNEL=numpy $(BIN)/pytest --numprocesses 2 tests/unit/index tests/property
+
+test-ray: $(READY) $(VENV)/.ready-ray ## run the tests on a local Ray cluster: two minutes, ten at most
+	timeout 600 $(BIN)/pytest -m ray tests/unit/shards
 
 lint: $(READY) $(READY_LINT) ## check style and types
 	$(BIN)/ruff check .

@@ -10,9 +10,11 @@ __all__ = [
     "CorpusFileError",
     "CorruptIndexError",
     "DimensionError",
+    "DocumentError",
     "DuplicateIdError",
     "FewQueriesWarning",
     "FilterKindWarning",
+    "ForeignShardError",
     "ForkedIndexError",
     "FormatVersionError",
     "IndexAccessError",
@@ -31,10 +33,15 @@ __all__ = [
     "KernelError",
     "MissingDependencyError",
     "MissingKernelsWarning",
+    "MissingShardError",
+    "NetworkFileSystemError",
+    "NoVectorError",
     "NotTrainedError",
     "PQStoreError",
+    "PartialChangeError",
     "ReadOnlyError",
     "SameProcessIdError",
+    "SilentShardError",
     "StorageFullError",
     "TooManyFilesError",
     "TrainingError",
@@ -128,6 +135,10 @@ class UnreadablePayloadWarning(UserWarning):
     not give back. ``verify()`` names each."""
 
 
+class NoVectorError(PQStoreError, ValueError):
+    """A vector was asked for of an id that was added without one."""
+
+
 class UnknownSetError(PQStoreError, KeyError):
     """No set of ids was saved under this name."""
 
@@ -214,3 +225,31 @@ class MissingKernelsWarning(UserWarning):
     ``PQSTORE_KERNEL=numpy`` in the environment says that this is meant, and silences it; so does
     ``warnings.simplefilter("ignore", pqstore.MissingKernelsWarning)``.
     """
+
+
+class DocumentError(PQStoreError, ValueError):
+    """A plan, recipe or manifest of a collection is damaged, or says what cannot be; the message names the place."""
+
+
+class ForeignShardError(PQStoreError, ValueError):
+    """A shard belongs to another plan or collection, or has another quantizer: its distances could not be compared."""
+
+
+class MissingShardError(PQStoreError, FileNotFoundError):
+    """A collection lacks shards, or is not committed; the message names what is missing."""
+
+
+class SilentShardError(PQStoreError, RuntimeError):
+    """Shards did not answer a search over several machines; ``on_missing="partial"`` takes what the others answer."""
+
+
+class NetworkFileSystemError(PQStoreError, OSError):
+    """An index would be opened on a file system of a network, where its memory map and locks do not hold."""
+
+
+class PartialChangeError(PQStoreError, RuntimeError):
+    """A change of several shards was stored by some of them when another failed; each of them has all of its part or
+    nothing. `changed` and `unchanged` number the shards."""
+
+    changed: tuple[int, ...] = ()
+    unchanged: tuple[int, ...] = ()

@@ -3,17 +3,18 @@
     PQSTORE_BENCH_DATA=... python -m benchmarks.building.life [--rows 40000] [--train auto|background]
 
 Prints the durable add of one over a bare commit of the same bytes, recall@10 and the longest call while the index grows
-one by one, and what retraining costs over encoding alone.
+one by one, what retraining costs over encoding alone, and what searches beside it wait.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
-import resource
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
@@ -75,41 +76,101 @@ def _truth(base: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return np.take_along_axis(near, np.argsort(-np.take_along_axis(scores, near, axis=1), axis=1), axis=1)
 
 
+class PeakMemory:
+    """Of this process while a block runs, beyond what it had: its own pages, not those of files that it maps."""
+
+    def __enter__(self) -> PeakMemory:
+        gc.collect()
+        self._ended, self._began = threading.Event(), _own_bytes()
+        self.bytes = 0
+        self._watch = threading.Thread(target=self._look)
+        self._watch.start()
+        return self
+
+    def _look(self) -> None:
+        while not self._ended.wait(0.01):
+            self.bytes = max(self.bytes, _own_bytes() - self._began)
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._watch.join()
+
+
+def _own_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise SystemExit("needs Linux, which says how much memory is a process's own")
+
+
 def retrain(place: Path, rows: int) -> None:
-    """Of SIFT with jitter, over encoding alone."""
-    base = load("sift", rows).base.astype(np.float32)
+    """Of SIFT with jitter, over encoding alone; and searches beside it, with a thread less."""
+    data = load("sift", rows)
+    base, queries = data.base.astype(np.float32), data.queries.astype(np.float32)
     quantizer = pqstore.PQ(M=16, verbose=False).fit(base[:20_000])
     with pqstore.Index.create(place / "large", quantizer, originals="float16", bulk=True) as index:
         index.add(base)
-    began = time.perf_counter()
-    quantizer.encode(base)
-    encoding = time.perf_counter() - began
-    with pqstore.Index.open(place / "large") as index:
-        del base
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    del data
+    encoding, taken, peak = [], [], 0
+    for _ in range(3):
         began = time.perf_counter()
-        index.retrain()
-        taken = time.perf_counter() - began
-        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"retrain of {rows:,} x 128: {taken:.1f} s, {taken / encoding:.2f} x encoding; peak memory +{grown:.0f} MB")
+        quantizer.encode(base)
+        encoding.append(time.perf_counter() - began)
+        with pqstore.Index.open(place / "large") as index, PeakMemory() as memory:
+            began = time.perf_counter()
+            index.retrain()
+            taken.append(time.perf_counter() - began)
+        peak = max(peak, memory.bytes)
+    del base
+    print(
+        f"retrain of {rows:,} x 128: {min(taken):.1f} s, {min(taken) / min(encoding):.2f} x encoding; "
+        f"peak memory +{peak >> 20} MB"
+    )
+    with pqstore.Index.open(place / "large") as index:
+        alone = list(_searches(index, queries, 1000))
+        during: list[float] = []
+        for _ in range(3):
+            work = threading.Thread(target=index.retrain, kwargs={"threads": max(1, (os.cpu_count() or 2) - 1)})
+            work.start()
+            during += _searches(index, queries, None, work)
+        print(
+            f"searches of {rows:,} x 128, one thread, beside a retrain with a thread less than cores: p99 "
+            f"{np.percentile(during, 99) * 1e3:.2f} ms over {np.percentile(alone, 99) * 1e3:.2f} ms alone, "
+            f"{np.percentile(during, 99) / np.percentile(alone, 99):.2f} x ({len(during)} searches); "
+            f"median {np.median(during) / np.median(alone):.2f} x, longest {max(during) * 1e3:.1f} ms"
+        )
+
+
+def _searches(
+    index: pqstore.Index, queries: np.ndarray, count: int | None, until: threading.Thread | None = None
+) -> Iterator[float]:
+    """Seconds of one search after another: so many, or until a thread has ended."""
+    number = 0
+    while number < count if count is not None else until is not None and until.is_alive():
+        began = time.perf_counter()
+        index.search(queries[number % len(queries)], k=10, rerank=0, threads=1)
+        yield time.perf_counter() - began
+        number += 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=40_000)
     parser.add_argument("--retrain-rows", type=int, default=1_000_000)
+    parser.add_argument("--only", choices=("add", "grow", "retrain"), nargs="*", default=["add", "grow", "retrain"])
     parser.add_argument("--train", choices=("auto", "background"), nargs="*", default=["auto", "background"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as directory:
         place = Path(directory)
         print(machine(), disk_now(place), f"load {os.getloadavg()[0]:.1f}")
-        for dim in (384, 1536):
+        for dim in (384, 1536) if "add" in options.only else ():
             (place / str(dim)).mkdir()
             add_of_one(place / str(dim), dim)
-        for train in options.train:
+        for train in options.train if "grow" in options.only else ():
             (place / train).mkdir()
             grow(place / train, load("minilm"), options.rows, train)
-        retrain(place, options.retrain_rows)
+        if "retrain" in options.only:
+            retrain(place, options.retrain_rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,17 @@
 """Inverted lists: recall and time over budgets, beside a flat scan and Faiss; making, following and large runs.
 
-    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters] [--rows 4000000] [--disk DIR]
+    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters,cold] [--rows 4000000] [--disk DIR]
 
 Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu. Operating points are chosen on the first half of
-the queries, figures are of the second. `--rows` is of "making": the SIFT base with jitter, for speed alone. One thread.
+the queries, figures are of the second. `--rows` is of "making": the SIFT base with jitter, for speed alone. "cold"
+needs a directory on a disk, and drops its file from memory. One thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import resource
 import tempfile
 import time
@@ -16,12 +19,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
 import pqstore
 from benchmarks.data import load, machine
 from benchmarks.timing import one_query_at_a_time
+from pqstore.storage import SnapshotLists
 
 CONFIGURATIONS = (("sift", 16, 256), ("sift", 32, 16), ("minilm", 48, 256), ("minilm", 96, 16))
 TARGETS = (0.95, 0.98, 0.99)
@@ -224,6 +229,31 @@ def filters(directory: Path) -> None:
             )
 
 
+def cold(directory: Path) -> None:
+    """First searches when nothing of the index is in memory: lists asked for together, and read one after another."""
+    index, data = made(directory, "sift", 16, 256)
+    index.close()
+    path = next((directory / "sift-16-256").glob("*/data.mdb"))
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    taken: dict[str, list[float]] = {"together": [], "one after another": []}
+    queries = data.queries.astype(np.float32)
+    for turn in range(20):
+        for how, times in taken.items():
+            asked = contextlib.nullcontext() if how == "together" else patch.object(SnapshotLists, "ask_for")
+            with pqstore.Index.open(directory / "sift-16-256") as index, asked:
+                index.search(queries[0], 10, threads=1, scan=1)  # the table, and rows that are in no list
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                begin = time.perf_counter()
+                index.search(queries[1 + turn], 10, threads=1, scan=13_000)
+                times.append(time.perf_counter() - begin)
+    os.close(descriptor)
+    print("\n### A first search that reads 13,000 rows, nothing in memory: ms, the median of 20\n")
+    print("| lists read | ms |\n|---|---|")
+    for how, times in taken.items():
+        print(f"| {how} | {np.median(times) * 1e3:.1f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", default="recall,peers,making,adds,filters")
@@ -237,9 +267,14 @@ def main() -> None:
             if part == "making":
                 making(directory, options.rows)
             else:
-                {"recall": recall_over_budgets, "peers": beside_faiss, "adds": adds, "filters": filters}[part](
-                    directory
-                )
+                parts = {
+                    "recall": recall_over_budgets,
+                    "peers": beside_faiss,
+                    "adds": adds,
+                    "filters": filters,
+                    "cold": cold,
+                }
+                parts[part](directory)
 
 
 if __name__ == "__main__":

@@ -53,9 +53,7 @@ class SingleScanner {
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
                 if (best_.full()) result->lower_limit(best_.limit());
                 best_.lower_limit(result->limit());
-                const int64_t end = std::min(begin + kStretch, piece.end_block);
-                fetch_next(piece, begin, end - begin, terms_.block_bytes);
-                offer_stretch({piece.chunk, begin, end});
+                offer_stretch({piece.chunk, begin, std::min(begin + kStretch, piece.end_block)});
             }
         });
         result->merge(best_);
@@ -216,10 +214,7 @@ class SingleScanner {
     // Keeps the bounds of blocks and lists the groups that have rows within `horizon`.
     [[gnu::noinline]] void keep_bounds(int64_t first, int64_t end, int horizon) {
         visit_span(request_, first, end, [&](const Piece& piece) {
-            int64_t fetched = piece.first_block;
             visit_groups(piece, [&](const Group& group) {
-                fetch_next(piece, fetched, 2, terms_.block_bytes);
-                fetched += 2;
                 Bounds& bounds = bounds_[static_cast<size_t>(kept_)];
                 bound(group, bounds);
                 groups_[static_cast<size_t>(kept_)] = group;
@@ -283,8 +278,7 @@ class SingleScanner {
             for (uint64_t rows = rows_at(kept[i].positions) & group.live(); rows; rows &= rows - 1) {
                 const int row = __builtin_ctzll(rows);
                 const uint8_t* codes = group.codes_of(row, terms_.block_bytes);
-                const int64_t number = live_row(request_, *group.chunk, group.place_of(row));
-                if (number >= 0) best.offer(terms_.distance(codes, row & 31), number);
+                best.offer(terms_.distance(codes, row & 31), group.number_of(row));
             }
         }
     }

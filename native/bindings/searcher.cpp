@@ -124,21 +124,22 @@ class Searcher {
         std::vector<MissingChunk> missing;
         {
             nb::gil_scoped_release released;
-            Scratch tables(static_cast<size_t>(n * columns_.M * columns_.table_size));
-            if (!fill(queries.data(), n, threads, tables.data())) return std::nullopt;
             const ListRequest request = lists.request(kernels_, most, budget, least, k);
+            const ListResults results{distances.data(), rows.data(), read.data()};
+            constexpr int64_t kTogether = 16;
+            const int64_t each = std::clamp<int64_t>((n + threads - 1) / threads, 1, kTogether);
+            std::atomic<bool> finite{true};
             std::mutex lock;
-            parallel_for(threads, n, [&](int, int64_t q) {
+            parallel_for(threads, (n + each - 1) / each, [&](int, int64_t task) {
                 std::vector<MissingChunk> mine;
-                ListsRead found{};
-                search_lists_of(request, n == 1 ? threads : 1, queries.data(), tables.data(), q, distances.data(),
-                                rows.data(), found, mine);
-                const int64_t counts[] = {found.lists, found.rows, found.pieces};
-                std::copy(counts, counts + 3, read.data() + 3 * q);
+                const int64_t first = task * each, count = std::min(each, n - first);
+                if (!search_lists_of(request, n == 1 ? threads : 1, queries.data(), first, count, results, mine))
+                    finite.store(false, std::memory_order_relaxed);
                 if (mine.empty()) return;
                 std::lock_guard<std::mutex> hold(lock);
                 missing.insert(missing.end(), mine.begin(), mine.end());
             });
+            if (!finite) return std::nullopt;
             if (missing.empty() && dot_)
                 for (int64_t i = 0; i < n * k; ++i) distances.data()[i] = -distances.data()[i];
         }
@@ -148,11 +149,32 @@ class Searcher {
     }
 
   private:
-    void search_lists_of(const ListRequest& request, int threads, const float* queries, const float* tables, int64_t q,
-                         float* distances, int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) const {
-        pqstore::search_lists(request, queries + q * columns_.M * columns_.Ds,
-                              tables + q * columns_.M * columns_.table_size, threads, distances + q * request.k,
-                              rows + q * request.k, read, missing);
+    struct ListResults {
+        float* distances;
+        int64_t* rows;
+        int64_t* read;
+    };
+
+    // Some queries one after another, their tables and the orders of their lists made together. False: one, or a
+    // distance to a codeword, is not finite.
+    bool search_lists_of(const ListRequest& request, int threads, const float* queries, int64_t first, int64_t count,
+                         const ListResults& results, std::vector<MissingChunk>& missing) const {
+        const int64_t D = columns_.M * columns_.Ds, size = columns_.M * columns_.table_size, k = request.k;
+        Scratch tables(static_cast<size_t>(count * size));
+        if (!fill(queries + first * D, count, 1, tables.data())) return false;
+        std::vector<std::unique_ptr<ListOrder>> orders;
+        for (int64_t q = first; q < first + count; ++q)
+            orders.push_back(std::make_unique<ListOrder>(*kernels_, request.grid, queries + q * D));
+        ListOrder::score(orders.data(), count);
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t q = first + i;
+            ListsRead found{};
+            pqstore::search_lists(request, *orders[static_cast<size_t>(i)], tables.data() + i * size, threads,
+                                  results.distances + q * k, results.rows + q * k, found, missing);
+            const int64_t counts[] = {found.lists, found.rows, found.pieces};
+            std::copy(counts, counts + 3, results.read + 3 * q);
+        }
+        return true;
     }
 
     void require_queries(const In<float, 2>& queries) const {

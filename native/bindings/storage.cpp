@@ -6,6 +6,7 @@
 
 #include "bindings/checked.h"
 #include "bindings/parts.h"
+#include "bindings/stored_rows.h"
 #include "storage/id_parts.h"
 #include "storage/pack_payloads.h"
 #include "storage/page_heads.h"
@@ -46,34 +47,14 @@ bool page_heads(int descriptor, const In<int64_t, 1>& pages, int64_t page_size, 
     return read_page_heads(descriptor, pages.data(), pages.size(), page_size, heads.data());
 }
 
-// `files` by segment: uint8 (rows, size + 4). False: a row is in no file, or its checksum does not match.
-bool gather(nb::dict files, int64_t segment_rows, const In<int64_t, 1>& rows, const Out<uint8_t, 2>& out) {
-    using File = In<uint8_t, 2>;
-    const size_t count = rows.size(), size = out.shape(1), stride = size + 4;
-    require(out.shape(0) == count && segment_rows > 0, "one place for each row");
+// `files` as of StoredRows. False: a row is in no file, or its checksum does not match.
+bool gather(const nb::dict& files, int64_t segment_rows, const In<int64_t, 1>& rows, const Out<uint8_t, 2>& out) {
+    const size_t count = rows.size(), size = out.shape(1);
+    require(out.shape(0) == count, "one place for each row");
+    StoredRows in_files(files, segment_rows, size);
     std::vector<StoredRow> stored(count);
-    std::vector<File> held;  // while the GIL is released
-    int64_t segment = -1, rows_there = 0;
-    const uint8_t* base = nullptr;
-    for (size_t i = 0; i < count; ++i) {
-        const int64_t row = rows.data()[i], its_segment = row / segment_rows, position = row % segment_rows;
-        if (row < 0) return false;
-        if (its_segment != segment) {
-            PyObject* file = PyDict_GetItemWithError(files.ptr(), nb::int_(its_segment).ptr());
-            if (file == nullptr) {
-                if (PyErr_Occurred()) throw nb::python_error();
-                return false;
-            }
-            File array;
-            require(nb::try_cast(nb::handle(file), array) && array.shape(1) == stride, "a file of rows of another size");
-            segment = its_segment;
-            base = array.data();
-            rows_there = static_cast<int64_t>(array.shape(0));
-            held.push_back(std::move(array));
-        }
-        if (position >= rows_there) return false;
-        stored[i] = {base + static_cast<size_t>(position) * stride, row};
-    }
+    for (size_t i = 0; i < count; ++i)
+        if (!in_files.find(rows.data()[i], stored[i])) return false;
     nb::gil_scoped_release released;
     return gather_rows(stored.data(), count, size, out.data());
 }

@@ -137,9 +137,9 @@ class NibbleScanner {
         const int64_t half = in_halves ? (piece.end_block - piece.first_block) / 2 : 0;
         const int64_t middle = piece.first_block + half;
         for (int64_t begin = piece.first_block; begin < middle; begin += most)
-            visit(Tile{{piece.chunk, begin, std::min(begin + most, middle), piece.next}, half});
+            visit(Tile{{piece.chunk, begin, std::min(begin + most, middle)}, half});
         for (int64_t begin = middle + half; begin < piece.end_block; begin += most)
-            visit(Tile{{piece.chunk, begin, std::min(begin + most, piece.end_block), piece.next}, 0});
+            visit(Tile{{piece.chunk, begin, std::min(begin + most, piece.end_block)}, 0});
     }
 
     template <int kQueries>
@@ -151,7 +151,6 @@ class NibbleScanner {
         const uint8_t* tables = bytes_.data() + first_query * pairs_ * 32;
         const auto scan_block = [&](int64_t block) {
             const uint8_t* codes = chunk.packed + block * block_bytes;
-            fetch_next(tile.piece, block, 1, block_bytes);
             Simd::prefetch(codes, Simd::kPrefetchBytes, fetched);
             uint32_t within[kQueries];
             if (!Simd::template bound_nibbles<kQueries>(codes, tables, pairs_, sections_, limit, within)) return;
@@ -166,12 +165,11 @@ class NibbleScanner {
             }
     }
 
-    void offer(Query& query, const Chunk& chunk, int64_t block, uint32_t lanes) const {
+    static void offer(Query& query, const Chunk& chunk, int64_t block, uint32_t lanes) {
         const uint8_t* codes = chunk.packed + block * query.exact.block_bytes;
         for (; lanes; lanes &= lanes - 1) {
             const int lane = __builtin_ctz(lanes);
-            const int64_t row = live_row(request_, chunk, block * kBlockRows + lane);
-            if (row >= 0) query.best.offer(query.exact.distance(codes, lane), row);
+            query.best.offer(query.exact.distance(codes, lane), chunk.first_row + block * kBlockRows + lane);
         }
         if (query.bound_scale.outdated(query.best.limit(), kRescale)) query.rescale_to_best();
     }

@@ -26,11 +26,7 @@ struct BlockSpan {
 template <typename Visit>
 void visit_blocks(const ScanRequest& request, BlockSpan span, const Visit& visit) {
     visit_span(request, span.first, span.end, [&](const Piece& piece) {
-        const int64_t block_bytes = request.layout.block_bytes();
-        for (int64_t block = piece.first_block; block < piece.end_block; ++block) {
-            fetch_next(piece, block, 1, block_bytes);
-            visit(*piece.chunk, block);
-        }
+        for (int64_t block = piece.first_block; block < piece.end_block; ++block) visit(*piece.chunk, block);
     });
 }
 
@@ -52,11 +48,8 @@ template <typename Terms>
 float sampled_limit(const ScanRequest& request, const Terms& terms, BlockSpan span, int64_t wanted, TopK& best) {
     visit_sample(request, span, wanted, [&](const Chunk& chunk, int64_t block) {
         const uint8_t* codes = chunk.packed + block * terms.block_bytes;
-        for (uint32_t lanes = live_lanes(chunk, block); lanes; lanes &= lanes - 1) {
-            const int lane = __builtin_ctz(lanes);
-            if (live_row(request, chunk, block * kBlockRows + lane) < 0) continue;
-            best.offer(terms.distance(codes, lane), 0);
-        }
+        for (uint32_t lanes = live_lanes(chunk, block); lanes; lanes &= lanes - 1)
+            best.offer(terms.distance(codes, __builtin_ctz(lanes)), 0);
     });
     return best.full() ? best.limit() : kInfinity;
 }
@@ -89,11 +82,11 @@ class Opening {
         int cut = -1;
         for (int64_t wanted = k + k / 2 + 8; !best.full() && cut < kMostUnits; wanted *= 2) {
             const int next = cut_of(wanted, query.scale().limit_units());
-            offer(request, query, cut, next, best, [](const uint8_t*, int, int) { return true; });
+            offer(query, cut, next, best, [](const uint8_t*, int, int) { return true; });
             cut = next;
         }
         query.begin_refining();
-        offer(request, query, cut, query.scale().units_of(best.limit()), best,
+        offer(query, cut, query.scale().units_of(best.limit()), best,
               [&](const uint8_t* codes, int lane, int allowance) { return query.refine(codes, lane, allowance); });
         return span.end;
     }
@@ -118,7 +111,7 @@ class Opening {
         const int64_t looked_at = std::max<int64_t>(kNear, static_cast<int64_t>(rank) + 1);
         sample_.reset(looked_at);
         const int cut = cut_of(looked_at + looked_at / 2 + 8, query.scale().limit_units());
-        offer(request, query, -1, cut, sample_, [](const uint8_t*, int, int) { return true; });
+        offer(query, -1, cut, sample_, [](const uint8_t*, int, int) { return true; });
         if (!sample_.full() || !(sample_.limit() < kInfinity)) return;
         sample_.sort();
         const auto distance = [&](int64_t at) { return static_cast<double>(sample_.begin()[at].distance); };
@@ -181,7 +174,7 @@ class Opening {
 
     // Offers the kept rows whose bounds are above `over` and within `limit`, and pass a last look.
     template <typename Query, typename Look>
-    void offer(const ScanRequest& request, Query& query, int over, int limit, TopK& best, const Look& look) {
+    void offer(Query& query, int over, int limit, TopK& best, const Look& look) {
         const auto& terms = query.terms();
         remaining_.resize(static_cast<size_t>(kept_));
         int64_t remaining = 0;
@@ -201,10 +194,8 @@ class Opening {
             for (; lanes; lanes &= lanes - 1) {
                 const int lane = __builtin_ctz(lanes);
                 if (!look(kept.codes, lane, limit - sums[Simd::sum_position(lane)])) continue;
-                const int64_t row = live_row(request, *kept.chunk, kept.block * kBlockRows + lane);
-                if (row < 0) continue;
                 const float before = best.limit();
-                best.offer(terms.distance(kept.codes, lane), row);
+                best.offer(terms.distance(kept.codes, lane), kept.chunk->first_row + kept.block * kBlockRows + lane);
                 if (best.limit() < before) limit = std::min(limit, query.scale().units_of(best.limit()));
             }
         }

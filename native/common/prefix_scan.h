@@ -34,7 +34,6 @@ class PrefixScanner {
             // Between stretches: what other threads have found, and whether the bound discards enough.
             for (int64_t begin = piece.first_block; begin < piece.end_block; begin += kStretch) {
                 const int64_t end = std::min(begin + kStretch, piece.end_block);
-                fetch_next(piece, begin, end - begin, terms_.block_bytes);
                 if (best_.full()) result->lower_limit(best_.limit());
                 best_.lower_limit(result->limit());
                 if (tables_.bits() == 6) {
@@ -176,10 +175,8 @@ class PrefixScanner {
                 const int lane = __builtin_ctz(lanes);
                 ++survivors;
                 if (!refine(codes, lane, limit - next->bounds[Simd::sum_position(lane)])) continue;
-                const int64_t row = live_row(request_, chunk, next->block * kBlockRows + lane);
-                if (row < 0) continue;
                 const float before = best_.limit();
-                best_.offer(terms_.distance(codes, lane), row);
+                best_.offer(terms_.distance(codes, lane), chunk.first_row + next->block * kBlockRows + lane);
                 if (bounded_ && best_.limit() < before) limit = std::min(limit, scale_.units_of(best_.limit()));
             }
         }

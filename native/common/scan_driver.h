@@ -19,7 +19,6 @@ struct Piece {
     const Chunk* chunk;
     int64_t first_block;
     int64_t end_block;
-    const Chunk* next = nullptr;  // that is fetched meanwhile; null: it need not be
 };
 
 // The lanes of a block that hold a live row, as bits.
@@ -44,6 +43,10 @@ inline uint32_t live_lanes(const Chunk& chunk, int64_t block) {
 inline bool is_live(const Living& living, int64_t row) {
     const int64_t segment = row / living.segment_rows, position = row % living.segment_rows;
     int64_t low = 0, high = living.count;
+    if (high == 0) return false;
+    // Mostly they follow one another.
+    const int64_t guess = segment - living.segments[0];
+    if (guess >= 0 && guess < high && living.segments[guess] == segment) low = high = guess;
     while (low < high) {
         const int64_t middle = (low + high) / 2;
         if (living.segments[middle] < segment) {
@@ -78,24 +81,13 @@ inline bool exceeds_caches(const ScanRequest& request) {
     return count_blocks(request) * request.layout.block_bytes() > int64_t{4} << 20;
 }
 
-// Fetches as much of the next chunk as `blocks` blocks of a piece from `block` on are long.
-[[gnu::always_inline]] inline void fetch_next(const Piece& piece, int64_t block, int64_t blocks, int64_t block_bytes) {
-    if (!piece.next) return;
-    const int64_t first = block - piece.first_block;
-    const int64_t end = std::min(first + blocks, blocks_of(*piece.next)) * block_bytes;
-    for (int64_t at = first * block_bytes; at < end; at += 64) __builtin_prefetch(piece.next->packed + at);
-}
-
 // Calls visit(piece) for the parts of chunks that make up blocks first .. end - 1, counted over all chunks.
 template <typename Visit>
 void visit_span(const ScanRequest& request, int64_t first, int64_t end, const Visit& visit) {
     for (int64_t i = 0, start = 0; i < request.chunk_count && start < end; ++i) {
         const int64_t blocks = blocks_of(request.chunks[i]);
         const int64_t from = std::max(first, start), to = std::min(end, start + blocks);
-        if (from < to) {
-            const bool fetches = request.scattered && i + 1 < request.chunk_count;
-            visit(Piece{&request.chunks[i], from - start, to - start, fetches ? &request.chunks[i + 1] : nullptr});
-        }
+        if (from < to) visit(Piece{&request.chunks[i], from - start, to - start});
         start += blocks;
     }
 }

@@ -19,9 +19,14 @@ struct Hit {
     int64_t row;
 };
 
-inline bool nearer(const Hit& a, const Hit& b) {
-    return a.distance < b.distance || (a.distance == b.distance && a.row < b.row);
-}
+// A type, so that sorting contains the comparison: a pointer to a function would be called.
+struct Nearer {
+    [[gnu::always_inline]] bool operator()(const Hit& a, const Hit& b) const {
+        return a.distance < b.distance || (a.distance == b.distance && a.row < b.row);
+    }
+};
+
+inline bool nearer(const Hit& a, const Hit& b) { return Nearer{}(a, b); }
 
 // A sum that is not a number counts as infinitely far.
 inline float as_distance(float sum) { return sum < kInfinity ? sum : kInfinity; }
@@ -49,7 +54,7 @@ class TopK {
         if (size_ < capacity_) {
             hits_[static_cast<size_t>(size_++)] = hit;
             if (size_ == capacity_) {
-                std::make_heap(hits_.data(), hits_.data() + size_, nearer);
+                std::make_heap(hits_.data(), hits_.data() + size_, Nearer{});
                 lower_limit(hits_[0].distance);
             }
         } else if (nearer(hit, hits_[0])) {
@@ -63,7 +68,7 @@ class TopK {
     const Hit* begin() const { return hits_.data(); }
     const Hit* end() const { return hits_.data() + size_; }
 
-    void sort() { std::sort(hits_.data(), hits_.data() + size_, nearer); }
+    void sort() { std::sort(hits_.data(), hits_.data() + size_, Nearer{}); }
 
   private:
     // Sift down from the root of a heap whose root is the farthest.
@@ -103,9 +108,11 @@ class SharedTopK {
     }
 
     // Which hits remain does not depend on the order of the calls: they are the k least of all.
-    void merge(const TopK& found) {
+    void merge(const TopK& found) { merge(found.begin(), found.size()); }
+
+    void merge(const Hit* found, int64_t count) {
         std::lock_guard<std::mutex> hold(lock_);
-        for (const Hit& hit : found) best_.offer(hit.distance, hit.row);
+        for (int64_t i = 0; i < count; ++i) best_.offer(found[i].distance, found[i].row);
         lower_limit(best_.limit());
     }
 

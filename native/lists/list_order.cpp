@@ -40,26 +40,32 @@ ListOrder::ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const 
     is_looked_at_ = reinterpret_cast<uint8_t*>(steps_ + width);
     std::fill(steps_, steps_ + grid.width, int16_t{0});
     put_on_grid(grid, query, steps_);
-    if (grid.looked >= grid.G) {
-        score(0, grid.P);
-    } else {
-        score_nearest_groups();
-    }
+    if (!looks_at_all()) choose_groups();
 }
 
 ListOrder::~ListOrder() { return_scratch(memory_, bytes_); }
 
-void ListOrder::score_nearest_groups() {
+void ListOrder::score(const std::unique_ptr<ListOrder>* orders, int64_t count) {
+    if (count == 0) return;
+    constexpr int64_t kPart = 64;  // partitions
+    const PartitionGrid& grid = orders[0]->grid_;
+    for (int64_t g = 0; g < grid.G; ++g)
+        for (int64_t first = grid.first[g]; first < grid.first[g + 1]; first += kPart) {
+            const int64_t end = std::min(first + kPart, grid.first[g + 1]);
+            for (int64_t i = 0; i < count; ++i) {
+                ListOrder& order = *orders[i];
+                if (order.looks_at_all() || order.is_looked_at_[g]) order.score(first, end);
+            }
+        }
+}
+
+void ListOrder::choose_groups() {
     std::fill(is_looked_at_, is_looked_at_ + grid_.G, uint8_t{0});
     kernels_.centroid_scores(grid_.groups, grid_.group_halves, grid_.G, grid_.width, steps_, scores_);
     int64_t* groups = sorted_;  // which has room for them and nothing in it yet
     for (int64_t g = 0; g < grid_.G; ++g) groups[g] = key_of(scores_[g], g);
     std::nth_element(groups, groups + grid_.looked, groups + grid_.G);
-    for (int64_t i = 0; i < grid_.looked; ++i) {
-        const int64_t g = groups[i] & 0xffffffff;
-        is_looked_at_[g] = 1;
-        score(grid_.first[g], grid_.first[g + 1]);
-    }
+    for (int64_t i = 0; i < grid_.looked; ++i) is_looked_at_[groups[i] & 0xffffffff] = 1;
 }
 
 void ListOrder::score_others() {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "contract.h"
 
@@ -22,10 +23,14 @@ struct PartitionGrid {
     double largest;
 };
 
-// One query's order, worked out as far as it is asked for.
+// One query's order, worked out as far as it is asked for, once `score` has been called.
 class ListOrder {
   public:
     ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query);
+
+    // Scores the partitions that are looked at first, of several queries: the centroids of a group are in the nearest
+    // cache for all of them.
+    static void score(const std::unique_ptr<ListOrder>* orders, int64_t count);
     ListOrder(const ListOrder&) = delete;
     ListOrder& operator=(const ListOrder&) = delete;
     ~ListOrder();
@@ -36,8 +41,12 @@ class ListOrder {
         return sorted_[i] & 0xffffffff;
     }
 
+    // The same, where it is known already; -1: it is not.
+    int64_t known(int64_t i) const { return i < sorted_count_ ? sorted_[i] & 0xffffffff : -1; }
+
   private:
-    void score_nearest_groups();
+    bool looks_at_all() const { return grid_.looked >= grid_.G; }
+    void choose_groups();
     void score_others();
     void score(int64_t first, int64_t end);
     void sort_more();

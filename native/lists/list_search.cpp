@@ -23,6 +23,20 @@ class Pieces {
         }
     }
 
+    // Asks for where a list begins, and then for where its chunk lies: in large runs each is far from the last.
+    void fetch_offsets(int64_t partition) const {
+        for (int64_t i = 0; partition >= 0 && i < request_.run_count; ++i)
+            __builtin_prefetch(request_.runs[i]->offsets + partition);
+    }
+    void fetch_chunk(int64_t partition) const {
+        for (int64_t i = 0; partition >= 0 && i < request_.run_count; ++i) {
+            const ListRun& run = *request_.runs[i];
+            const int64_t chunk = run.offsets[partition] / run.chunk_rows;
+            __builtin_prefetch(run.codes + chunk);
+            __builtin_prefetch(run.numbers + chunk);
+        }
+    }
+
     void add_flat() { chunks_.insert(chunks_.end(), request_.flat, request_.flat + request_.flat_count); }
 
   private:
@@ -49,17 +63,23 @@ class Pieces {
     int64_t rows_ = 0;
 };
 
+constexpr int64_t kAhead = 4;  // lists
+
 bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[least - 1] >= 0; }
 
 }  // namespace
 
-bool search_lists(const ListRequest& request, const float* query, const float* table, int threads, float* distances,
+bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
-    ListOrder order(*request.kernels, request.grid, query);
     Pieces pieces(request);
     int64_t lists = 0, most = std::min(request.lists, request.grid.P), enough = request.rows;
     for (;;) {
-        for (; lists < most && pieces.rows() < enough; ++lists) pieces.add_list(order.at(lists));
+        for (; lists < most && pieces.rows() < enough; ++lists) {
+            const int64_t partition = order.at(lists);
+            pieces.fetch_offsets(order.known(lists + 2 * kAhead));
+            pieces.fetch_chunk(order.known(lists + kAhead));
+            pieces.add_list(partition);
+        }
         if (!pieces.missing().empty()) {
             missing.insert(missing.end(), pieces.missing().begin(), pieces.missing().end());
             return false;

@@ -45,9 +45,9 @@ struct ListsRead {
     int64_t lists, rows, pieces;
 };
 
-// The k nearest rows of one query, `query` in the space of the codewords and its scan table. False: chunks are
-// missing, which are added to `missing`.
-bool search_lists(const ListRequest& request, const float* query, const float* table, int threads, float* distances,
+// The k nearest rows of one query, by the order of its lists and its scan table. False: chunks are missing, which are
+// added to `missing`.
+bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing);
 
 }  // namespace pqstore

@@ -7,6 +7,7 @@
 #include "avx2/simd.h"
 #include "avx2/tables.h"
 #include "common/exact_scan.h"
+#include "common/list_bounds.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/prefix_scan.h"
@@ -23,6 +24,7 @@ bool has_avx2() {
 
 void scan(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
+    if (request.living) return scan_lists<InstructionSet>(request);
     if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<InstructionSet>>(request);
     if (request.queries == 1) return run_scan<PrefixScanner<InstructionSet>>(request);
     run_scan<InterleavedScanner>(request);

@@ -5,10 +5,12 @@
 #include "avx2/centroid_scores.h"
 #include "avx2/tables.h"
 #include "avx512/batch_scan.h"
+#include "avx512/byte_list_bounds.h"
 #include "avx512/nearest.h"
 #include "avx512/simd.h"
 #include "avx512/single_scan.h"
 #include "avx512/tables.h"
+#include "common/list_bounds.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/tables.h"
@@ -49,6 +51,10 @@ bool as_quick_in_halves(const ScanRequest& request) {
 void scan_wide(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
     const bool alone = request.queries < kLeastQueriesOfBatch;
+    const bool lists = request.living != nullptr;
+    if (request.layout.kind == LayoutKind::kBlock4 && lists)
+        return run_scan<ListScanner<NibbleListBounds<NibbleInstructions>>>(request);
+    if (lists) return run_scan<ListScanner<ByteListBounds>>(request);
     if (request.layout.kind == LayoutKind::kBlock4)
         return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request)
                      : run_scan<BatchScanner<NibbleCodes>>(request);

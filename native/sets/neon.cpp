@@ -2,6 +2,7 @@
 #include "common/centroid_scores.h"
 #include "common/blocks.h"
 #include "common/exact_scan.h"
+#include "common/list_bounds.h"
 #include "common/nibble_scan.h"
 #include "common/plain_scan.h"
 #include "common/prefix_scan.h"
@@ -20,6 +21,7 @@ bool has_neon() { return true; }
 
 void scan(const ScanRequest& request) {
     if (is_plain(request)) return plain_scan(request);
+    if (request.living) return scan_lists<InstructionSet>(request);
     if (request.layout.kind == LayoutKind::kBlock4) return run_scan<NibbleScanner<InstructionSet>>(request);
     run_scan<PrefixScanner<InstructionSet>>(request);
 }

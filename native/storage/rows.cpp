@@ -73,16 +73,23 @@ void row_checksums(const uint8_t* content, size_t size, size_t stride, const int
         checksums[i] = crc32(content + i * stride, size, static_cast<uint32_t>(rows[i]));
 }
 
+bool is_whole(const StoredRow& row, size_t size) {
+    const uint8_t* end = row.bytes + size;
+    const uint32_t stored = end[0] | end[1] << 8 | end[2] << 16 | static_cast<uint32_t>(end[3]) << 24;
+    return stored == crc32(row.bytes, size, static_cast<uint32_t>(row.row));
+}
+
+void fetch(const StoredRow& row, size_t size) {
+    constexpr size_t kLine = 64;
+    for (size_t at = 0; at < size; at += kLine) __builtin_prefetch(row.bytes + at);
+}
+
 bool gather_rows(const StoredRow* rows, size_t count, size_t size, uint8_t* out) {
-    constexpr size_t kAhead = 8, kLine = 64;
+    constexpr size_t kAhead = 8;
     for (size_t i = 0; i < count; ++i) {
-        if (i + kAhead < count)  // the rows lie anywhere: no prefetcher of the machine finds them
-            for (size_t at = 0; at < size; at += kLine) __builtin_prefetch(rows[i + kAhead].bytes + at);
-        uint8_t* copy = out + i * size;
-        std::memcpy(copy, rows[i].bytes, size);
-        const uint8_t* end = rows[i].bytes + size;
-        const uint32_t stored = end[0] | end[1] << 8 | end[2] << 16 | static_cast<uint32_t>(end[3]) << 24;
-        if (stored != crc32(copy, size, static_cast<uint32_t>(rows[i].row))) return false;
+        if (i + kAhead < count) fetch(rows[i + kAhead], size);
+        std::memcpy(out + i * size, rows[i].bytes, size);
+        if (!is_whole(rows[i], size)) return false;
     }
     return true;
 }

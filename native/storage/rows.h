@@ -31,6 +31,12 @@ struct StoredRow {
     int64_t row;
 };
 
+// Whether the checksum of a row matches its `size` bytes.
+bool is_whole(const StoredRow& row, size_t size);
+
+// Asks for the bytes of a row that is read soon: rows lie anywhere, and no prefetcher of the machine finds them.
+void fetch(const StoredRow& row, size_t size);
+
 // Copies rows to `out`, one after another. False: the checksum of one does not match.
 bool gather_rows(const StoredRow* rows, size_t count, size_t size, uint8_t* out);
 

@@ -34,6 +34,7 @@ from pqstore.cli.verbs import (
     retrain,
     search,
     sets,
+    shards,
     train,
     verify,
 )
@@ -56,6 +57,7 @@ _VERBS = (
     calibrate,
     train,
     retrain,
+    shards,
     info,
     verify,
     compact,

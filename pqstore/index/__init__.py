@@ -2,6 +2,9 @@
 
 from pqstore.index.arguments.ids import IdType
 from pqstore.index.arguments.types import Filter, Include, Payload
+from pqstore.index.facts.field_range import FieldRange
+from pqstore.index.facts.field_values import FieldValues
+from pqstore.index.facts.values import FieldValue
 from pqstore.index.index import Index
 from pqstore.index.lists.list_stats import ListStats
 from pqstore.index.lists.partitioning import PartitionReport
@@ -16,6 +19,9 @@ from pqstore.index.transaction import Transaction
 
 __all__ = [
     "Calibration",
+    "FieldRange",
+    "FieldValue",
+    "FieldValues",
     "Filter",
     "IdSet",
     "IdType",

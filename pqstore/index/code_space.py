@@ -14,6 +14,7 @@ from pqstore.arrays import F32, I64
 from pqstore.errors import InvalidVectorError
 from pqstore.index.code_packing import CodePacking
 from pqstore.kernels import (
+    AskChunks,
     CodeChunk,
     CodeLayout,
     ListGrid,
@@ -28,7 +29,7 @@ from pqstore.quantizer import Metric, Quantizer, as_vectors
 __all__ = ["CodeSpace", "Phase", "RetrainMode", "RowBlock", "Training"]
 
 Phase = Literal["exact", "codes"]
-RetrainMode = Literal["auto", "manual"]
+RetrainMode = Literal["auto", "background", "manual"]
 
 Codes = npt.NDArray[Any]
 
@@ -223,6 +224,7 @@ class CodeSpace:
         budget: int,
         least: int,
         threads: int,
+        ask: AskChunks | None = None,
     ) -> tuple[F32, I64, I64]:
         """The k nearest of the lists that `searcher` prepared; see `Searcher.search_lists`.
 
@@ -230,7 +232,7 @@ class CodeSpace:
             InvalidVectorError: as `search`.
         """
         turned = queries if self.takes_queries else self._coder.turned(queries)
-        nearest = self.searcher.search_lists(turned, prepared, read, k, most, budget, least, threads)
+        nearest = self.searcher.search_lists(turned, prepared, read, k, most, budget, least, threads, ask)
         if nearest is None:
             self._refuse(queries)
         return nearest

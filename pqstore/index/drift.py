@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pqstore.index.code_space import CodeSpace
+from pqstore.index.code_error import mean_error
+from pqstore.index.code_space import CodeSpace, Training
 from pqstore.index.reading import Reading
-from pqstore.index.training import mean_error
+from pqstore.index.selection.searchable import lack_vectors, rows_without_vector
 from pqstore.log import warning
 from pqstore.storage import Store
 
@@ -26,9 +27,13 @@ def drift_of(reading: Reading) -> float | None:
     if not isinstance(space, CodeSpace) or space.training is None or space.originals is None:
         return None
     rows = reading.snapshot.rows.newest(NEWEST)
+    if rows_without_vector(reading) is not None:
+        rows = rows[~lack_vectors(reading, rows)]
     if len(rows) == 0 or space.training.error == 0.0:
         return None
     vectors = reading.vectors_of(rows)
+    if space.metric == "cosine" and not vectors.any():
+        return None
     return float(np.float64(mean_error(space, vectors, 1)) / space.training.error)
 
 
@@ -38,11 +43,12 @@ class DriftWatch:
     def __init__(self, rows: int) -> None:
         self._next = max(NEWEST, int(rows * _GROWTH))
 
-    def is_due(self, store: Store) -> bool:
-        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look."""
+    def is_due(self, store: Store, training: Training) -> bool:
+        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look and since it was
+        trained."""
         with store.read() as snapshot:
             rows = snapshot.live_rows
-        if rows < self._next:
+        if rows < max(self._next, training.rows + NEWEST, int(training.rows * _GROWTH)):
             return False
         self._next = max(rows + NEWEST, int(rows * _GROWTH))
         return True

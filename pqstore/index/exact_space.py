@@ -14,7 +14,7 @@ from pqstore.errors import NotTrainedError
 from pqstore.index.code_space import RetrainMode, RowBlock, Training
 from pqstore.index.vector_packing import VectorPacking
 from pqstore.kernels import CodeChunk, OriginalChunk, OriginalFormat, OriginalKind, active, unit_length
-from pqstore.quantizer import Metric, Quantizer, as_vectors
+from pqstore.quantizer import Metric, Quantizer, as_vectors, unit_rows
 
 __all__ = ["ExactSpace", "TrainMode", "Wish"]
 
@@ -79,8 +79,14 @@ class ExactSpace:
         return self.packing.row_bytes
 
     def prepare(self, vectors: F32, threads: int) -> RowBlock:
-        """Vectors float32 (n, D) as they are stored."""
+        """Vectors float32 (n, D) as they are stored.
+
+        Raises:
+            InvalidVectorError: one is zero, with metric "cosine": it could not be encoded later either.
+        """
         del threads
+        if self.metric == "cosine" and not vectors.any(axis=1).all():
+            unit_rows(vectors)  # which says what is wrong
         return RowBlock(vectors)
 
     def refuse(self) -> NoReturn:

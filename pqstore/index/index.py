@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -21,11 +22,15 @@ from pqstore.index.background import in_background
 from pqstore.index.code_space import CodeSpace, Phase, RetrainMode
 from pqstore.index.drift import DriftWatch
 from pqstore.index.exact_space import ExactSpace, TrainMode
-from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.facts.field_kinds import field_kinds
+from pqstore.index.facts.field_range import FieldRange, field_range
+from pqstore.index.facts.field_values import FieldValues, field_values
+from pqstore.index.ingest import Batch, add_rows, as_upsert_ids, batch_of_codes, batch_of_vectors
 from pqstore.index.lists.in_order import partitioned_rows
-from pqstore.index.lists.partitioning import PartitionReport, partition
+from pqstore.index.lists.partitioning import PartitionReport, partition, partition_around
 from pqstore.index.lists.wish import Wish, as_wish, granted, notes_of_wish, wish_of
 from pqstore.index.open_or_create import open_or_create, refuse_difference
+from pqstore.index.payload_updates import NOT_GIVEN, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -52,10 +57,12 @@ from pqstore.index.settings import (
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
+from pqstore.index.table_rows import rows_of_table
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
-from pqstore.kernels import OriginalKind
+from pqstore.index.vector_updates import vector_update
+from pqstore.kernels import OriginalKind, resolve_threads
 from pqstore.progress import Progress, no_progress
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.storage import (
@@ -63,7 +70,6 @@ from pqstore.storage import (
     Problem,
     RepairReport,
     Snapshot,
-    SnapshotLists,
     Store,
     WriteTransaction,
     stored_field,
@@ -175,7 +181,8 @@ class Index:
                 "background", a thread that it starts (with `bulk` as "auto"); "manual", whoever calls `train`.
             train_at: "default": 40 vectors a codeword, 2,048 at least; None: never by itself.
             retrain: Who trains it anew when the data have moved (`stats().drift` of 1.5 and more, which is logged):
-                "auto", the `add` that finds it; "manual", whoever calls `retrain`.
+                "auto", the `add` that finds it; "background", a thread that it starts; "manual", whoever calls
+                `retrain`.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
 
@@ -419,7 +426,9 @@ class Index:
 
         Args:
             vectors: Array-like (n, D), or (D,) for one vector; or an iterator of such arrays. Converted to float32 in
-                blocks, so an array mapped from a file of any size is read in bounded memory.
+                blocks, so an array mapped from a file of any size is read in bounded memory. A list may hold None for
+                rows without a vector, and None alone is a row without one for each payload or id: such rows are found
+                by `get`, `scroll`, `count` and filters, never by a search, until `update_vector` gives them one.
             ids: One id a vector; None gives automatic ids: ascending integers from 0, or new UUIDs where ids are str.
             on_conflict: What to do when an id is in the index already: "error" adds nothing at all, "skip" keeps
                 the old vector, "replace" takes the new one.
@@ -463,12 +472,22 @@ class Index:
     def _follow_drift(self) -> None:
         """Look from time to time whether the codebook still fits, and say or do something about it."""
         space = self._spaces.latest
-        if not isinstance(space, CodeSpace) or space.training is None or not self._drift.is_due(self._store):
+        if (
+            not isinstance(space, CodeSpace)
+            or space.training is None
+            or not self._drift.is_due(self._store, space.training)
+        ):
             return
+        mode = space.training.retrain
+        self._store.attempt("looking at drift", lambda: self._act_on_drift(mode))
+
+    def _act_on_drift(self, mode: RetrainMode) -> None:
         with self._read() as reading:
             has_moved = self._drift.has_moved(reading)
-        if has_moved and space.training.retrain == "auto":
+        if has_moved and mode == "auto":
             self._store.attempt("retraining", self.retrain)
+        elif has_moved and mode == "background":
+            in_background(self._store.path, partial(self._with_another_handle, Index.retrain))
 
     def _make_wanted_lists(self) -> None:
         if self._wish is None:
@@ -484,14 +503,14 @@ class Index:
             return
         # What is built has another name soon, or none: nobody else can open it, and nobody waits for it.
         if space.wish.train == "background" and not self._store.is_building:
-            in_background(self._store.path, self._train_with_another_handle)
+            in_background(self._store.path, partial(self._with_another_handle, Index.train))
         else:
             self._store.attempt("training", self.train)
 
-    def _train_with_another_handle(self) -> None:
-        """This one may be closed meanwhile."""
+    def _with_another_handle(self, work: Callable[..., object]) -> None:
+        """This one may be closed meanwhile. A core is left to those who do not wait for it."""
         with Index.open(self._store.path) as index:
-            index.train()
+            work(index, threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
         self,
@@ -507,6 +526,38 @@ class Index:
         A replaced vector's payload is replaced too: without `payloads` it is gone.
         """
         return self.add(vectors, as_upsert_ids(ids), "replace", threads, payloads=payloads, timeout=timeout)
+
+    def add_table(
+        self,
+        table: Any,
+        vector: str = "vector",
+        *,
+        id: str | None = "id",
+        payload: Iterable[str] | None = None,
+        on_conflict: OnConflict = "error",
+        threads: int | None = None,
+        timeout: float | None = None,
+    ) -> IdArray:
+        """Add the rows of a table, in one transaction: an Arrow table, record batches, or what hands over an Arrow
+        stream, as frames of polars and pandas do.
+
+        Args:
+            table: The table.
+            vector: Its column of vectors, lists of D numbers; a row in which it is null has no vector.
+            id: Its column of ids; None, or "id" where there is no such column, gives automatic ids.
+            payload: The columns that become keys of payloads, without values that are null; None: all others.
+            on_conflict, threads, timeout: As for `add`.
+
+        Returns:
+            As `add`.
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed (``pip install pqstore[parquet]``).
+            TypeError, ValueError: it is no table, or has no such column.
+            What `add` raises.
+        """
+        rows = rows_of_table(table, vector, id, payload)
+        return self.add(rows.vectors, rows.ids, on_conflict, threads, payloads=rows.payloads, timeout=timeout)
 
     def add_codes(
         self,
@@ -594,15 +645,24 @@ class Index:
         return Transaction(self._store, self._spaces, as_timeout(timeout), self._grow)
 
     def update_payload(
-        self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True, timeout: float | None = None
+        self,
+        ids: Any = None,
+        payloads: Payload | Payloads = NOT_GIVEN,
+        *,
+        where: Filter | None = None,
+        merge: bool = True,
+        timeout: float | None = None,
     ) -> int:
-        """Change the payloads of vectors by id, in one transaction.
+        """Change the payloads of vectors, by id or of all that a filter finds, in one transaction.
 
         An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
 
+        Example: ``index.update_payload(payloads={"seen": True}, where={"doc": 7})``
+
         Args:
-            ids: One id or several, each once.
-            payloads: One dict for all of them, or a sequence of one for each; None removes the payload.
+            ids: One id or several, each once. With `where`: only these of what it finds; None: all.
+            payloads: One dict for all of them, or a sequence of one for each id; None removes the payload.
+            where: As for `search`, and not empty; found before anything is changed. There is one payload for all then.
             merge: Whether keys that are not named keep their values; otherwise the payload is replaced.
             timeout: Seconds to wait while another writes; None means 60.
 
@@ -610,10 +670,37 @@ class Index:
             How many were changed.
 
         Raises:
-            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice. Neither with `where`.
+            ValueError: neither ids nor a filter were given, or the filter is empty.
+            InvalidFilterError: as `search`.
             InvalidPayloadError, DimensionError: as `add`.
         """
-        return self._change(payload_update(ids, payloads, merge, self._id_type), timeout)
+        return self._change(payload_update(ids, payloads, where, merge, self._spaces, self._id_type), timeout)
+
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None, timeout: float | None = None) -> int:
+        """Give ids other vectors, or their first, in one transaction. Their payloads stay.
+
+        An updated vector counts as the newest of the index where order matters: iteration, and ties of a search.
+
+        Args:
+            ids: One id or several, each once.
+            vectors: One for each id, as for `add`; None takes the vector of its id away.
+            threads: Threads to encode with; None means all cores.
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            How many were changed.
+
+        Raises:
+            UnknownIdError: an id is not in the index; DuplicateIdError: an id is given twice.
+            DimensionError, InvalidVectorError: as `add`.
+        """
+        return self._changed_vectors(vector_update(ids, vectors, threads, self._spaces, self._id_type), timeout)
+
+    def _changed_vectors(self, work: Callable[[WriteTransaction], int], timeout: float | None) -> int:
+        count = self._change(work, timeout)
+        self._grow()
+        return count
 
     def create_field_index(self, field: str, *, timeout: float | None = None) -> None:
         """Give a payload field an index, so that filters on it need not read payloads; of all vectors, in one
@@ -726,6 +813,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -743,6 +834,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -759,6 +854,10 @@ class Index:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """The k nearest vectors of each query, by asymmetric distance to their codes or, with `rerank`, exactly.
 
@@ -770,8 +869,9 @@ class Index:
                 returned with exact distances. "auto" takes what `calibrate` found. Needs stored originals.
             where: Only vectors whose payload fulfils this filter, as
                 ``{"lang": "de", "year": {"$gte": 2020}, "$or": [{"tag": "a"}, {"tag": "b"}]}``. Operators: $eq $ne $in
-                $nin $gt $gte $lt $lte $exists $contains (members of lists) $and $or $not. Values of different kinds are
-                never equal and do not compare; ints and floats are one kind. A missing field fulfils $ne, $nin, $not.
+                $nin $gt $gte $lt $lte $exists $empty, of lists $contains $any $all, of texts $text $itext (parts of
+                them; without case), and $and $or $not. Values of different kinds are never equal and do not compare;
+                ints and floats are one kind. A missing field fulfils $ne, $nin, $not and $empty.
                 Names with dots go through maps: "common.source" is the key "source" of the map "common".
             allow, deny: Only, or all but, these ids: a sequence, an `IdSet` where many searches have the same, or the
                 name of a saved set (`save_set`). Ids that are not in the index are passed over.
@@ -783,6 +883,13 @@ class Index:
                 the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
                 are read in any case, and more lists where fewer than k rows are found.
             recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
+            group_by: Only the `per_group` nearest vectors of each value of this payload field, of the k nearest of its
+                values: k times `per_group` places, exactly as if all vectors had been ranked. Vectors without the
+                field, and those whose value is a list or a map, are left out.
+            mmr: Weigh nearness against likeness to the hits before (maximal marginal relevance, over originals or what
+                codes describe, by cosine): 1 is nearness alone, 0 difference alone after the first. Hits come in the
+                order in which they were chosen.
+            candidates: So many of the nearest are what `mmr` chooses from; None: 50, and k at least.
 
         Filters are applied before the k best are chosen. When they allow nothing, the answer is all padding.
 
@@ -803,7 +910,8 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
@@ -823,6 +931,8 @@ class Index:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """All vectors within a radius of each query.
 
@@ -834,6 +944,8 @@ class Index:
             rerank: Take so many of the best by codes, and of them those that are within the radius by their originals,
                 with exact distances. "auto" takes what `calibrate` found for a single neighbour.
             threads, where, allow, deny: As for `search`.
+            nprobe, scan: Read lists as `search` does, which may miss some of the vectors, but no more of them where
+                few are found. Without both all codes are read, as with nprobe="all".
 
         Returns:
             `RangeResult(ids, distances)`, nearest first: two arrays for one query, two lists of arrays for several.
@@ -841,7 +953,7 @@ class Index:
         Raises:
             ValueError, TypeError: the radius is NaN or no number; otherwise as `search`.
         """
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         return self._ask(lambda reading: range_search(reading, queries, radius, limit, question))
 
     @overload
@@ -883,6 +995,70 @@ class Index:
         with self._read() as reading:
             return count(reading, where, allow, deny)
 
+    def field_values(
+        self,
+        field: str,
+        where: Filter | None = None,
+        *,
+        prefix: str | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> FieldValues:
+        """The distinct values of a payload field and how many vectors have each, page by page.
+
+        A vector counts once for its value or, where that is a list, for each member. Values come in order: bools,
+        numbers, texts (by code points), bytes, datetimes, None; maps and NaN do not. From the column of a field that
+        has an index; else every payload is read.
+
+        Example: ``for value, rows in index.field_values("lang").values: ...``
+
+        Args:
+            field: Its name, as filters have it.
+            where: Only vectors that this filter finds.
+            prefix: Only texts that begin so.
+            limit: Values a page.
+            after: The `after` of the page before, or any value: what comes after it; None: from the start.
+
+        Returns:
+            `FieldValues(values, after)`: pairs of (value, rows), and where to go on, None at the end.
+
+        Raises:
+            TypeError, ValueError: an argument cannot be meant.
+            InvalidFilterError: as `search`.
+        """
+        return self._ask(lambda reading: field_values(reading, field, where, prefix, limit, after))
+
+    def field_range(self, field: str, where: Filter | None = None, *, kind: str | None = None) -> FieldRange:
+        """The lowest and the highest value of a payload field: ``low, high = index.field_range("year")``.
+
+        Members of lists count as values. From the column of a field that has an index; else every payload is read.
+
+        Args:
+            field: Its name, as filters have it.
+            where: Only vectors that this filter finds.
+            kind: "number", "str", "bytes" or "datetime", of a field that has values of several; None: that it has.
+
+        Returns:
+            `FieldRange(low, high)`; None, None where no vector has such a value.
+
+        Raises:
+            ValueError: the field has values of several kinds, which do not compare, and `kind` says not of which.
+            InvalidFilterError: as `search`.
+        """
+        return self._ask(lambda reading: field_range(reading, field, where, kind))
+
+    def field_kinds(self, where: Filter | None = None) -> dict[str, tuple[str, ...]]:
+        """Of what kinds the values of each payload field are: ``{"year": ("number",), "tags": ("list of str",)}``.
+
+        Kinds are "null", "bool", "number", "str", "bytes", "datetime", "list of" them, and "other": maps, empty lists,
+        NaN. Fields that no vector has are left out. Payloads are read unless all of their keys have an index. Keys of
+        maps within maps are told where they have one.
+
+        Args:
+            where: Only vectors that this filter finds.
+        """
+        return self._ask(lambda reading: field_kinds(reading, where))
+
     def scroll(
         self,
         where: Filter | None = None,
@@ -906,19 +1082,27 @@ class Index:
         return self._ask(lambda reading: records.scroll(reading, where, limit, after, include))
 
     def recall_report(
-        self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None, *, quiet: bool = False
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+        quiet: bool = False,
     ) -> RecallReport:
         """Compare searches with exact search over the originals: recall@1/10/100, time, bytes; printed unless `quiet`.
 
         Args:
             queries: Array-like (n, D).
             rerank: Numbers of candidates to try, beside searching by codes alone.
+            scan: Numbers of rows of lists to read, beside all codes, with each of `rerank`; "auto": some from 2 to 96
+                times the square root of all. Without stored originals the truth is what a scan of all codes finds.
 
         Raises:
-            ValueError: the index stores no originals, or is empty.
+            ValueError: the index stores no originals and no `scan` was given, it has no lists, or is empty.
         """
         with self._read() as reading:
-            report = recall_report(reading, queries, rerank, threads)
+            report = recall_report(reading, queries, rerank, threads, scan)
         if not quiet:
             print(report)
         return report
@@ -1080,11 +1264,7 @@ class Index:
             ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
         """
         wait, told = as_timeout(timeout), progress or no_progress
-        with self._store.read() as snapshot:
-            lists = SnapshotLists(snapshot).read()
         retrain(self._store, self._reading_of, quantizer, sample, threads, wait, told)
-        if lists is not None:
-            self.partition(lists.lists.partitions, threads=threads, timeout=timeout)
 
     def partition(
         self,
@@ -1180,7 +1360,8 @@ class Index:
             path: The directory to make; it appears when the index is whole.
             source: An ``IndexPQ``, ``IndexPQFastScan`` or ``IndexIVFPQ``, also in an ``IndexPreTransform`` with a
                 rotation, an ``IndexRefine``, or an ``IndexIDMap`` or ``IndexIDMap2``; or the path of such an index
-                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``).
+                file, which is read without Faiss (in blocks, but for an ``IndexIVFPQ``). An ``IndexIVFPQ`` that is
+                not by residual brings its centroids too: lists are made around them, unless `settings` have others.
             ids: One id a row, int64 or str, instead of those of `source`; without any, ids are row numbers.
             reencode: Take an ``IndexIVFPQ`` with codes of residuals (Faiss's default): its vectors are decoded, a
                 codebook is trained on them, and they are encoded again, less accurately than they were.
@@ -1215,7 +1396,11 @@ class Index:
                     block = index._coded().join(codes, vectors)
                     batch = Batch([block], len(block), names, "error", None, index._id_type)
                     add_rows(index._store, batch, None)
-        return Index.open(path)
+        index = Index.open(path)
+        centroids = contents.list_centroids()
+        if centroids is not None and settings.get("partitions") is None:
+            partition_around(index._store, index._coded(), centroids)
+        return index
 
     @staticmethod
     def repair(path: str | os.PathLike[str], destination: str | os.PathLike[str]) -> RepairReport:
@@ -1246,11 +1431,13 @@ class Index:
     aclose = twin_of(close)
     aadd = twin_of(add)
     aupsert = twin_of(upsert)
+    aadd_table = twin_of(add_table)
     aadd_codes = twin_of(add_codes)
     aremove = twin_of(remove)
     adelete = twin_of(delete)
     aclear = twin_of(clear)
     aupdate_payload = twin_of(update_payload)
+    aupdate_vector = twin_of(update_vector)
     acreate_field_index = twin_of(create_field_index)
     asave_set = twin_of(save_set)
     asaved_set = twin_of(saved_set)
@@ -1261,6 +1448,9 @@ class Index:
     aget = twin_of(get)
     acount = twin_of(count)
     ascroll = twin_of(scroll)
+    afield_values = twin_of(field_values)
+    afield_range = twin_of(field_range)
+    afield_kinds = twin_of(field_kinds)
     arecall_report = twin_of(recall_report)
     atrain = twin_of(train)
     aretrain = twin_of(retrain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from itertools import chain
 from typing import Any, Final, NamedTuple, get_args
@@ -19,20 +19,20 @@ from pqstore.index.arguments.ids import (
     check_distinct,
     is_single_id,
     refuse_map,
-    refuse_unknown,
     refuse_unordered,
 )
-from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares, as_payload_batch
+from pqstore.index.arguments.payloads import PayloadBatch, PayloadShares
 from pqstore.index.arguments.types import OnConflict
 from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import RowBlock
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.spaces import Space, Spaces
+from pqstore.index.vectorless import marked_payloads, without_missing
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
 
-__all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors", "payload_update"]
+__all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors"]
 
 _POLICIES: Final = get_args(OnConflict)
 
@@ -70,6 +70,8 @@ class Batch:
         parts = _with_payloads(_pair_blocks(blocks, ids, id_type, rows), PayloadShares(payloads, rows))
         if progress is not None:
             parts = _told(parts, rows, progress)
+        self.lacks_vectors = False
+        """Whether some of the rows have no vector, which their payloads say."""
         first = next(parts, None)
         self.is_empty = first is None
         self.waits = rows is None
@@ -94,12 +96,17 @@ class Batch:
                 raise InvalidPayloadError(f"a payload holds what cannot be stored: {error}") from error
         self._parts = spool
 
-    def append(self, txn: WriteTransaction) -> IdArray:
-        """Append all rows, and return the ids they got."""
+    def append(self, txn: WriteTransaction, payloads: Sequence[Any] | None = None) -> IdArray:
+        """Append all rows, and return the ids they got. `payloads`: theirs, where they are known only now."""
         added = [self.no_ids]
         count = 0
+        distinct = self._distinct and not txn.has_appended  # an earlier call of the transaction may have had these ids
+        if self.lacks_vectors:
+            txn.declare_vectorless()
         for part in map(partial(self._in_space_of, txn), self._parts):
-            given = _append_part(txn, part, self._id_type, self._policy, all_distinct=self._distinct)
+            if payloads is not None:
+                part = part._replace(payloads=payloads[count : count + len(part.block)])  # noqa: PLW2901
+            given = _append_part(txn, part, self._id_type, self._policy, all_distinct=distinct)
             # Automatic ids follow one another: the first ones say the others, which may be millions.
             if not (self._automatic and count):
                 added.append(given)
@@ -140,10 +147,31 @@ def batch_of_vectors(
 ) -> Batch:
     """The arguments of `pqstore.Index.add`."""
     space = spaces.latest
+    if vectors is None:
+        payloads = _as_list(payloads)
+    vectors, absent = without_missing(vectors, _rows_of_others(ids, payloads), space.D)
+    if absent is not None:
+        payloads = marked_payloads(payloads, absent)
     blocks, rows = blocks_of_vectors(vectors, space.D)
     thread_count = resolve_threads(threads)
     encoded = (space.prepare(block, thread_count) for block in blocks)
-    return Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress, spaces)
+    batch = Batch(encoded, rows, ids, on_conflict, payloads, id_type, progress, spaces)
+    batch.lacks_vectors = absent is not None
+    return batch
+
+
+def _as_list(payloads: Any) -> Any:
+    """Payloads that can be counted."""
+    return list(payloads) if isinstance(payloads, Iterator) else payloads
+
+
+def _rows_of_others(ids: Any, payloads: Any) -> int | None:
+    """How many rows there are of which there is no vector: as many as payloads, or ids. None: nobody knows."""
+    if isinstance(payloads, Mapping) or (payloads is None and is_single_id(ids)):
+        return 1
+    if isinstance(payloads, Sized):
+        return len(payloads)
+    return len(ids) if payloads is None and isinstance(ids, Sized) else None
 
 
 def batch_of_codes(spaces: Spaces, codes: Any, ids: Any, on_conflict: str, payloads: Any, id_type: IdType) -> Batch:
@@ -303,43 +331,3 @@ def _refuse_present(ids: IdArray) -> None:
         f"{len(ids)} ids are in the index already: {shown}{more}; nothing was added. "
         "Pass on_conflict='replace' or 'skip' to decide for all of them"
     )
-
-
-def payload_update(ids: Any, payloads: Any, merge: bool, id_type: IdType) -> Callable[[WriteTransaction], int]:
-    """The change that `pqstore.Index.update_payload` makes, its arguments checked."""
-    is_one_for_all = payloads is None or isinstance(payloads, Mapping)
-    if not is_one_for_all:
-        refuse_unordered(ids)
-    batch = as_id_batch(ids, id_type)
-    check_distinct(batch)
-    given = [payloads] * len(batch) if is_one_for_all else payloads
-    changes = as_payload_batch(given, len(batch))
-
-    def change(txn: WriteTransaction) -> int:
-        _update_payloads(txn, batch, changes, merge=merge)
-        return len(batch)
-
-    return change
-
-
-def _update_payloads(txn: WriteTransaction, ids: IdArray, changes: PayloadBatch, *, merge: bool) -> None:
-    """Give vectors new payloads. Rows never change: each becomes a new row with the code and original of the old.
-
-    Raises:
-        UnknownIdError: an id is not in the index.
-    """
-    rows = txn.rows_of(ids)
-    refuse_unknown(ids, rows)
-    payloads = list(changes)
-    for at, payload in enumerate(payloads):
-        if payload is not None and not isinstance(payload, Mapping):
-            raise InvalidPayloadError(f"payload {at} must be a dict or None, got {type(payload).__name__}")
-    if merge:
-        merged = [(at, new) for at, new in enumerate(payloads) if new is not None]
-        earlier = txn.attachments.payloads_of(rows[[at for at, _ in merged]])
-        for (at, new), old in zip(merged, earlier, strict=True):
-            payloads[at] = {**(old or {}), **new}
-    codes = txn.rows.codes_of(rows)
-    originals = txn.attachments.originals_of(rows) if txn.schema.identity.row_bytes else None
-    txn.kill(rows)
-    txn.append(codes, ids, originals, payloads)

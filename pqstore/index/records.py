@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
-from pqstore.errors import InvalidIdError
+from pqstore.errors import InvalidIdError, NoVectorError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray, IdType, as_id_batch, is_single_id, refuse_unknown
 from pqstore.index.reading import Reading
 from pqstore.index.search.question import as_include
 from pqstore.index.search.results import Record
+from pqstore.index.selection.searchable import lack_vectors
 from pqstore.index.selection.select import select
 from pqstore.index.unreadable import UnreadablePayloads
+from pqstore.index.vectorless import seen_payload
 
 __all__ = [
     "ScrollPage",
@@ -113,25 +115,42 @@ def _records(
     reading: Reading, rows: I64, ids: list[Any], include: frozenset[str], unreadable: UnreadablePayloads | None = None
 ) -> Iterable[Record]:
     payloads = reading.snapshot.payloads_of(rows, unreadable) if "payload" in include else [None] * len(rows)
-    vectors = reading.vectors_of(rows) if "vector" in include else [None] * len(rows)
-    original = reading.keeps_vectors and "vector" in include
+    vectors: Any = [None] * len(rows)
+    if "vector" in include:
+        there = zip(reading.vectors_of(rows), lack_vectors(reading, rows), strict=True)
+        vectors = [None if lacks else vector for vector, lacks in there]
     for id, payload, vector in zip(ids, payloads, vectors, strict=True):
-        yield Record(id, payload, vector, original)
+        yield Record(id, seen_payload(payload), vector, reading.keeps_vectors and vector is not None)
 
 
 def get_codes(reading: Reading, ids: Any) -> npt.NDArray[Any]:
     """See `pqstore.Index.codes`."""
-    codes = reading.codes_of(reading.rows_of(ids))
+    codes = reading.codes_of(_rows_with_vectors(reading, ids))
     return codes[0] if is_single_id(ids) else codes
 
 
 def reconstruct(reading: Reading, ids: Any) -> F32:
     """See `pqstore.Index.reconstruct`."""
-    vectors = reading.decoded(reading.rows_of(ids))
+    vectors = reading.decoded(_rows_with_vectors(reading, ids))
     return vectors[0] if is_single_id(ids) else vectors
 
 
 def iter_codes(reading: Reading, block_rows: Any) -> Iterator[tuple[IdArray, npt.NDArray[Any]]]:
     """See `pqstore.Index.iter_codes`."""
-    blocks = reading.snapshot.iter_ids(as_count(block_rows, "block_rows"))
-    return ((ids, get_codes(reading, ids)) for ids in blocks)
+    blocks = reading.snapshot.rows.live_blocks(as_count(block_rows, "block_rows"))
+    found = (rows[~lack_vectors(reading, rows)] for rows in blocks)
+    return ((reading.snapshot.ids_of(rows), reading.codes_of(rows)) for rows in found)
+
+
+def _rows_with_vectors(reading: Reading, ids: Any) -> I64:
+    """The rows of ids that are all in the index and have a vector.
+
+    Raises:
+        NoVectorError: one has none. UnknownIdError, InvalidIdError: as `Reading.rows_of`.
+    """
+    rows = reading.rows_of(ids)
+    absent = lack_vectors(reading, rows)
+    if absent.any():
+        shown = ", ".join(repr(id) for id in reading.snapshot.ids_of(rows[absent][:5]).tolist())
+        raise NoVectorError(f"{int(absent.sum())} of the ids have no vector: {shown}; update_vector gives them one")
+    return rows

@@ -18,7 +18,7 @@ from pqstore.kernels import CodeLayout, OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.quantizer.choice import choose_quantizer, rows_to_train
 from pqstore.quantizer.state import Settings, check_settings
-from pqstore.storage import EXACT_ROWS, TRAINED_HERE, Identity, Snapshot, field_name
+from pqstore.storage import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY, Identity, Snapshot, field_name
 
 __all__ = [
     "as_fields",
@@ -29,10 +29,12 @@ __all__ = [
     "packing_of",
     "read_space",
     "record_of",
+    "space_of",
 ]
 
 MAX_FIELD_BYTES = 1024
 MAX_DIMENSION = 1 << 20
+MAX_ROWS = 1 << 62
 METRICS = ("l2", "dot", "cosine")
 
 
@@ -88,7 +90,7 @@ def first_space(
     if D % wanted.M:
         raise DimensionError(f"M = {wanted.M} does not divide dim = {D}: choose an M that does")
     kind = "float16" if originals == "default" else as_original_kind(originals)
-    at = rows_to_train(wanted.Ks) if train_at in ("default", None) else as_count(train_at, "train_at")
+    at = rows_to_train(wanted.Ks) if train_at in ("default", None) else as_threshold(train_at)
     return ExactSpace(D, metric, Wish(wanted, kind, "manual" if train_at is None else train, at, retrain))
 
 
@@ -104,6 +106,20 @@ def as_dimension(dim: Any) -> int:
     if D > MAX_DIMENSION:
         raise ValueError(f"dim must be at most {MAX_DIMENSION:,}, got {D:,}")
     return D
+
+
+def as_threshold(train_at: Any) -> int:
+    """Check the argument `train_at`.
+
+    Raises:
+        TypeError, ValueError: it is no number of vectors that an index can have.
+    """
+    if isinstance(train_at, bool):
+        raise TypeError("train_at is a number of vectors, or None: got a bool")
+    rows = as_count(train_at, "train_at")
+    if rows > MAX_ROWS:
+        raise ValueError(f"train_at must be at most {MAX_ROWS:,}, got {rows:,}: None is never")
+    return rows
 
 
 def as_original_kind(value: Any) -> OriginalKind | None:
@@ -138,7 +154,7 @@ def as_fields(fields: Any) -> tuple[str, ...]:
 
 def fields_of(state: Snapshot) -> tuple[str, ...]:
     """Payload fields that have an index, as they were named."""
-    return tuple(dict.fromkeys(map(field_name, state.catalog.fields)))
+    return tuple(dict.fromkeys(field_name(field) for field in state.catalog.fields if field != VECTORLESS_KEY))
 
 
 def record_of(space: CodeSpace | ExactSpace) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
@@ -228,21 +244,15 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
     Raises:
         CorruptIndexError: settings and arrays contradict each other.
     """
-    settings, arrays = identity.settings, dict(arrays)
-    labels = arrays.pop("labels", None)
-    try:
-        quantizer = Quantizer.from_state(_quantizer_of(settings), arrays)
-    except InvalidQuantizerError as error:
-        raise CorruptIndexError(f"the quantizer of the index at {path} cannot be read: {error}") from error
+    settings = identity.settings
     if "exact" in settings:
-        exact = settings["exact"]
+        others = {name: array for name, array in arrays.items() if name != "labels"}
+        quantizer, exact = _quantizer_from(settings, others, path), settings["exact"]
         wish = Wish(quantizer, exact["originals"], exact["train"], exact["train_at"], exact["retrain"])
         if identity.row_bytes:
             raise CorruptIndexError(f"the index at {path} stores vectors, and {identity.row_bytes} bytes besides")
         return ExactSpace(exact["D"], settings["metric"], wish)
-    _check_labels(labels, quantizer, path)
-    training = None if settings.get("training") is None else _training_of(settings["training"])
-    space = CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"), training)
+    space = space_of(settings, arrays, path)
     row_bytes = 0 if space.originals is None else space.originals.row_bytes
     if row_bytes != identity.row_bytes:
         raise CorruptIndexError(
@@ -250,6 +260,29 @@ def read_space(identity: Identity, arrays: Mapping[str, np.ndarray[Any, Any]], p
             f"but {settings.get('originals')} of D = {space.D} takes {row_bytes}"
         )
     return space
+
+
+def space_of(settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]], path: object) -> CodeSpace:
+    """The space of an index that has codes.
+
+    Raises:
+        CorruptIndexError: settings and arrays contradict each other, or are of one that has none.
+    """
+    if "exact" in settings:
+        raise CorruptIndexError(f"the settings at {path} are of an index without codes")
+    others = dict(arrays)
+    labels = others.pop("labels", None)
+    quantizer = _quantizer_from(settings, others, path)
+    _check_labels(labels, quantizer, path)
+    training = None if settings.get("training") is None else _training_of(settings["training"])
+    return CodeSpace(quantizer, settings["metric"], labels, settings.get("originals"), training)
+
+
+def _quantizer_from(settings: Mapping[str, Any], arrays: Mapping[str, Any], path: object) -> Quantizer:
+    try:
+        return Quantizer.from_state(_quantizer_of(settings), arrays)
+    except InvalidQuantizerError as error:
+        raise CorruptIndexError(f"the quantizer of the index at {path} cannot be read: {error}") from error
 
 
 def _training_of(stored: Any) -> Training:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -15,6 +15,9 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, Rerank
+from pqstore.index.facts.field_kinds import field_kinds
+from pqstore.index.facts.field_range import FieldRange, field_range
+from pqstore.index.facts.field_values import FieldValues, field_values
 from pqstore.index.reading import Reading
 from pqstore.index.recall.calibrating import measure_calibration
 from pqstore.index.recall.measuring import recall_report
@@ -58,6 +61,10 @@ class SnapshotView:
         self._shared.snapshot.check()
         with self._uses:
             yield self._shared
+
+    def reading(self) -> AbstractContextManager[Reading]:
+        """The state for rooms above this one, until the end of a block."""
+        return self._read()
 
     def _steps(self, of: Callable[[Reading], Iterator[Item]]) -> Iterator[Item]:
         """An iterator over the state that keeps it only while it works: it may be closed between two steps."""
@@ -109,6 +116,10 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -126,6 +137,10 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -142,9 +157,14 @@ class SnapshotView:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """As `Index.search`, in this state."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         with self._read() as reading:
             return search(reading, queries, question)
 
@@ -159,9 +179,11 @@ class SnapshotView:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`, in this state."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         with self._read() as reading:
             return range_search(reading, queries, radius, limit, question)
 
@@ -206,6 +228,29 @@ class SnapshotView:
         with self._read() as reading:
             return ids_of_set(reading, as_set_name(name))
 
+    def field_values(
+        self,
+        field: str,
+        where: Filter | None = None,
+        *,
+        prefix: str | None = None,
+        limit: int = 100,
+        after: Any = None,
+    ) -> FieldValues:
+        """As `Index.field_values`, in this state."""
+        with self._read() as reading:
+            return field_values(reading, field, where, prefix, limit, after)
+
+    def field_range(self, field: str, where: Filter | None = None, *, kind: str | None = None) -> FieldRange:
+        """As `Index.field_range`, in this state."""
+        with self._read() as reading:
+            return field_range(reading, field, where, kind)
+
+    def field_kinds(self, where: Filter | None = None) -> dict[str, tuple[str, ...]]:
+        """As `Index.field_kinds`, in this state."""
+        with self._read() as reading:
+            return field_kinds(reading, where)
+
     def scroll(
         self,
         where: Filter | None = None,
@@ -223,10 +268,17 @@ class SnapshotView:
         with self._read() as reading:
             return measure_calibration(reading, queries, recall, k, threads)
 
-    def recall_report(self, queries: Any, rerank: Sequence[int] = (100,), threads: int | None = None) -> RecallReport:
+    def recall_report(
+        self,
+        queries: Any,
+        rerank: Sequence[int] = (100,),
+        threads: int | None = None,
+        *,
+        scan: int | Sequence[int] | str | None = None,
+    ) -> RecallReport:
         """As `Index.recall_report`, in this state; not printed."""
         with self._read() as reading:
-            return recall_report(reading, queries, rerank, threads)
+            return recall_report(reading, queries, rerank, threads, scan)
 
     def codes(self, ids: Any) -> npt.NDArray[Any]:
         """As `Index.codes`, in this state."""

@@ -12,6 +12,7 @@ from pqstore.index.lists.list_stats import ListStats
 from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import sizes_of_sets
 from pqstore.index.search.calibration import Calibration, kept_calibration
+from pqstore.index.selection.searchable import count_searchable
 from pqstore.index.settings import fields_of
 from pqstore.storage import Snapshot, SnapshotLists, Store
 
@@ -24,6 +25,9 @@ class IndexStats:
 
     path: str
     vectors: int
+    """Those without one included."""
+    without_vector: int
+    """How many of them were added without a vector."""
     dead_rows: int
     """Rows of removed and replaced vectors whose space is not reused yet."""
     D: int
@@ -96,12 +100,14 @@ class IndexStats:
         """The numbers of an open store."""
         space, snapshot = reading.space, reading.snapshot
         fields, sets, calibration = fields_of(snapshot), sizes_of_sets(snapshot), kept_calibration(snapshot)
+        without = snapshot.live_rows - count_searchable(reading)
         drift, lists = drift_of(reading), ListStats.of(snapshot, space.metric)
         reading.close()  # else it would count among the readers
         stored = store.stats()
         return cls(
             path=str(store.path),
             vectors=stored.live_rows,
+            without_vector=without,
             dead_rows=stored.dead_rows,
             D=space.D,
             quantizer=space.quantizer.kind,

@@ -14,7 +14,8 @@ from pqstore.index import records
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.arguments.sets import as_set_name
 from pqstore.index.arguments.types import Filter, Id, Include, Missing, OnConflict, Payload, Payloads, Rerank
-from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors, payload_update
+from pqstore.index.ingest import as_upsert_ids, batch_of_codes, batch_of_vectors
+from pqstore.index.payload_updates import NOT_GIVEN, payload_update
 from pqstore.index.reading import Reading
 from pqstore.index.removal import removal_of_ids, removal_of_selected
 from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
@@ -24,6 +25,7 @@ from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
 from pqstore.index.spaces import Spaces
+from pqstore.index.vector_updates import vector_update
 from pqstore.progress import Progress
 from pqstore.storage import Store, WriteTransaction
 
@@ -87,7 +89,8 @@ class Transaction:
             raise PQStoreError("a call of this transaction failed half-way: leave the block, and begin again")
         return self._txn
 
-    def _change(self, work: Callable[[WriteTransaction], Result]) -> Result:
+    def change(self, work: Callable[[WriteTransaction], Result]) -> Result:
+        """Do a piece of work of ours on the storage, as part of this transaction."""
         txn = self._open()
         before = txn.records.state
         try:
@@ -115,7 +118,7 @@ class Transaction:
         batch = batch_of_vectors(
             self._spaces, vectors, ids, on_conflict, threads, payloads, self._store.identity.id_type, progress
         )
-        return self._change(batch.append)
+        return self.change(batch.append)
 
     def upsert(self, vectors: Any, ids: Any, *, payloads: Payloads = None, threads: int | None = None) -> IdArray:
         """As `Index.upsert`."""
@@ -126,31 +129,42 @@ class Transaction:
     ) -> IdArray:
         """As `Index.add_codes`."""
         batch = batch_of_codes(self._spaces, codes, ids, on_conflict, payloads, self._store.identity.id_type)
-        return self._change(batch.append)
+        return self.change(batch.append)
 
     def remove(self, ids: Any, missing: Missing = "error") -> int:
         """As `Index.remove`."""
-        return self._change(removal_of_ids(ids, missing, self._store.identity.id_type))
+        return self.change(removal_of_ids(ids, missing, self._store.identity.id_type))
 
     def delete(self, where: Filter | None = None, *, ids: Any = None) -> int:
         """As `Index.delete`: what the filter finds with the changes made so far."""
-        return self._change(removal_of_selected(where, ids, self._spaces, self._store.identity.id_type))
+        return self.change(removal_of_selected(where, ids, self._spaces, self._store.identity.id_type))
 
     def clear(self) -> int:
         """As `Index.clear`."""
-        return self._change(WriteTransaction.clear)
+        return self.change(WriteTransaction.clear)
 
-    def update_payload(self, ids: Any, payloads: Payload | Payloads, *, merge: bool = True) -> int:
-        """As `Index.update_payload`."""
-        return self._change(payload_update(ids, payloads, merge, self._store.identity.id_type))
+    def update_payload(
+        self,
+        ids: Any = None,
+        payloads: Payload | Payloads = NOT_GIVEN,
+        *,
+        where: Filter | None = None,
+        merge: bool = True,
+    ) -> int:
+        """As `Index.update_payload`: a filter finds with the changes made so far."""
+        return self.change(payload_update(ids, payloads, where, merge, self._spaces, self._store.identity.id_type))
+
+    def update_vector(self, ids: Any, vectors: Any, *, threads: int | None = None) -> int:
+        """As `Index.update_vector`."""
+        return self.change(vector_update(ids, vectors, threads, self._spaces, self._store.identity.id_type))
 
     def save_set(self, name: str, ids: Any) -> int:
         """As `Index.save_set`."""
-        return self._change(saving_of_set(name, ids, self._store.identity.id_type))
+        return self.change(saving_of_set(name, ids, self._store.identity.id_type))
 
     def drop_set(self, name: str) -> None:
         """As `Index.drop_set`."""
-        self._change(dropping_of_set(name))
+        self.change(dropping_of_set(name))
 
     # Asking: each call sees the changes made so far. Filters read payloads here, whether or not a field has an index.
 
@@ -178,6 +192,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult: ...
     @overload
     def search(
@@ -195,6 +213,10 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchHits: ...
     def search(
         self,
@@ -211,9 +233,14 @@ class Transaction:
         nprobe: int | str | None = None,
         scan: int | None = None,
         recall: float | None = None,
+        group_by: str | None = None,
+        per_group: int = 1,
+        mmr: float | None = None,
+        candidates: int | None = None,
     ) -> SearchResult:
         """As `Index.search`."""
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall)
+        varied = group_by, per_group, mmr, candidates
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
         return search(self._read(), queries, question)
 
     def range_search(
@@ -227,9 +254,11 @@ class Transaction:
         where: Filter | None = None,
         allow: Any = None,
         deny: Any = None,
+        nprobe: int | str | None = None,
+        scan: int | None = None,
     ) -> RangeResult:
         """As `Index.range_search`."""
-        question = Question(threads=threads, rerank=rerank, where=where, allow=allow, deny=deny)
+        question = Question(10, threads, rerank, where, allow, deny, nprobe=nprobe, scan=scan)
         return range_search(self._read(), queries, radius, limit, question)
 
     @overload

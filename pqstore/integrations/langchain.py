@@ -11,7 +11,6 @@ from pqstore.errors import DimensionError, IndexNotFoundError, MissingDependency
 from pqstore.index import Filter, Include, Index, SearchHits
 from pqstore.index.asynchronous import in_thread
 from pqstore.index.open_or_create import refuse_difference
-from pqstore.integrations.diversity import diverse
 from pqstore.integrations.nested_filter import under
 from pqstore.integrations.text_batch import TextBatch, as_text_batch
 from pqstore.quantizer import Metric
@@ -349,9 +348,8 @@ class PQStoreVectorStore(VectorStore):
             lambda_mult: 1: nearness alone; 0: after the first, difference alone.
             filter, search: As for the other searches.
         """
-        hits = _hits(self._index, embedding, max(k, fetch_k), filter, ("payload", "vector"), search)
-        found = list(_found(hits))
-        return [found[place][0] for place in diverse(embedding, hits.vectors[: len(found)], k, lambda_mult)]
+        search |= {"mmr": lambda_mult, "candidates": max(k, fetch_k)}
+        return [document for document, _ in _scored(self._index, embedding, k, filter, **search)]
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         if self._relevance is not None:

@@ -12,7 +12,7 @@ from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
-from pqstore.kernels.lists import ListGrid, Lists, ReadChunk
+from pqstore.kernels.lists import AskChunks, ListGrid, Lists, ReadChunk
 from pqstore.kernels.readable import readable
 from pqstore.kernels.table_parts import table_parts
 
@@ -183,6 +183,7 @@ class CompiledSearcher:
         budget: int,
         least: int,
         threads: int = 1,
+        ask: AskChunks | None = None,
     ) -> tuple[F32, I64, I64] | None:
         n, queries = len(queries), readable(queries)
         lists, runs = prepared
@@ -192,7 +193,10 @@ class CompiledSearcher:
             out = distances[part], rows[part], counts[part]
             missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)
             while missing:  # chunks are read when they are first wanted
-                for number, ordinal in sorted(set(missing)):
+                wanted = sorted(set(missing))
+                if ask is not None:
+                    ask(wanted)
+                for number, ordinal in wanted:
                     codes, numbers = read(number, ordinal)
                     runs[number].put(ordinal, readable(codes), readable(numbers))
                 missing = self._native.search_lists(queries[part], lists, most, budget, least, threads, *out)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, F64, I64
 from pqstore.kernels.chunk import CodeChunk, OriginalChunk, OriginalKind
 from pqstore.kernels.code_layout import CodeLayout
-from pqstore.kernels.lists import Lists, ReadChunk
+from pqstore.kernels.lists import AskChunks, Lists, ReadChunk
 
 __all__ = ["Kernels", "Searcher"]
 
@@ -40,10 +40,12 @@ class Searcher(Protocol):
         budget: int,
         least: int,
         threads: int = 1,
+        ask: AskChunks | None = None,
     ) -> tuple[F32, I64, I64] | None:
         """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, or
         more until `least` rows are found, and in rows that are in no list; see `reference.list_search`. Distances and
-        rows as of `search`, then what was read: int64 (n, 3), lists, rows of them, pieces. None: as for `search`."""
+        rows as of `search`, then what was read: int64 (n, 3), lists, rows of them, pieces. None: as for `search`.
+        `ask` may be told of chunks before they are read."""
 
     def tables(self, queries: F32) -> F32 | None:
         """Tables over stored labels, float32 (n, M, layout.table_size), for `Kernels.scan`: squared distances, or the

@@ -10,7 +10,7 @@ import numpy as np
 from pqstore.arrays import F32, F64, I64, U8
 from pqstore.kernels.chunk import CodeChunk
 
-__all__ = ["I16", "I32", "U32", "ListGrid", "ListRun", "Lists", "ReadChunk", "list_grid"]
+__all__ = ["I16", "I32", "U32", "AskChunks", "ListGrid", "ListRun", "Lists", "ReadChunk", "list_grid"]
 
 I16 = np.ndarray[Any, np.dtype[np.int16]]
 I32 = np.ndarray[Any, np.dtype[np.int32]]
@@ -67,6 +67,9 @@ class ListRun(Protocol):
 
 ReadChunk: TypeAlias = Callable[[int, int], tuple[U8, U32]]
 """Of a run, by its place in `Lists.runs`, and an ordinal: (packed codes, row numbers minus `first_row`) of a chunk."""
+
+AskChunks: TypeAlias = Callable[[Sequence[tuple[int, int]]], None]
+"""Told of all chunks that are about to be read, so that they can come together from where they lie."""
 
 
 class Lists(NamedTuple):

@@ -17,10 +17,11 @@ from pqstore.kernels.dispatch import active
 from pqstore.kernels.reference.originals import decode_originals, exact_distances, unit_length
 from pqstore.native import native_module
 
-__all__ = ["OriginalFormat", "as_halves", "nearest_originals", "unit_length"]
+__all__ = ["OriginalFormat", "as_halves", "nearest_originals", "nearest_stored", "unit_length"]
 
 _INT8_EXTRA = 8  # scale and offset, float32
 _LEVELS = 255
+_CANDIDATES = 1 << 20  # that are looked up at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,22 @@ class OriginalFormat:
 
     def decode(self, stored: U8) -> F32:
         """uint8 (n, row_bytes) -> vectors float32 (n, D)."""
-        return decode_originals(self.kind, self.D, stored)
+        native = native_module()
+        if native is None or active().name == "numpy":
+            return decode_originals(self.kind, self.D, stored)
+        vectors = np.empty((len(stored), self.D), dtype=np.float32)
+        native.decode(self.kind, np.ascontiguousarray(stored), vectors)
+        return vectors
 
     def nearest(self, metric: str, stored: U8, places: I64, rows: I64, query: F64, k: int) -> tuple[F32, I64]:
         """`nearest_originals` of this format."""
         return nearest_originals(self.kind, metric, stored, places, rows, query, k)
+
+    def nearest_stored(
+        self, metric: str, files: dict[int, U8], segment_rows: int, rows: I64, queries: F64, k: int, threads: int
+    ) -> tuple[F32, I64] | None:
+        """`nearest_stored` of this format."""
+        return nearest_stored(self.kind, metric, files, segment_rows, rows, queries, k, threads)
 
 
 def _as_float32(vectors: F32) -> U8:
@@ -108,6 +120,43 @@ def nearest_originals(
     exact = exact_distances(metric, decode_originals(kind, len(query), stored[places]), query)
     order = np.lexsort((rows, exact if metric == "l2" else -exact))[:k]
     return exact[order], rows[order]
+
+
+def nearest_stored(
+    kind: OriginalKind,
+    metric: str,
+    files: dict[int, U8],
+    segment_rows: int,
+    rows: I64,
+    queries: F64,
+    k: int,
+    threads: int = 1,
+) -> tuple[F32, I64] | None:
+    """The k nearest of each query's candidates where they lie in files: distances float32 (n, k) and rows int64 (n, k),
+    nearest first, equal distances by row, padded with infinity and -1.
+
+    None: there is no compiled module, a row is in no file, or its checksum does not match its bytes.
+
+    Args:
+        kind: As of `nearest_originals`, `metric` and `queries` float64 (n, D) too.
+        files: By segment: uint8 (rows, row_bytes + 4), each row followed by its CRC-32, begun with its number.
+        segment_rows: How many rows a segment has.
+        rows: int64 (n, c), candidates of each query; -1 where there are fewer. None twice.
+        k: How many are wanted.
+        threads: Share the queries.
+    """
+    native, name = native_module(), active().name
+    if native is None or name == "numpy":
+        return None
+    distances, nearest = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
+    step = max(1, _CANDIDATES // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        out = distances[part], nearest[part]
+        asked = files, segment_rows, rows[part], queries[part]
+        if not native.nearest_stored(kind, metric, *asked, name == "portable", threads, *out):
+            return None
+    return distances, nearest
 
 
 def as_halves(vectors: F32) -> tuple[F16, bool]:

@@ -8,7 +8,7 @@ from pqstore.quantizer.opq import OPQ
 from pqstore.quantizer.pq import PQ
 from pqstore.quantizer.progress import Progress, TrainingStep
 from pqstore.quantizer.training_set import ROWS_PER_CODEWORD
-from pqstore.quantizer.vectors import as_queries, as_rows, as_vectors, vector_blocks
+from pqstore.quantizer.vectors import as_queries, as_rows, as_vectors, unit_rows, vector_blocks
 
 __all__ = [
     "OPQ",
@@ -24,5 +24,6 @@ __all__ = [
     "as_real_array",
     "as_rows",
     "as_vectors",
+    "unit_rows",
     "vector_blocks",
 ]

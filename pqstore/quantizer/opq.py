@@ -194,6 +194,9 @@ class OPQ(Quantizer):
         return rotated[0] if single else rotated
 
 
+_LARGE = 2.0**64
+
+
 def _warm_rotation(R: F32 | None, D: int) -> F32:
     """The rotation to go on from: the present one, if its dimension is that of the training vectors, or none."""
     if R is None:
@@ -224,6 +227,9 @@ def _scaled_pairs(vectors: F32, step: LloydIteration) -> Iterator[tuple[F32, F32
     largest = max(float(np.abs(step.codewords).max()), np.finfo(np.float32).tiny)
     codewords = step.codewords / np.float32(largest)
     size = block_rows(D)
+    # By a power of two, which changes no digit, and only where it must be: a rotation does not depend on it.
+    smaller = np.float32(1.0 if largest < _LARGE else 1 / _LARGE)
     for first in range(0, len(vectors), size):
         labels = step.labels[:, first : first + size]
-        yield vectors[first : first + size], codewords[np.arange(M)[:, None], labels].transpose(1, 0, 2).reshape(-1, D)
+        block = vectors[first : first + size] if smaller == 1 else vectors[first : first + size] * smaller
+        yield block, codewords[np.arange(M)[:, None], labels].transpose(1, 0, 2).reshape(-1, D)

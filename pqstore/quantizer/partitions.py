@@ -13,7 +13,7 @@ from pqstore.kernels import ListGrid, active, list_grid
 from pqstore.quantizer.kmeans import head_start, lloyd
 from pqstore.quantizer.seeding import initial_codewords
 
-__all__ = ["MAX_PARTITIONS", "ROWS_PER_PARTITION", "PartitionTable", "train_partitions"]
+__all__ = ["MAX_PARTITIONS", "ROWS_PER_PARTITION", "PartitionTable", "table_around", "train_partitions"]
 
 MAX_PARTITIONS = 65_536
 ROWS_PER_PARTITION = 64
@@ -136,6 +136,22 @@ def train_partitions(
         centroids[first[group] : first[group + 1]] = _means(mine, int(shares[group]), rest[group], threads)
     centroids = _one_round(_rounded(centroids, groups, first), vectors_at, rows, threads)
     return _measured(_rounded(centroids, groups, first), vectors_at, rows, threads)
+
+
+def table_around(
+    centroids: F32, vectors_at: Callable[[I64], F32], rows: int, *, seed: int = 123, threads: int = 1
+) -> PartitionTable:
+    """The table of given centroids, finite float32 (P, D), in groups like those that are trained; arguments as of
+    `train_partitions`. What is stored of the centroids is float16, and more than 1,024 of them are numbered anew."""
+    if len(centroids) <= _ONE_GROUP_UP_TO:
+        groups, first = centroids.mean(axis=0, dtype=np.float64, keepdims=True), np.array([0, len(centroids)])
+        return _measured(_rounded(centroids, groups.astype(np.float32), first), vectors_at, rows, threads)
+    count = 1 << round(np.log2(len(centroids)) / 2)
+    groups = _means(centroids, count, np.random.SeedSequence(seed), threads)
+    of_group = active().encode(centroids, groups[None], threads)[:, 0]
+    order = np.argsort(of_group, kind="stable")
+    first = np.concatenate(([0], np.cumsum(np.bincount(of_group, minlength=count))))
+    return _measured(_rounded(centroids[order], groups, first), vectors_at, rows, threads)
 
 
 def _blocks(positions: I64) -> list[I64]:

@@ -140,7 +140,7 @@ def balanced_axes(covariance: F64, M: int) -> F64:
     variances, axes = eigh(covariance, driver="evd")
     variances, axes = variances[::-1], axes[:, ::-1]
     # Variances that are zero but for rounding count as one and the same floor; logarithms then start from 1.
-    floor = max(float(variances[0]), np.finfo(np.float64).tiny) * D * np.finfo(np.float32).eps
+    floor = max(float(variances[0]), np.finfo(np.float64).tiny) * D * float(np.finfo(np.float32).eps)
     weights = np.log(np.maximum(variances, floor) / floor) + 1
     members: list[list[int]] = [[] for _ in range(M)]
     products = np.zeros(M, dtype=np.float64)

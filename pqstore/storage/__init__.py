@@ -3,6 +3,7 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
+from pqstore.storage.attachments.column_values import ColumnValues, groups_of, values_of
 from pqstore.storage.attachments.field_column import Bound, FieldColumn, FieldKind, Wanted, kind_of
 from pqstore.storage.attachments.field_paths import (
     ABSENT,
@@ -14,7 +15,7 @@ from pqstore.storage.attachments.field_paths import (
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE
+from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY
 from pqstore.storage.format.state import Identity
 from pqstore.storage.limits import Limits
 from pqstore.storage.lists.stored_table import StoredTable
@@ -30,14 +31,16 @@ from pqstore.storage.transactions.snapshot_lists import SnapshotLists
 from pqstore.storage.transactions.write import WriteTransaction
 from pqstore.storage.upkeep.partitioning import begin_lists, drop_lists, fill_lists
 from pqstore.storage.upkeep.problem import Problem
-from pqstore.storage.upkeep.rebuilding import Rebuild
+from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption
 
 __all__ = [
     "ABSENT",
     "EXACT_ROWS",
     "TRAINED_HERE",
+    "VECTORLESS_KEY",
     "Bound",
     "Catalog",
+    "ColumnValues",
     "Durability",
     "FieldColumn",
     "FieldKind",
@@ -47,6 +50,7 @@ __all__ = [
     "Problem",
     "Rebuild",
     "RepairReport",
+    "Resumption",
     "RowPacking",
     "RowUnit",
     "Snapshot",
@@ -65,9 +69,11 @@ __all__ = [
     "field_name",
     "field_numbers",
     "fill_lists",
+    "groups_of",
     "kind_of",
     "plain_payload",
     "plain_value",
     "stored_field",
     "value_at",
+    "values_of",
 ]

@@ -29,7 +29,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors, translate
 from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.format import records
-from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.catalog import Catalog, catalog_features
 from pqstore.storage.format.state import Identity, IdType, State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.lists.assigning import Assign, Assigner
@@ -47,7 +47,8 @@ from pqstore.storage.upkeep.compaction import compact
 from pqstore.storage.upkeep.maintenance import maintain
 from pqstore.storage.upkeep.new_generation import write_generation
 from pqstore.storage.upkeep.problem import Problem
-from pqstore.storage.upkeep.rebuilding import Rebuild, rebuild
+from pqstore.storage.upkeep.rebuild_plan import Rebuild, Resumption
+from pqstore.storage.upkeep.rebuilding import rebuild
 from pqstore.storage.upkeep.verify import verify
 
 __all__ = ["Durability", "Store"]
@@ -122,7 +123,7 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
-            features=(records.NUMBERED_STATES, *features),
+            features=(records.NUMBERED_STATES, *features, *catalog_features(fields)),
         )
         with _temporary_for(target) as temporary:
             with storage_errors(target):
@@ -286,16 +287,24 @@ class Store:
             compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
 
     def rebuild(
-        self, plan: Callable[[Snapshot], Rebuild], timeout: float | None = None, *, progress: Progress = no_progress
+        self,
+        plan: Callable[[Snapshot], Rebuild],
+        timeout: float | None = None,
+        *,
+        resumption: Resumption | None = None,
+        progress: Progress = no_progress,
     ) -> None:
         """Put all rows into codes of another kind, as a new generation: one step for readers and writers, who go on
         meanwhile. `plan` is called with the state to begin with; what it raises leaves the index as it was.
 
+        With `resumption` a process that dies leaves what it has made of the rows to the next that asks for the same.
         Raises `PQStoreError` when another process has rebuilt the index meanwhile.
         """
         shared = self._writable_share()
         with slow_work("rebuild", self.path), self._reference.letting_go():
-            rebuild(shared, self.path, self.read, self._schema_of, plan, timeout, progress=progress)
+            rebuild(
+                shared, self.path, self.read, self._schema_of, plan, timeout, resumption=resumption, progress=progress
+            )
 
     def attempt(self, work: str, call: Callable[[], object]) -> None:
         """Work that the index does by itself after a commit: what fails is kept with its faults, and it rests then for

@@ -11,6 +11,7 @@ import pytest
 from pqstore import Index
 from pqstore.errors import CorpusFileError, TrainingError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import unpack_rows
+from pqstore.storage import SnapshotLists
 
 faiss = pytest.importorskip("faiss")
 
@@ -33,8 +34,18 @@ def x() -> np.ndarray:
     ).astype(np.float32)
 
 
-def built(factory: str, x: np.ndarray, metric: int = faiss.METRIC_L2, by_residual: bool | None = None) -> Any:
+def made(factory: str, metric: int = faiss.METRIC_L2) -> Any:
+    """An untrained index of theirs, which will not arrange its labels for polysemous search: that takes seconds."""
     index = faiss.index_factory(D, factory, metric)
+    inner = index
+    while not hasattr(inner, "do_polysemous_training"):
+        inner = faiss.downcast_index(inner.base_index if hasattr(inner, "base_index") else inner.index)
+    inner.do_polysemous_training = False
+    return index
+
+
+def built(factory: str, x: np.ndarray, metric: int = faiss.METRIC_L2, by_residual: bool | None = None) -> Any:
+    index = made(factory, metric)
     if by_residual is not None:
         faiss.extract_index_ivf(index).by_residual = by_residual
     index.train(x)
@@ -101,10 +112,45 @@ def test_partitions_without_residuals_keep_codes_and_ids(
             # Vectors at equal distances may change places; each id has its code.
             np.testing.assert_array_equal(ours.codes(ids), unpack_rows(ivf.pq.compute_codes(turned), 4, ivf.pq.nbits))
             assert ours.metric == ("l2" if metric == faiss.METRIC_L2 else "dot")
+            lists = ours.stats().lists
+            assert lists is not None
+            assert lists.partitions == 7
+            with ours._read() as reading:
+                stored = SnapshotLists(reading.snapshot).read()
+            centroids = faiss.rev_swig_ptr(faiss.downcast_index(ivf.quantizer).get_xb(), 7 * D).reshape(7, D)
+            ours_too = np.ldexp(stored.table.stored.astype(np.float32), stored.table.exponent)
+            np.testing.assert_allclose(ours_too, centroids, rtol=1e-2, atol=1e-2)
+            assert ours.verify(deep=True) == []
+
+
+def test_lists_only_where_they_can_be_and_are_wanted(x: np.ndarray, tmp_path: Path) -> None:
+    theirs = built("IVF7,PQ4x6", x, by_residual=False)
+    with Index.from_faiss(tmp_path / "auto", theirs, partitions="auto") as ours:
+        assert ours.stats().lists is None  # too few vectors for lists to win
+    few = made("IVF300,PQ4x6")
+    faiss.extract_index_ivf(few).by_residual = False
+    few.train(x)
+    few.add(x[:200])
+    with Index.from_faiss(tmp_path / "few", few) as ours:
+        assert ours.stats().lists is None
+        assert len(ours) == 200
+
+
+def test_many_lists(x: np.ndarray, tmp_path: Path) -> None:
+    """More than have one level: numbered anew, in groups."""
+    theirs = made("IVF1100,PQ4x6")
+    faiss.extract_index_ivf(theirs).by_residual = False
+    theirs.cp.niter = 1
+    many = np.concatenate((x, x + 0.5))
+    theirs.train(many)
+    theirs.add(many)
+    with Index.from_faiss(tmp_path / "ours", theirs) as ours:
+        assert ours.stats().lists.partitions == 1100
+        assert ours.verify(deep=True) == []
 
 
 def test_ids_given_with_partitions(x: np.ndarray, tmp_path: Path) -> None:
-    theirs = faiss.index_factory(D, "IVF7,PQ4x6")
+    theirs = made("IVF7,PQ4x6")
     faiss.extract_index_ivf(theirs).by_residual = False
     theirs.train(x)
     theirs.add_with_ids(x, np.arange(ROWS) - 50)
@@ -114,7 +160,9 @@ def test_ids_given_with_partitions(x: np.ndarray, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("factory", ["IVF7,PQ4x6", "OPQ4,IVF7,PQ4x6", "IVF7,PQ4x6,RFlat"])
-def test_residuals_are_refused_or_encoded_again(factory: str, x: np.ndarray, tmp_path: Path) -> None:
+def test_residuals_are_refused_or_encoded_again(
+    factory: str, x: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     theirs = built(factory, x, by_residual=True)
     decoded = faiss.extract_index_ivf(theirs)
     decoded.make_direct_map()
@@ -122,7 +170,9 @@ def test_residuals_are_refused_or_encoded_again(factory: str, x: np.ndarray, tmp
         with pytest.raises(UnsupportedIndexError, match="reencode=True"):
             Index.from_faiss(tmp_path / f"refused{number}", source)
         assert not (tmp_path / f"refused{number}").exists()
+        caplog.clear()
         with Index.from_faiss(tmp_path / f"ours{number}", source, reencode=True) as ours:
+            assert f"{ROWS} vectors were decoded and encoded again" in caplog.text
             assert sorted(ours) == list(range(ROWS))
             assert (ours.quantizer.M, ours.quantizer.Ks) == (4, 64)
             # As near to the vectors as a codebook of this size can be.
@@ -134,7 +184,7 @@ def test_residuals_are_refused_or_encoded_again(factory: str, x: np.ndarray, tmp
 
 
 def test_too_few_residuals_to_train_on(x: np.ndarray, tmp_path: Path) -> None:
-    theirs = faiss.index_factory(D, "IVF2,PQ4x8")
+    theirs = made("IVF2,PQ4x8")
     theirs.train(x)
     theirs.add(x[:100])
     with pytest.raises(TrainingError, match="100 vectors, too few to train the 256 codewords"):

@@ -20,7 +20,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 from langchain_tests.integration_tests.vectorstores import VectorStoreIntegrationTests
 
-from pqstore.integrations.diversity import diverse
+from pqstore.index.search.diversity import diverse
 from pqstore.integrations.langchain import PQStoreVectorStore
 
 

@@ -155,6 +155,49 @@ def test_long_lists(kernels: Kernels, rng: np.random.Generator) -> None:
         assert sorted(read) == list(range(len(run.chunks)))  # each was read once
 
 
+def test_first_list_nearer_than_the_nearest_rows(kernels: Kernels, rng: np.random.Generator) -> None:
+    """A scan began with a limit that bounds of enough rows were within, but not so many rows, and lost those beyond."""
+    for Ks, share in ((256, 0.01), (256, 0.04), (16, 0.04)):
+        layout, words = CodeLayout(16, Ks), codewords(rng, 16, Ks, 4)
+        labels = scan_labels(words) if Ks == 256 else None
+        searcher = kernels.searcher(layout, words, labels, dot=False)
+        coded = kernels.encode(rng.standard_normal((30_000, 64)).astype(np.float32), words)
+        coded = coded.astype(np.uint8) if labels is None else labels[np.arange(16), coded]
+        query = rng.standard_normal((1, 64)).astype(np.float32)
+        chunks = [CodeChunk(layout.pack(coded), len(coded), 0)]
+        order = searcher.search(query, searcher.prepare(chunks), len(coded))[1][0]
+        partitions = np.ones(len(coded), dtype=np.int64)
+        first = int(share * len(order))
+        partitions[order[first : first + 40]] = 0
+        rows = np.arange(len(coded))
+        run = Run(layout, coded, rows, partitions, 2, 1632)
+        centroids = np.concatenate((query, query + 1))
+        grid = list_grid(centroids, np.zeros(2), query, np.array([0, 2]), dot=False)
+        lists = searcher.prepare_lists(Lists(grid, [run], [], np.array([0]), [None], 1 << 15))
+        for k in (50, 150, 300):
+            found = searcher.search_lists(query, lists, reader([run]), k, 2, 10**9, 0)
+            _equal(found[:2], searcher.search(query, searcher.prepare(chunks), k))
+
+
+def test_rows_that_are_infinitely_far(kernels: Kernels, rng: np.random.Generator) -> None:
+    """Codes that no codeword has, as a damaged file may hold: fewer rows than are wanted are at a finite distance."""
+    for Ks, M in ((100, 6), (9, 6)):
+        layout, words = CodeLayout(M, Ks), codewords(rng, M, Ks, 2)
+        reference, searcher = searchers(kernels, layout, words, dot=False)
+        coded = rng.integers(0, 256 if Ks == 100 else 16, (20_000, M)).astype(np.uint8)
+        rows = np.arange(len(coded))
+        run = Run(layout, coded, rows, rng.integers(0, 40, len(rows)), 40, 1632)
+        centroids = rng.standard_normal((40, 2 * M)).astype(np.float32)
+        grid = list_grid(centroids, np.zeros(40), centroids[:1], np.array([0, 40]), dot=False)
+        lists = Lists(grid, [run], [], np.array([0]), [None], 1 << 15)
+        asked = rng.standard_normal((3, 2 * M)).astype(np.float32)
+        for k in (1, 10, 200, 3000):
+            expected = reference.search_lists(asked, lists, reader([run]), k, 40, 10**9, 0)
+            found = searcher.search_lists(asked, searcher.prepare_lists(lists), reader([run]), k, 40, 10**9, 0)
+            _equal(found, expected)
+        assert np.isinf(found[0]).any()
+
+
 def test_order_of_lists(rng: np.random.Generator) -> None:
     """Nearly that of distances between floats, wide lists later; inner products under "dot"; groups looked at first."""
     centroids = rng.standard_normal((300, 20)).astype(np.float32)

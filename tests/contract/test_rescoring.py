@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 import pytest
 
-from pqstore.kernels import as_halves, get, nearest_originals
+from pqstore.kernels import OriginalFormat, as_halves, get, nearest_originals, nearest_stored
 from pqstore.kernels import originals as originals_module
 from pqstore.kernels.reference.originals import decode_originals, exact_distances, unit_length
 
@@ -42,6 +44,50 @@ def test_distances_to_the_bit(kernels, monkeypatch, rng, kind: str, metric: str,
         np.testing.assert_array_equal(found, rows[order][:k])
 
 
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+def test_where_they_lie(kernels, monkeypatch, rng, kind: str, metric: str) -> None:
+    """Candidates of several queries in files of segments: as copied and compared one query after another."""
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
+    D, rows = 37, 40
+    numbers = {3: np.arange(120, 160), 0: np.arange(40), 7: np.arange(280, 300)}
+    files = {}
+    for segment, its in numbers.items():
+        stored = originals(kind, len(its), D, rng)
+        sums = [zlib.crc32(one.tobytes(), int(at)) for at, one in zip(its, stored, strict=True)]
+        files[segment] = np.concatenate((stored, np.array(sums, dtype="<u4").view(np.uint8).reshape(-1, 4)), axis=1)
+    everything = np.ascontiguousarray(np.concatenate([files[segment] for segment in numbers])[:, :-4])
+    of_rows = np.concatenate(list(numbers.values()))
+    queries = rng.standard_normal((5, D))
+    queries = unit_length(queries) if metric == "cosine" else queries
+    wanted = np.stack([rng.permutation(len(of_rows))[:30] for _ in queries])
+    candidates = of_rows[wanted]
+    candidates[2, 4:] = -1
+    for threads, k in ((1, 1), (2, 12), (3, 31)):
+        found = nearest_stored(kind, metric, files, rows, candidates, queries, k, threads)
+        if kernels.name == "numpy":
+            assert found is None
+            return
+        for q, query in enumerate(queries):
+            mine = np.flatnonzero(candidates[q] >= 0)
+            some = min(k, len(mine))
+            expected = nearest_originals(kind, metric, everything, wanted[q, mine], candidates[q, mine], query, some)
+            np.testing.assert_array_equal(found[0][q, :some].view(np.uint32), expected[0].view(np.uint32))
+            np.testing.assert_array_equal(found[1][q, :some], expected[1])
+            assert (found[1][q, some:] == -1).all()
+            assert (found[0][q, some:] == (np.inf if metric == "l2" else -np.inf)).all()
+    elsewhere = candidates.copy()
+    elsewhere[1, 5] = 9 * rows
+    assert nearest_stored(kind, metric, files, rows, elsewhere, queries, 3) is None
+    elsewhere[1, 5] = 7 * rows + 20  # beyond the end of its file
+    assert nearest_stored(kind, metric, files, rows, elsewhere, queries, 3) is None
+    row = int(candidates[4, 9])
+    files[row // rows] = files[row // rows].copy()
+    files[row // rows][row % rows, 3] ^= 1
+    assert nearest_stored(kind, metric, files, rows, candidates, queries, 3) is None
+    assert nearest_stored(kind, metric, files, rows, candidates[:0], queries[:0], 3)[1].shape == (0, 3)
+
+
 @pytest.mark.parametrize("metric", ["l2", "dot"])
 def test_distances_beyond_float32(kernels, monkeypatch, metric: str) -> None:
     monkeypatch.setattr(originals_module, "active", lambda: kernels)
@@ -62,6 +108,19 @@ def test_every_half(kernels, monkeypatch) -> None:
     places = np.arange(len(finite))
     distances, _ = nearest_originals("float16", "dot", stored, places, places, np.array([1.0]), len(finite))
     np.testing.assert_array_equal(distances, finite[::-1].astype(np.float32))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("D", [1, 7, 8, 9, 100, 387])
+def test_decoding(kernels, monkeypatch, rng, kind: str, D: int) -> None:
+    monkeypatch.setattr(originals_module, "active", lambda: kernels)
+    stored = originals(kind, 61, D, rng)
+    wide = np.concatenate((stored, np.zeros((61, 3), dtype=np.uint8)), axis=1)
+    for given in (stored, wide[:, : stored.shape[1]], stored[:0], stored[::-2]):
+        expected = decode_originals(kind, D, given)
+        given.flags.writeable = False
+        found = OriginalFormat(kind, D).decode(given)
+        np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 1001])

@@ -24,7 +24,7 @@ FIELDS = ["who", "n"]
 
 
 class Model:
-    """What one writer has stored: the version of each of its ids, and the set that it keeps."""
+    """What one writer has stored: the version of each of its ids (-1: it has no vector), and the set that it keeps."""
 
     def __init__(self, who: int, seed: int) -> None:
         self.who = who
@@ -36,19 +36,26 @@ class Model:
     def state(self) -> tuple[dict[int, int], list[int]]:
         return dict(self.versions), list(self.kept)
 
-    def change(self) -> Callable[[pqstore.Index], Any]:
+    def change(self) -> Callable[[pqstore.Index], Any]:  # noqa: PLR0911 # one an action
         """The next change, which the model has seen when this returns."""
-        actions = ["add", "upsert", "remove", "update", "replace", "compact"]
-        action = str(self.rng.choice(actions, p=[0.3, 0.15, 0.15, 0.15, 0.2, 0.05]))
+        actions = ["add", "bare", "upsert", "give", "remove", "update", "replace", "compact"]
+        action = str(self.rng.choice(actions, p=[0.2, 0.1, 0.15, 0.1, 0.1, 0.15, 0.15, 0.05]))
         if action == "add" or not self.versions:
             new = self._new(int(self.rng.choice([1, 5, 900])))
             return lambda index: index.add(vectors(new, 0), new, payloads=self._payloads(new, 0))
+        if action == "bare":
+            bare = self._new(int(self.rng.choice([1, 5, 300])), -1)
+            return lambda index: index.add(None, bare, payloads=self._payloads(bare, -1))
         some = self.rng.choice(list(self.versions), min(len(self.versions), int(self.rng.choice([1, 300]))), False)
         some = [int(one) for one in some]
         if action == "upsert":
             version = max(self.versions[one] for one in some) + 1
             self.versions.update(dict.fromkeys(some, version))
             return lambda index: index.upsert(vectors(some, version), some, payloads=self._payloads(some, version))
+        if action == "give":
+            given = max(self.versions[one] for one in some) + 1
+            self.versions.update(dict.fromkeys(some, given))
+            return lambda index: self._give(index, some, given)
         if action == "remove":
             for one in some:
                 del self.versions[one]
@@ -59,6 +66,12 @@ class Model:
         if action == "compact":
             return lambda index: index.compact()
         return self._replace(int(self.rng.integers(7)))
+
+    def _give(self, index: pqstore.Index, some: list[int], version: int) -> None:
+        """Vectors, and payloads that tell of them: one transaction."""
+        with index.transaction() as txn:
+            txn.update_vector(some, vectors(some, version))
+            txn.update_payload(some, {"version": version})
 
     def _replace(self, n: int) -> Callable[[pqstore.Index], Any]:
         """All of one number go, others come, and a set says which: one transaction."""
@@ -76,10 +89,10 @@ class Model:
 
         return work
 
-    def _new(self, count: int) -> list[int]:
+    def _new(self, count: int, version: int = 0) -> list[int]:
         new = list(range(self.next, self.next + 2 * count, 2))
         self.next += 2 * count
-        self.versions.update(dict.fromkeys(new, 0))
+        self.versions.update(dict.fromkeys(new, version))
         return new
 
     def _payloads(self, ids: list[int], version: int) -> list[dict[str, Any]]:
@@ -131,7 +144,8 @@ def reader(path: Path, until: int) -> Callable[[int], None]:
                 with index.snapshot() as view:
                     check_records(record for page in pages(view) for record in page.records)
                     assert view.count({"who": 0}) + view.count({"who": 1}) == len(view)
-                    view.search(vectors([3], 0)[0], k=5, rerank=20, where={"n": {"$lt": 4}})
+                    hits = view.search(vectors([3], 0)[0], 5, rerank=20, where={"n": {"$lt": 4}}, include="payload")
+                    assert all(hit["payload"]["version"] >= 0 for hit in hits.to_dicts())
                 os.write(sending, b".")
 
     return work
@@ -151,7 +165,10 @@ def check_records(records: Any) -> dict[int, int]:
     """Each has the vector that its payload tells; the versions, by id."""
     found = {}
     for record in records:
-        np.testing.assert_array_equal(record.vector, vectors([record.id], record.payload["version"])[0])
+        version = record.payload["version"]
+        assert (record.vector is None) == (version == -1)
+        if version != -1:
+            np.testing.assert_array_equal(record.vector, vectors([record.id], version)[0])
         assert record.id not in found
         found[record.id] = record.payload["version"]
     return found

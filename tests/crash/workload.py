@@ -49,7 +49,7 @@ def changes(seed: int) -> Iterator[tuple[Change, Rows]]:
     rows: Rows = {}
     while True:
         actions = ["add", "add", "remove", "replace", "compact", "rebuild", "partition", "drop"]
-        action = rng.choice(actions, p=[0.3, 0.2, 0.16, 0.16, 0.05, 0.03, 0.08, 0.02])
+        action = rng.choice(actions, p=[0.25, 0.2, 0.15, 0.15, 0.07, 0.06, 0.07, 0.05])
         if action == "add" or not rows:
             action = "add"
             count = int(rng.choice([1, 3, 100, 1100, 3000]))

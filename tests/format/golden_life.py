@@ -1,7 +1,11 @@
-"""Golden files of indexes that began without codes: exact still, and trained. `python -m tests.format.golden_life`."""
+"""Golden files of indexes that began without codes: exact still, trained, with rows without a vector.
+
+`python -m tests.format.golden_life NAME` writes one anew.
+"""
 
 from __future__ import annotations
 
+import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -25,7 +29,7 @@ def gone() -> np.ndarray:
     return np.arange(3, N, 11)
 
 
-def write(path: Path, *, trained: bool) -> None:
+def write(path: Path, *, trained: bool, vectorless: bool) -> None:
     wish = pqstore.PQ(M=4, Ks=16, verbose=False)
     with pqstore.Index.create(path, wish, dim=D, fields=["n"], train="manual", originals="float16") as index:
         index.add(vectors()[:500], payloads=[{"n": n % 7, "text": f"row {n}"} for n in range(500)])
@@ -34,13 +38,16 @@ def write(path: Path, *, trained: bool) -> None:
         index.save_set("first", range(5))
         if trained:
             index.train(threads=1)
+        if vectorless:
+            index.add(None, range(1000, 1020), payloads=[{"n": 9} if n % 2 else None for n in range(20)])
+            index.update_vector([1, 2], [None, None])
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        for name in ("exact", "trained"):
+        for name in sys.argv[1:] or ("exact", "trained", "vectorless"):
             path = Path(scratch) / f"{name}.pqs"
-            write(path, trained=name == "trained")
+            write(path, trained=name != "exact", vectorless=name == "vectorless")
             with tarfile.open(DIRECTORY / f"format-1-{name}.tar.xz", "w:xz") as archive:
                 for entry in sorted(path.rglob("*")):
                     if entry.name == "data.mdb" or entry.parent.name == "originals":

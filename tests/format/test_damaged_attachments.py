@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
@@ -17,6 +18,9 @@ from pqstore.storage.attachments.original_files import originals_directory
 from pqstore.storage.attachments.payload_records import open_payloads
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
+from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.rebuild_note import REBUILD_NOTE
+from pqstore.storage.format.state import Identity
 from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
@@ -274,3 +278,30 @@ def test_catalog(index: Path, tmp_path: Path) -> None:
     report = repair(index, tmp_path / "repaired", lambda _: PACKING)
     assert any("payloads" in loss for loss in report.losses)
     assert report.rows_lost == 0
+
+
+def test_a_generation_that_is_not_whole(index: Path, tmp_path: Path) -> None:
+    """What a rebuilding has begun, under the name of a generation that counts."""
+    with Store.open(index, lambda _: PACKING) as store, store.write() as txn:
+        txn.set_note(REBUILD_NOTE, [1.5e9, 2500, 2500, 1000, {}])
+    assert broken(index) == {29}
+    repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert broken(tmp_path / "repaired") == set()
+
+
+def test_a_feature_without_what_it_says(index: Path) -> None:
+    def named(value: bytes) -> bytes:
+        identity = Identity.unpack(memoryview(value))
+        return replace(identity, features=(*identity.features, records.VECTORLESS)).pack()
+
+    change(index, "meta", records.IDENTITY_KEY, named)
+    assert broken(index) == {30}
+
+
+def test_rows_without_a_vector_and_no_feature(index: Path) -> None:
+    def named(value: bytes) -> bytes:
+        catalog = Catalog.unpack(memoryview(value))
+        return replace(catalog, names=(*catalog.names, records.VECTORLESS_KEY)).pack()
+
+    change(index, "meta", records.CATALOG_KEY, named)
+    assert broken(index) == {30}

@@ -36,11 +36,34 @@ def test_life(tmp_path: Path, name: str) -> None:
         assert index.verify(deep=True) == []
 
 
-@pytest.mark.parametrize(("name", "feature"), [("exact", records.EXACT_ROWS), ("trained", records.TRAINED_HERE)])
+FEATURES = {"exact": records.EXACT_ROWS, "trained": records.TRAINED_HERE, "vectorless": records.VECTORLESS}
+
+
+@pytest.mark.parametrize(("name", "feature"), FEATURES.items())
 def test_an_earlier_version_leaves_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, feature: str
 ) -> None:
     path = unpacked(name, tmp_path)
-    monkeypatch.setattr(records, "FEATURES", frozenset({records.NUMBERED_STATES}))
+    known = {records.NUMBERED_STATES, *({records.TRAINED_HERE} if name == "vectorless" else ())}
+    monkeypatch.setattr(records, "FEATURES", frozenset(known))
     with pytest.raises(FormatVersionError, match=rf"features unknown to this pqstore \({feature}\): upgrade pqstore"):
         pqstore.Index.open(path)
+
+
+def test_rows_without_a_vector(tmp_path: Path) -> None:
+    without = [1, 2, *range(1000, 1020)]
+    with pqstore.Index.open(unpacked("vectorless", tmp_path)) as index:
+        for _ in range(2):
+            assert index.verify(deep=True) == []
+            assert [record.vector is None for record in index.get([*without, 4])] == [True] * 22 + [False]
+            assert index.get(1000).payload is None
+            assert index.get(1001).payload == {"n": 9}
+            assert index.get(1).payload == {"n": 1, "text": "row 1"}
+            assert index.count({"n": 9}) == 10
+            assert index.stats().without_vector == 22
+            assert not set(without) & set(index.search(golden_life.vectors()[1], k=900).ids.tolist())
+            index.compact()
+        assert index.update_vector(1000, golden_life.vectors()[1]) == 1
+        assert 1000 in index.search(golden_life.vectors()[1], k=20).ids
+        assert index.add(None, payloads=[{"n": 1}]).tolist() == [1020]
+        assert index.verify(deep=True) == []

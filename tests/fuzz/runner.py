@@ -109,6 +109,7 @@ def run_case(case: Case, seed: int) -> Outcome:
 
 def run_cases(case: Case, place: Path) -> None:
     """Run a case with every seed, and empty the place where it works after each; the first problem ends it."""
+    count = 0
     for seed in seeds():
         outcome = run_case(case, seed)
         for left in place.iterdir():
@@ -117,6 +118,8 @@ def run_cases(case: Case, place: Path) -> None:
             else:
                 left.unlink()
         assert outcome.problem is None, f"PQSTORE_FUZZ_SEED={seed}: {outcome}"
+        count += 1
+    print(f"{count} seeds, up to {seed}: nothing wrong")
 
 
 def _work(case: Case, seed: int, report: int) -> None:

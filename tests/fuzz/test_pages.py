@@ -13,7 +13,7 @@ from pqstore.storage.disk.directory import generation_path
 
 from .damage import DAMAGES, Pages
 from .indexes import Sound, build, use
-from .runner import Steps, run_case, seeds
+from .runner import Steps, run_cases
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +40,4 @@ def test_damaged_pages(sound: list[Sound], memory_path: Path) -> None:
         file.write_bytes(pages.content)
         use(path, chosen, steps)
 
-    for seed in seeds():
-        outcome = run_case(case, seed)
-        for left in memory_path.iterdir():
-            shutil.rmtree(left)
-        assert outcome.problem is None, f"PQSTORE_FUZZ_SEED={seed}: {outcome}"
+    run_cases(case, memory_path)

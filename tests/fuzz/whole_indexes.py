@@ -14,7 +14,7 @@ import pytest
 
 import pqstore
 from pqstore.storage import store as store_module
-from pqstore.storage.upkeep import rebuilding
+from pqstore.storage.upkeep import rebuild_plan
 
 from .runner import Steps
 
@@ -72,7 +72,7 @@ def build_all(folder: Path) -> dict[str, Path]:
     """An index of each make: sealed segments, runs, a tail, removed rows, payloads, sets."""
     built = {}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (store_module, rebuilding):
+        for module in (store_module, rebuild_plan):
             patch.setattr(module, "segment_rows_for", lambda packing: _SEGMENT_ROWS)
         for name, make in MAKES.items():
             built[name] = folder / f"{name}.pqs"
@@ -148,12 +148,19 @@ def _reads(index: pqstore.Index, make: Make, vectors: Any, some: Any) -> dict[st
         "stats": index.stats,
     }
     if make.partitions:
-        reads["lists"] = lambda: index.search(query, k=20, nprobe=5, threads=2)
-        reads["all lists"] = lambda: index.search(query[0], k=5, scan=10**9, explain=True)
+        reads["lists"] = lambda: index.search(query, k=20, nprobe=_if_lists(index, 5), threads=2)
+        reads["all lists"] = lambda: index.search(query[0], k=5, scan=_if_lists(index, 10**9), explain=True)
     if make.fields:
         reads["where"] = lambda: index.search(query[0], k=5, where={"year": {"$gte": 2020}}, threads=1)
         reads["where in"] = lambda: index.count({"$or": [{"year": 1999}, {"name": {"$in": ["n5", "n7"]}}]})
         reads["where not indexed"] = lambda: index.count({"w": {"$lt": 100}})
+        reads["where text"] = lambda: index.count({"$or": [{"name": {"$text": "n5"}}, {"name": {"$itext": "N7"}}]})
+        reads["where empty"] = lambda: index.count({"tags": {"$empty": True}})
+        reads["values"] = lambda: [index.field_values(field, limit=7) for field in ("year", "name", "tags", "w")]
+        reads["values where"] = lambda: index.field_values("name", {"year": {"$lt": 2000}}, prefix="n1", after="n10")
+        reads["reach"] = lambda: (index.field_range("year"), index.field_range("name"), index.field_kinds())
+        reads["groups"] = lambda: index.search(query, k=4, group_by="name", per_group=2, threads=1)
+        reads["diversity"] = lambda: index.search(query, k=4, mmr=0.4, candidates=30, threads=1)
         reads["where contains"] = lambda: index.count({"tags": {"$contains": "a"}})
     if make.originals:
         reads["rerank"] = lambda: index.search(query, k=5, rerank=60, threads=1)
@@ -184,12 +191,21 @@ def _writes(index: pqstore.Index, make: Make, vectors: Any, some: Any, path: Pat
     }
     if make.partitions:
         writes["partition"] = lambda: index.partition(make.partitions)
-        writes["lists after"] = lambda: index.search(vectors[:3], k=5, nprobe=2, threads=1)
+        writes["lists after"] = lambda: index.search(vectors[:3], k=5, nprobe=_if_lists(index, 2), threads=1)
     if make.fields:
+        writes["add without vectors"] = lambda: index.add(None, _new_ids(make, 5, 3 * 10**9))
+        writes["update vectors"] = lambda: index.update_vector(some[:4], [None, vectors[0], None, vectors[1]])
+        writes["search beside them"] = lambda: index.search(vectors[:3], k=5, threads=1)
+        writes["update by filter"] = lambda: index.update_payload(payloads={"w": 1}, where={"year": {"$gt": 2020}})
         writes["update payload"] = lambda: index.update_payload(some[:1], [{"year": 7}])
     if make.id_type == "int64":
         writes["add by itself"] = lambda: index.add(vectors[:2], payloads=with_payloads(2))
     return writes
+
+
+def _if_lists(index: pqstore.Index, count: int) -> int | None:
+    """How much of the lists to read, if there are any: what was done to the index may have taken them away."""
+    return None if index.stats().lists is None else count
 
 
 def _new_ids(make: Make, count: int, first: int) -> Any:

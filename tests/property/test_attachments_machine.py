@@ -32,11 +32,11 @@ START = datetime(2020, 1, 1, tzinfo=timezone.utc)
 scalars = st.one_of(
     st.integers(-3, 6),
     st.sampled_from([0.5, 2.0, -1.5, 1e300, 2**53, 2**53 + 1, float(2**53), 2**63, 2**64 - 1, -(2**63)]),
-    st.sampled_from(["", "a", "b", "ä", "ab"]),
+    st.sampled_from(["", "a", "b", "ä", "Ä", "ab", "aBc", "ß"]),
     st.sampled_from([True, False, None, b"", b"x"]),
     st.integers(0, 4).map(lambda n: START + timedelta(hours=n, microseconds=n)),
 )
-values = st.one_of(scalars, st.lists(scalars, max_size=3), st.just({"deep": 1}), st.just(float("nan")))
+values = st.one_of(scalars, st.lists(scalars, max_size=3), st.sampled_from([{"deep": 1}, {}, float("nan"), [{}], [[]]]))
 FIELDS = ("n", "mixed", "word", "tags", "map.n", "map.deep.er")
 nested = st.fixed_dictionaries(
     {}, optional={"n": scalars, "deep": st.fixed_dictionaries({}, optional={"er": scalars}), "deep.er": scalars}
@@ -143,8 +143,17 @@ def holds_one(field: str, op: str, operand: object, has: dict) -> bool:  # noqa:
         return there == operand
     if op in ("$ne", "$nin"):
         return not holds_one(field, {"$ne": "$eq", "$nin": "$in"}[op], operand, has)
+    if op == "$empty":
+        return (value in (None, [])) == operand
     if not there:
         return False
+    if op in ("$any", "$all"):
+        found = [isinstance(value, list) and any(same(member, x) for member in value) for x in operand]
+        return any(found) if op == "$any" else bool(found) and all(found)
+    if op == "$text":
+        return isinstance(value, str) and operand in value
+    if op == "$itext":
+        return isinstance(value, str) and operand.casefold() in value.casefold()
     if op == "$eq":
         return same(value, operand)
     if op == "$in":
@@ -154,6 +163,7 @@ def holds_one(field: str, op: str, operand: object, has: dict) -> bool:  # noqa:
     return kind(value) == kind(operand) and ORDERED[op](value, operand)
 
 
+parts = st.sampled_from(["", "a", "A", "B", "ä", "Ä", "ss", "ab", "bc", "e", "E"])
 ordered = scalars.filter(lambda v: kind(v) not in ("bool", "null"))
 leaf = st.sampled_from(FIELDS).flatmap(
     lambda field: st.one_of(
@@ -161,7 +171,11 @@ leaf = st.sampled_from(FIELDS).flatmap(
         st.tuples(st.sampled_from(["$eq", "$ne", "$contains"]), scalars).map(lambda p: {field: {p[0]: p[1]}}),
         st.tuples(st.sampled_from(["$in", "$nin"]), st.lists(scalars, max_size=3)).map(lambda p: {field: {p[0]: p[1]}}),
         st.tuples(st.sampled_from(sorted(ORDERED)), ordered).map(lambda p: {field: {p[0]: p[1]}}),
-        st.booleans().map(lambda v: {field: {"$exists": v}}),
+        st.tuples(st.sampled_from(["$exists", "$empty"]), st.booleans()).map(lambda p: {field: {p[0]: p[1]}}),
+        st.tuples(st.sampled_from(["$any", "$all"]), st.lists(scalars, max_size=3)).map(
+            lambda p: {field: {p[0]: p[1]}}
+        ),
+        st.tuples(st.sampled_from(["$text", "$itext"]), parts).map(lambda p: {field: {p[0]: p[1]}}),
         st.integers(0, 5).map(lambda n: {"n": {"$gte": n, "$not": {"$eq": 5}}}),
     )
 )
@@ -238,6 +252,16 @@ class AttachmentsMachine(RuleBasedStateMachine):
     def update(self, every: int, payload: dict | None, merge: bool) -> None:
         ids = list(self.model)[::every]
         assert self.index.update_payload(ids, payload, merge=merge) == len(ids)
+        for id in ids:
+            vector, old = self.model.pop(id)
+            new = {**(old or {}), **payload} if merge and payload is not None else payload
+            self.model[id] = (vector, new)
+        self.in_row_order()
+
+    @rule(where=filters, payload=payloads, merge=st.booleans())
+    def update_where(self, where: dict, payload: dict | None, merge: bool) -> None:
+        ids = [id for id, (_, old) in self.model.items() if holds(where, old)]
+        assert self.index.update_payload(where=where, payloads=payload, merge=merge) == len(ids)
         for id in ids:
             vector, old = self.model.pop(id)
             new = {**(old or {}), **payload} if merge and payload is not None else payload

@@ -72,8 +72,26 @@ class History:
         actions = [self.add, self.remove, self.partition, self.drop, self.compact, self.reopen, self.snapshot]
         self.rng.choice(actions, p=[0.4, 0.15, 0.2, 0.02, 0.05, 0.08, 0.1])()  # type: ignore[arg-type]
 
+    def check_filtered(self) -> None:
+        """However few lists are read, a search finds as many as are allowed, and nothing else."""
+        share = self.rng.choice([0.005, 0.1, 0.8])
+        allowed = {id for id in self.model if self.rng.random() < share}
+        if self.rng.random() < 0.3:  # one code alone, which is in one list
+            its = self.codes[self.rng.integers(len(self.codes))]
+            allowed = {id for id, code in self.model.items() if (code == its).all()}
+        k = int(self.rng.choice([1, 10, 200]))
+        how: dict[str, Any] = [{}, {"scan": 1}, {"nprobe": 1}, {"nprobe": 2, "scan": 40}][self.rng.integers(4)]
+        if self.index.stats().lists is None:
+            how = {}
+        queries = self.rng.standard_normal((3, D)).astype(np.float32)
+        for ids in self.index.search(queries, k, allow=list(allowed), **how).ids:
+            there = [id for id in ids.tolist() if id not in (-1, None)]
+            assert len(there) == len(set(there)) == min(k, len(allowed)), how
+            assert set(there) <= allowed
+
     def check(self) -> bool:
         """Whether there were lists."""
+        self.check_filtered()
         queries = self.rng.standard_normal((3, D)).astype(np.float32)
         k = int(self.rng.choice([1, 7, 60]))
         for view, model in [(self.index, self.model), *self.snapshots]:

@@ -26,6 +26,7 @@ PROMISES = {
     "index/test_first_steps.py": "what people type first and mix up is told apart, and nothing is lost",
     "index/test_saved_sets.py": "sets of ids, from the call that saves them to the searches that name them",
     "kernels/test_compiled_checks.py": "no argument makes the compiled module reach outside an array",
+    "shards/test_ray_nodes.py": "a node of a cluster may go at any time",
     "storage/test_compiled_loops.py": "no argument makes the compiled loops reach outside an array",
     "storage/test_against_a_dict.py": "random changes and reopenings against a dict",
     "storage/test_directory_there.py": "a new index fills an empty directory that is there, a mount point too",

@@ -23,7 +23,7 @@ allow_redefinition = true
 strict_equality = true
 [mypy-faiss.*,nanopq.*,h5py.*,pyarrow.*,flask.*,scipy.*,matplotlib.*,pandas.*,examples.*,server,embed]
 ignore_missing_imports = true
-[mypy-langchain_core.*]
+[mypy-langchain_core.*,haystack.*,llama_index.*,txtai.*]
 follow_imports = skip
 ignore_missing_imports = true
 """
@@ -137,6 +137,7 @@ NOT_MEANT = [
     "index.delete(7)",
     "index.add(x, payloads=[7])",
     "index.update_payload(1, 7)",
+    'index.update_payload(where="lang", payloads={})',
     'index.create("p", pqstore.PQ(M=8), id_type="bogus")',
     'index.create("p", pqstore.PQ(M=8), originals="bogus")',
     'index.create("p", pqstore.PQ(M=8), durability="bogus")',

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
     parser.add_argument("--train", choices=("auto", "background", "manual"), default="auto", help="default: auto")
     parser.add_argument(
-        "--retrain", choices=("auto", "manual"), default="manual", help="when data move; default: manual"
+        "--retrain", choices=("auto", "background", "manual"), default="manual", help="when data move; default: manual"
     )
     parser.add_argument("--train-at", type=int, metavar="N", help="vectors to train at (default: by --Ks, 10,240)")
     parser.add_argument("--durability", choices=("full", "relaxed"), default="full", help="default: full")

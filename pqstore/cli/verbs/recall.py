@@ -6,16 +6,22 @@ by codes. With INDEX, its quantizer is measured (VECTORS should be the corpus th
 enough. Recall in a sample is higher than in a larger corpus: compare sizes by it, and see --sample. Without --queries,
 rows held out of the sample are the queries.
 
+With --scan the lists of INDEX are measured instead, with all its vectors: recall and time over the rows of lists that
+are read, with each --rerank, against exact search over its originals, or a scan of all codes where it stores none.
+VECTORS are the queries then.
+
 examples:
   pqstore recall my-index vectors.npy --queries queries.npy
   pqstore recall vectors.npy --M 8,16 --kinds pq --target 0.6 --plot recall.png
   pqstore recall my-index vectors.npy --rerank 50,100
+  pqstore recall my-index queries.npy --scan auto --rerank 100,200 --plot lists.png
   pqstore recall my-index vectors.npy --M 8,16 --Ks 16,64 --kinds pq --sample 20000 --format json
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 from pqstore.cli.inputs.paths import path
@@ -38,11 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kinds", type=_kinds, metavar="pq,opq", help="kinds to try (default both)")
     parser.add_argument("--rerank", type=_numbers, metavar="R,...", help="also re-rank so many by float16 originals")
     parser.add_argument(
+        "--scan",
+        type=_rows,
+        metavar="ROWS,...",
+        help="measure searches that read lists of INDEX until they have so many rows; auto: some",
+    )
+    parser.add_argument(
         "--metric", choices=("l2", "dot", "cosine"), help="default: that of INDEX, or what VECTORS say, or l2"
     )
     parser.add_argument("--target", type=float, metavar="RECALL", help="recommend the smallest that reaches this")
     parser.add_argument(
-        "--plot", metavar="FILE", type=path, help="write recall over bytes a vector as .png, .svg or .pdf"
+        "--plot",
+        metavar="FILE",
+        type=path,
+        help="write recall over bytes a vector, with --scan over time, as .png, .svg or .pdf",
     )
     parser.add_argument("--iter", type=int, default=10, help="iterations of k-means (default 10)")
     parser.add_argument("--seed", type=int, default=123)
@@ -62,6 +77,8 @@ def run(options: argparse.Namespace, report: Report) -> int:
     _check(options)
     if options.plot is not None:
         check_plot(options.plot)
+    if options.scan is not None:
+        return _sweep(options, report)
     corpus = open_for(options.vectors, report)
     own: Any = None
     metric: Any
@@ -104,7 +121,49 @@ def run(options: argparse.Namespace, report: Report) -> int:
     return 0
 
 
+def _sweep(options: argparse.Namespace, report: Report) -> int:
+    """Recall and time over the rows of lists that are read."""
+    from pqstore import Index
+    from pqstore.cli.inputs.metrics import note_metric
+    from pqstore.cli.inputs.vectors import open_for, read_all
+    from pqstore.cli.measuring.recall_plot import plot_scans
+    from pqstore.interop.corpus import QUERIES
+
+    with Index.open(options.index, readonly=True) as index:
+        corpus = open_for(options.queries or options.vectors, report, QUERIES)
+        note_metric(corpus.statements, index.metric, "the index", report)
+        found = index.recall_report(
+            read_all(corpus), options.rerank or (), options.threads, scan=options.scan, quiet=True
+        )
+    k = max(cut for cut in found.rows[0].recall if cut <= max(options.k, 1))
+    if options.format == "json":
+        for row in found.rows:
+            recall = {cut: None if math.isnan(share) else share for cut, share in row.recall.items()}
+            report.json({"scan": row.scan, "rerank": row.rerank, "recall": recall, "milliseconds": row.milliseconds})
+    else:
+        for line in str(found).splitlines():
+            report.say(line)
+    if options.target is not None and options.format != "json":
+        enough = [row for row in found.rows if row.recall[k] >= options.target]
+        quickest = min(enough, key=lambda row: row.milliseconds, default=None)
+        if quickest is None:
+            report.say(f"none reaches recall@{k} of {options.target:g}: read more rows, or re-rank more candidates")
+        else:
+            rows = "all codes" if quickest.scan is None else f"--scan {quickest.scan}"
+            rerank = "" if quickest.rerank is None else f" --rerank {quickest.rerank}"
+            report.say(f"quickest with recall@{k} of {options.target:g}: {rows}{rerank}")
+    if options.plot is not None:
+        plot_scans(options.plot, found, k, options.target)
+        report.note(f"wrote {options.plot}")
+    return 0
+
+
 def _check(options: argparse.Namespace) -> None:
+    if options.scan is not None:
+        if options.index is None:
+            raise ValueError("--scan measures the lists of an index: name it before the queries")
+        if options.M or options.Ks or options.kinds:
+            raise ValueError("--scan measures the index as it is: leave out --M, --Ks and --kinds")
     for name, least in (("k", 1), ("sample", 2), ("iter", 1)):
         if getattr(options, name) < least:
             raise ValueError(f"{name} must be at least {least}, got {getattr(options, name)}")
@@ -175,6 +234,10 @@ def _numbers(text: str) -> list[int]:
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"numbers of at least 1 expected, got {text!r}")
     return numbers
+
+
+def _rows(text: str) -> list[int] | str:
+    return text if text == "auto" else _numbers(text)
 
 
 def _kinds(text: str) -> list[str]:

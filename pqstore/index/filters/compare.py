@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
+from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Filled, HasText, Not, OneOf
 from pqstore.storage import ABSENT, kind_of, value_at
 
 __all__ = ["matches"]
@@ -34,7 +34,7 @@ def matches(condition: Condition, payload: Mapping[str, Any] | None) -> bool:
     return value is not ABSENT and _holds(condition, value)
 
 
-def _holds(condition: OneOf | Contains | Between | Exists, value: Any) -> bool:
+def _holds(condition: OneOf | Contains | Between | HasText | Exists | Filled, value: Any) -> bool:
     """Whether a value that is there fulfils a condition on its field."""
     if isinstance(condition, OneOf):
         kind = kind_of(value)
@@ -45,4 +45,6 @@ def _holds(condition: OneOf | Contains | Between | Exists, value: Any) -> bool:
         )
     if isinstance(condition, Between):
         return kind_of(value) == kind_of(condition.value) and _COMPARE[condition.operator](value, condition.value)
-    return True  # Exists
+    if isinstance(condition, HasText):
+        return type(value) is str and condition.holds(value)
+    return isinstance(condition, Exists) or not (value is None or value == [])

@@ -46,11 +46,12 @@ def rows_that_fulfil(reading: Reading, condition: Condition) -> FilteredRows:
     complaints: tuple[str, ...] = ()
     unreadable = UnreadablePayloads(reading.snapshot.ids_of)
     if halves.indexed is not None:
-        rows, complaints = _by_columns(reading, halves.indexed, numbers)
+        rows, payloads_read, complaints = _by_columns(reading, halves.indexed, numbers, unreadable)
         allowed = allowed & rows
     if halves.scanned is not None:
-        allowed, payloads_read, more = _by_payloads(reading, halves.scanned, allowed, unreadable)
+        allowed, more_read, more = _by_payloads(reading, halves.scanned, allowed, unreadable)
         complaints += more
+        payloads_read += more_read
     return FilteredRows(
         allowed,
         _names(halves.indexed),
@@ -62,18 +63,26 @@ def rows_that_fulfil(reading: Reading, condition: Condition) -> FilteredRows:
     )
 
 
-def _by_columns(reading: Reading, condition: Condition, numbers: Mapping[str, int]) -> tuple[U8, tuple[str, ...]]:
-    """Rows that fulfil a condition on indexed fields, dead ones too; and complaints."""
-    rows = all_rows(reading)
+def _by_columns(
+    reading: Reading, condition: Condition, numbers: Mapping[str, int], unreadable: UnreadablePayloads
+) -> tuple[U8, int, tuple[str, ...]]:
+    """Rows that fulfil a condition on indexed fields, dead ones too; how many payloads were read; and complaints."""
+    rows, payloads_read = all_rows(reading), 0
 
     def columns_of(name: str) -> Iterator[tuple[FieldColumn, slice]]:
         for unit, place in zip(rows.units, rows.places, strict=True):
             yield reading.snapshot.column(unit, numbers[name]), place
 
+    def look_up(part: Condition, unclear: U8) -> U8:
+        nonlocal payloads_read
+        fulfil, count, _ = _by_payloads(reading, part, unclear & rows.live, unreadable)
+        payloads_read += count
+        return fulfil
+
     seen = SeenKinds(condition)
     for name in tuple(seen.missing):
         seen.look_at_columns(name, (column for column, _ in columns_of(name)))
-    return evaluate(condition, columns_of, len(rows.live)), seen.complaints()
+    return evaluate(condition, columns_of, look_up, len(rows.live)), payloads_read, seen.complaints()
 
 
 def _by_payloads(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pqstore.index.filters.tree import Comparison, Condition, Contains, OneOf, comparisons_of
+from pqstore.index.filters.tree import Comparison, Condition, Contains, HasText, OneOf, comparisons_of
 from pqstore.storage import ABSENT, FieldColumn, kind_of, value_at
 
 __all__ = ["SeenKinds"]
@@ -84,7 +84,9 @@ def _complaint(comparison: Comparison, there: set[str], value: Any) -> str:
     advice = ""
     if isinstance(comparison, Contains):
         if not any(kind.startswith("list of ") for kind in there):
-            advice = "; $contains looks for members of lists, not for parts of texts"
+            advice = "; $contains looks for members of lists, not for parts of texts: that is $text"
+    elif isinstance(comparison, HasText):
+        advice = "; $text and $itext look into texts, not into lists" if "list of str" in there else ""
     elif f"list of {kind_of(value)}" in there:
         advice = "; for members of lists there is $contains"
     kinds = ", ".join(sorted(there))

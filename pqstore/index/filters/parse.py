@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pqstore.errors import InvalidFilterError
-from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Not, OneOf
+from pqstore.index.filters.tree import All, AnyOf, Between, Condition, Contains, Exists, Filled, HasText, Not, OneOf
 from pqstore.storage import UnfitValueError, kind_of, plain_value
 
 __all__ = ["parse"]
@@ -105,9 +105,27 @@ def _exists(field: str, operator: str, operand: Any) -> Condition:
 def _contains(field: str, operator: str, operand: Any) -> Condition:
     if isinstance(operand, (str, bytes, bytearray, memoryview)) or not isinstance(operand, Iterable):
         return Contains(field, (_scalar(field, operator, operand),))
+    return _all_members(field, operator, operand)
+
+
+def _all_members(field: str, operator: str, operand: Any) -> Condition:
     values = _scalars(field, operator, operand)
     # All of no members: as with $in, nothing that was named finds nothing.
     return All(tuple(Contains(field, (value,)) for value in values)) if values else Contains(field, ())
+
+
+def _has_text(field: str, operator: str, operand: Any) -> Condition:
+    value = _scalar(field, operator, operand)
+    if type(value) is not str:
+        raise InvalidFilterError(f"field {field!r}: {operator} looks for a str in texts, got {type(value).__name__}")
+    folded = operator == "$itext"
+    return HasText(field, value.casefold() if folded else value, folded)
+
+
+def _empty(field: str, operator: str, operand: Any) -> Condition:
+    if not isinstance(operand, bool):
+        raise InvalidFilterError(f"field {field!r}: {operator} takes True or False, got {operand!r}")
+    return Not(Filled(field)) if operand else Filled(field)
 
 
 _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
@@ -121,6 +139,11 @@ _OPERATORS: dict[str, Callable[[str, str, Any], Condition]] = {
     "$lte": _between,
     "$exists": _exists,
     "$contains": _contains,
+    "$any": lambda field, operator, operand: Contains(field, _scalars(field, operator, operand)),
+    "$all": _all_members,
+    "$text": _has_text,
+    "$itext": _has_text,
+    "$empty": _empty,
 }
 
 

@@ -16,7 +16,7 @@ from pqstore.index.reading import Reading
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.storage import RowUnit
 
-__all__ = ["scan_payloads"]
+__all__ = ["payloads_of_unit", "scan_payloads"]
 
 
 def scan_payloads(
@@ -29,7 +29,7 @@ def scan_payloads(
     candidates = np.unpackbits(mask, count=unit.rows, bitorder="little").astype(np.bool_)
     allowed = candidates & matches(condition, None)  # what holds for rows without a payload
     read = 0
-    for row, payload in _payloads(reading, unit, candidates, unreadable):
+    for row, payload in payloads_of_unit(reading, unit, candidates, unreadable):
         read += 1
         allowed[row - unit.first_row] = matches(condition, payload)
         if seen.missing:
@@ -37,7 +37,7 @@ def scan_payloads(
     return np.packbits(allowed, bitorder="little"), read
 
 
-def _payloads(
+def payloads_of_unit(
     reading: Reading, unit: RowUnit, candidates: npt.NDArray[np.bool_], unreadable: UnreadablePayloads
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row, payload) of candidates that have one: read in a sweep, or one by one where they are few."""

@@ -17,6 +17,8 @@ __all__ = [
     "Condition",
     "Contains",
     "Exists",
+    "Filled",
+    "HasText",
     "Not",
     "OneOf",
     "comparisons_of",
@@ -43,7 +45,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """The field is a list with one of these members: $contains."""
+    """The field is a list with one of these members: $contains, $any, $all."""
 
     field: str
     values: tuple[Any, ...]
@@ -64,8 +66,29 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
+class HasText:
+    """The field is a str that contains this one: $text; with `folded`, where case does not count, $itext."""
+
+    field: str
+    value: str
+    """As it is looked for: with `folded` by Unicode's case folding."""
+    folded: bool
+
+    def holds(self, text: str) -> bool:
+        """Whether a text contains it."""
+        return self.value in (text.casefold() if self.folded else text)
+
+
+@dataclass(frozen=True, slots=True)
 class Exists:
     """The payload has the field, whatever its value: $exists."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The payload has the field, with another value than null and the empty list: the opposite of $empty."""
 
     field: str
 
@@ -91,8 +114,8 @@ class AnyOf:
     conditions: tuple[Condition, ...]
 
 
-Comparison: TypeAlias = OneOf | Contains | Between
-Condition: TypeAlias = OneOf | Contains | Between | Exists | Not | All | AnyOf
+Comparison: TypeAlias = OneOf | Contains | Between | HasText
+Condition: TypeAlias = OneOf | Contains | Between | HasText | Exists | Filled | Not | All | AnyOf
 
 
 def fields_of(condition: Condition) -> Iterator[str]:
@@ -113,5 +136,5 @@ def comparisons_of(condition: Condition) -> Iterator[Comparison]:
             yield from comparisons_of(inner)
     elif isinstance(condition, Not):
         yield from comparisons_of(condition.condition)
-    elif not isinstance(condition, Exists):
+    elif not isinstance(condition, (Exists, Filled)):
         yield condition

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.index.lists.assigning import decoded_codewords, table_of
 from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import lack_vectors
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer.partitions import PartitionTable
 from pqstore.storage import SnapshotLists
@@ -43,16 +44,16 @@ def partitioned_rows(reading: Reading) -> PartitionedRows:
     if reads is None:
         raise ValueError("the index has no lists: call partition() first, or export all rows with kind='flat'")
     table = table_of(reads.table)
-    flat = state.flat_rows()
+    flat = _with_vectors(reading, state.flat_rows())
     flat_partitions = _assigned(reading, table, flat)
     sizes = np.bincount(flat_partitions, minlength=len(table))
     spans = _spans(sum(run.offsets.astype(np.int64) for run in reads.runs), len(table))
     for first, end in spans:
-        sizes[first:end] += np.bincount(_rows(state, first, end)[1] - first, minlength=end - first)
+        sizes[first:end] += np.bincount(_rows(reading, state, first, end)[1] - first, minlength=end - first)
 
     def lists() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
         for first, end in spans:
-            rows, partitions = _rows(state, first, end)
+            rows, partitions = _rows(reading, state, first, end)
             mine = (flat_partitions >= first) & (flat_partitions < end)
             rows, partitions = np.append(rows, flat[mine]), np.append(partitions, flat_partitions[mine])
             order = np.lexsort((rows, partitions))
@@ -79,8 +80,13 @@ def _spans(offsets: Any, partitions: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _rows(state: SnapshotLists, first: int, end: int) -> tuple[I64, I64]:
-    """(live rows, their partitions) of lists first .. end - 1."""
+def _with_vectors(reading: Reading, rows: I64) -> I64:
+    return rows[~lack_vectors(reading, rows)]
+
+
+def _rows(reading: Reading, state: SnapshotLists, first: int, end: int) -> tuple[I64, I64]:
+    """(live rows with a vector, their partitions) of lists first .. end - 1."""
     rows, partitions = state.rows_of_lists(first, end)
     live = state.are_live(rows)
+    live[live] = ~lack_vectors(reading, rows[live])
     return rows[live], partitions[live]

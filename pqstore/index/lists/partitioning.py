@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,16 @@ from pqstore.index.code_space import CodeSpace
 from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep, no_progress
-from pqstore.quantizer.partitions import MAX_PARTITIONS, ROWS_PER_PARTITION, PartitionTable, train_partitions
+from pqstore.quantizer.partitions import (
+    MAX_PARTITIONS,
+    ROWS_PER_PARTITION,
+    PartitionTable,
+    table_around,
+    train_partitions,
+)
 from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
 
-__all__ = ["PartitionReport", "automatic_partitions", "partition"]
+__all__ = ["PartitionReport", "automatic_partitions", "partition", "partition_around"]
 
 _FEWEST, _ROWS_EACH, _OF_ROOT = 256, 100, 8
 
@@ -65,18 +72,42 @@ def partition(
         rows = _sample(snapshot, None if sample is None else as_count(sample, "sample"), count)
         goes_on = SnapshotLists(snapshot).begun_partitions() == count
         table = None if goes_on else _trained(snapshot, space, rows, count, workers)
+    listed = _fill(store, space, table, workers, timeout, progress)
+    return PartitionReport(count, listed, 0 if goes_on else len(rows))
+
+
+def partition_around(store: Store, space: CodeSpace, centroids: F32) -> None:
+    """Make lists around given centroids, float32 (P, D) in the space of the codewords. Nothing happens where there are
+    fewer rows, or more centroids than an index can have partitions."""
+    workers = resolve_threads(None)
+    with store.read() as snapshot:
+        if not 1 <= len(centroids) <= min(MAX_PARTITIONS, snapshot.live_rows):
+            return
+        rows = _sample(snapshot, None, len(centroids))
+        table = table_around(centroids, _vectors_at(snapshot, space, rows), len(rows), threads=workers)
+    _fill(store, space, table, workers, None, no_progress)
+
+
+def _fill(
+    store: Store,
+    space: CodeSpace,
+    table: PartitionTable | None,
+    threads: int,
+    timeout: float | None,
+    progress: Progress,
+) -> int:
+    """Make the lists of a table, or go on with those that were begun. Returns how many rows are in lists."""
     if table is not None:
         stored = StoredTable(table.stored, table.exponent, table.spreads, table.groups, table.first)
         store.change(lambda txn: begin_lists(txn, stored), timeout)
-    with _assigning(store, space, workers):
+    with _assigning(store, space, threads):
         merged: set[int] = set()
         while not store.change(lambda txn: fill_lists(txn, merged), timeout):
             with store.read() as snapshot:
                 progress(ProgressStep("lists", *SnapshotLists(snapshot).begun_rows()))
     with store.read() as snapshot:
         lists = SnapshotLists(snapshot).read()
-        listed = 0 if lists is None else lists.lists.rows
-    return PartitionReport(count, listed, 0 if goes_on else len(rows))
+        return 0 if lists is None else lists.lists.rows
 
 
 class _assigning:  # noqa: N801 - reads as the statement that it is
@@ -122,9 +153,10 @@ def _sample(snapshot: Snapshot, sample: int | None, partitions: int) -> I64:
 
 
 def _trained(snapshot: Snapshot, space: CodeSpace, rows: I64, partitions: int, threads: int) -> PartitionTable:
+    return train_partitions(_vectors_at(snapshot, space, rows), len(rows), partitions, threads=threads)
+
+
+def _vectors_at(snapshot: Snapshot, space: CodeSpace, rows: I64) -> Callable[[I64], F32]:
+    """What gives the vectors of rows by their places, decoded."""
     codes = snapshot.codes_of(rows)
-
-    def vectors_at(positions: I64) -> F32:
-        return decoded_codewords(space, codes[positions])
-
-    return train_partitions(vectors_at, len(rows), partitions, threads=threads)
+    return lambda positions: decoded_codewords(space, codes[positions])

@@ -17,6 +17,7 @@ from pqstore.index.recall.measuring import originals_for
 from pqstore.index.search.calibration import Calibration, Effort
 from pqstore.index.search.exact import exact_rows
 from pqstore.index.search.nearest import nearest_rows
+from pqstore.index.selection.searchable import count_searchable, select_searchable
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 from pqstore.warning import warn_caller
@@ -49,7 +50,7 @@ def measure_calibration(reading: Reading, queries: Any, recall: float, k: int, t
     if not 0 < recall <= 1:
         raise ValueError(f"recall must be above 0 and at most 1, got {recall!r}")
     batch, _ = as_queries(queries, reading.space.D)
-    vectors = reading.snapshot.live_rows
+    vectors = count_searchable(reading)
     needs = _needs(reading, batch, k, resolve_threads(threads))
     k = needs.places.shape[1]
     effort, found = _least_effort(needs, recall, k)
@@ -68,7 +69,7 @@ def measure_calibration(reading: Reading, queries: Any, recall: float, k: int, t
 
 
 def _needs(reading: Reading, batch: F32, k: int, threads: int) -> _Needs:
-    vectors = reading.snapshot.live_rows
+    vectors = count_searchable(reading)
     k = min(k, vectors)
     has_lists = rows_before(reading, batch[:0], np.empty((0, k), dtype=np.int64), 1) is not None
     if not has_lists:
@@ -76,12 +77,12 @@ def _needs(reading: Reading, batch: F32, k: int, threads: int) -> _Needs:
     if len(batch) == 0 or k == 0:
         raise ValueError("a calibration needs at least one query and one vector")
     if reading.space.originals is None:  # then the nearest by codes are what there is to be found
-        _, truth = nearest_rows(reading, batch, k, threads, None)
+        _, truth = nearest_rows(reading, batch, k, threads, select_searchable(reading))
         return _Needs(np.zeros_like(truth), 1, rows_before(reading, batch, truth, threads))
     most = min(vectors, max(_MOST_CANDIDATES, k))
     check_results(len(batch), most, "k")
     _, truth = exact_rows(reading, batch, k, threads)
-    _, rows = nearest_rows(reading, batch, most, threads, None)
+    _, rows = nearest_rows(reading, batch, most, threads, select_searchable(reading))
     return _Needs(_places(rows, truth), most, rows_before(reading, batch, truth, threads))
 
 

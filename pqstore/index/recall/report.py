@@ -20,6 +20,8 @@ class RecallRow:
     """Of a query searched alone, k = 10: the median."""
     bytes_read: int
     """Of codes and originals for a query, pages not counted."""
+    scan: int | None = None
+    """Rows after which no further list was read; None: all codes were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class RecallReport:
     vectors: int
     queries: int
     originals: str
+    """"" where none are stored: then the truth is what a scan of all codes finds."""
     code_bytes: int
     """Of one vector."""
     original_bytes: int
@@ -39,17 +42,23 @@ class RecallReport:
 
     def __str__(self) -> str:
         cuts = list(self.rows[0].recall) if self.rows else []
+        stored, against = "", "a scan of all codes"
+        if self.originals:
+            stored, against = f", {self.original_bytes} of {self.originals}", "exact search"
         lines = [
-            f"{self.vectors:,} vectors of {self.code_bytes} bytes of code, {self.original_bytes} of {self.originals}; "
-            f"{self.queries} queries against exact search ({self.exact_milliseconds:.1f} ms a query)",
-            f"{'rerank':>8} " + " ".join(f"{f'recall@{k}':>11}" for k in cuts) + f" {'ms':>8} {'bytes read':>12}",
+            f"{self.vectors:,} vectors of {self.code_bytes} bytes of code{stored}; {self.queries} queries against "
+            f"{against} ({self.exact_milliseconds:.1f} ms a query)"
         ]
-        lines += [
-            f"{row.rerank or 'none':>8} "
-            + " ".join(f"{_share(row.recall[k]):>11}" for k in cuts)
-            + f" {row.milliseconds:>8.2f} {row.bytes_read:>12,}"
-            for row in self.rows
-        ]
+        scans = any(row.scan is not None for row in self.rows)
+        head = f"{'rerank':>8} " + " ".join(f"{f'recall@{k}':>11}" for k in cuts) + f" {'ms':>8} {'bytes read':>12}"
+        lines.append(f"{'rows read':>11} {head}" if scans else head)
+        for row in self.rows:
+            line = (
+                f"{row.rerank or 'none':>8} "
+                + " ".join(f"{_share(row.recall[k]):>11}" for k in cuts)
+                + f" {row.milliseconds:>8.2f} {row.bytes_read:>12,}"
+            )
+            lines.append(f"{'all' if row.scan is None else f'{row.scan:,}':>11} {line}" if scans else line)
         return "\n".join(lines)
 
 

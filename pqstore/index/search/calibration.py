@@ -117,7 +117,13 @@ def kept_calibration(state: Snapshot) -> Calibration | None:
     Raises:
         CorruptIndexError: it is no calibration.
     """
-    note: Any = state.catalog.notes.get(_NOTE)
+    known: tuple[Calibration | None] | None = state.memo.get(_NOTE)
+    if known is None:
+        known = state.memo[_NOTE] = (_read(state.catalog.notes.get(_NOTE)),)
+    return known[0]
+
+
+def _read(note: Any) -> Calibration | None:
     try:
         if note is None:
             return None

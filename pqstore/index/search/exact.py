@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from pqstore.arrays import F32, I64, U8
-from pqstore.index.all_rows import live_mask
+from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
+from pqstore.index.selection.searchable import rows_without_vector
 from pqstore.kernels import nearest_in_blocks
 
 __all__ = ["exact_rows"]
@@ -26,8 +27,10 @@ def exact_rows(reading: Reading, queries: F32, k: int, threads: int) -> tuple[F3
 
 def _originals(reading: Reading) -> Iterator[tuple[I64, U8]]:
     """(rows, their originals) of all live rows, in blocks."""
-    for unit in reading.snapshot.units():
-        live = np.flatnonzero(np.unpackbits(live_mask(unit), count=unit.rows, bitorder="little")) + unit.first_row
+    rows, hidden = all_rows(reading), rows_without_vector(reading)
+    searched = rows.live if hidden is None else rows.live & ~hidden
+    for unit, place in zip(rows.units, rows.places, strict=True):
+        live = np.flatnonzero(np.unpackbits(searched[place], count=unit.rows, bitorder="little")) + unit.first_row
         for start in range(0, len(live), _BLOCK_ROWS):
-            rows = live[start : start + _BLOCK_ROWS]
-            yield rows, reading.snapshot.originals_of(rows)
+            some = live[start : start + _BLOCK_ROWS]
+            yield some, reading.snapshot.originals_of(some)

@@ -39,7 +39,7 @@ def plan_of(
     reading: Reading, selection: Selection | None, rerank: int | None, probe: Probe | None = None
 ) -> SearchPlan:
     """How the search that has this selection was done."""
-    plan = _plan_of_scan(reading, selection, rerank)
+    plan = replace(_plan_of_scan(reading, selection, rerank), phase=reading.space.phase)
     if probe is None or plan.method == "empty":
         return plan
     return replace(plan, method="lists", chunks_read=0, chunks_skipped=0, lists=probe.plan())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,12 @@ class Probe:
         def read_chunk(run: int, ordinal: int) -> Any:
             return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
 
+        def ask(chunks: Sequence[tuple[int, int]]) -> None:
+            SnapshotLists(reading.snapshot).ask_for((runs[run], ordinal) for run, ordinal in chunks)
+
         try:
             distances, rows, read = reading.coded.search_lists(
-                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads
+                queries, self._prepared.prepared, read_chunk, k, self._lists, self._rows, least, threads, ask
             )
         except CorruptIndexError as error:
             raise _told(error) from error
@@ -78,7 +82,7 @@ def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Select
         TypeError, ValueError: an argument cannot be meant, or asks for lists that the index does not have.
     """
     lists = None if nprobe is None or nprobe == "all" else _as_nprobe(nprobe)
-    budget = None if scan is None else as_count(scan, "scan")
+    budget = None if scan is None else _as_scan(scan)
     if nprobe == "all":
         if budget is not None:
             raise ValueError("nprobe='all' reads all rows: leave out scan")
@@ -98,7 +102,13 @@ def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Select
 def _as_nprobe(nprobe: Any) -> int:
     if isinstance(nprobe, (str, bool)):
         raise TypeError(f"nprobe must be a number of lists, 'all' or None, got {nprobe!r}")
-    return as_count(nprobe, "nprobe")
+    return min(as_count(nprobe, "nprobe"), _ALL)
+
+
+def _as_scan(scan: Any) -> int:
+    if isinstance(scan, bool):
+        raise TypeError("scan must be a number of rows or None, got a bool")
+    return min(as_count(scan, "scan"), _ALL)
 
 
 def _chosen(

@@ -31,6 +31,10 @@ class Question(NamedTuple):
     nprobe: Any = None
     scan: Any = None
     recall: Any = None
+    group_by: Any = None
+    per_group: Any = 1
+    mmr: Any = None
+    candidates: Any = None
 
 
 def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:

@@ -25,11 +25,12 @@ class Reranker:
     Sums are float64, rounded to float32 once. A distance does not depend on what else is scored with it.
     """
 
-    def __init__(self, reading: Reading, queries: F32) -> None:
+    def __init__(self, reading: Reading, queries: F32, threads: int = 1) -> None:
         """`queries` float32 (n, D), as the caller gave them; `reading` of an index that stores originals."""
         assert reading.space.originals is not None
         self._reading = reading
         self._originals = reading.space.originals
+        self._threads = threads
         wide = np.ascontiguousarray(queries, dtype=np.float64)
         self._queries = unit_length(wide) if reading.space.metric == "cosine" else wide
 
@@ -38,6 +39,9 @@ class Reranker:
 
         Distances float32 (n, k) and rows int64 (n, k), nearest first, equal ones by id; padded with infinity and -1.
         """
+        found = self._where_they_lie(rows, k)
+        if found is not None:
+            return found
         missing = -np.inf if self._reading.space.larger_is_nearer else np.inf
         distances, best = np.empty((len(rows), k), dtype=np.float32), np.empty((len(rows), k), dtype=np.int64)
         for q, (nearest, their_rows) in enumerate(self._nearest_of_each(rows, k)):
@@ -45,6 +49,22 @@ class Reranker:
             distances[q, :some], best[q, :some] = nearest, their_rows
             distances[q, some:], best[q, some:] = missing, -1
         return distances, best
+
+    def _where_they_lie(self, rows: I64, k: int) -> tuple[F32, I64] | None:
+        """What `best` finds, without a copy of the candidates; None: some must be read in another way, or equal
+        distances put in the order of ids."""
+        follow = self._reading.rows_follow_ids
+        depth = k if follow else min(k + 1, rows.shape[1])
+        files, segment_rows = self._reading.snapshot.attachments.original_maps()
+        metric = self._reading.space.metric
+        rows = np.ascontiguousarray(rows)
+        found = self._originals.nearest_stored(metric, files, segment_rows, rows, self._queries, depth, self._threads)
+        if found is None or follow:
+            return found
+        distances, best = found
+        if has_ties(distances, best).any():
+            return None
+        return np.ascontiguousarray(distances[:, :k]), np.ascontiguousarray(best[:, :k])
 
     def _nearest_of_each(self, rows: I64, k: int) -> Iterator[tuple[F32, I64]]:
         """What `best` finds for one query after another, not padded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,6 +44,38 @@ class SearchResult(NamedTuple):
             )
             for row in range(len(self.ids))
         ]
+
+    def to_arrow(self) -> Any:
+        """The hits as a `pyarrow.Table`, without padding: columns "id" and "distance", "query" for several queries,
+        "vector" where it was included, and one for each key of the payloads. Values of a key that are of several kinds,
+        or maps, are JSON; a key that is called as another column becomes "payload.<key>".
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed.
+        """
+        return _tables().as_arrow(self)
+
+    def to_pandas(self) -> Any:
+        """The hits as a `pandas.DataFrame`; columns as of `to_arrow`."""
+        return _tables().as_pandas(self)
+
+    def to_polars(self) -> Any:
+        """The hits as a `polars.DataFrame`; columns as of `to_arrow`."""
+        return _tables().as_polars(self)
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """For what takes Arrow's stream, as ``pyarrow.RecordBatchReader.from_stream(hits)``."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def _repr_html_(self) -> str:
+        """A table, in notebooks."""
+        shown: str = _tables().as_html(self)
+        return shown
+
+
+def _tables() -> Any:
+    """What makes tables: few programs ask for them."""
+    return importlib.import_module("pqstore.index.search.tables")
 
 
 class SearchHits(SearchResult):
@@ -93,6 +126,8 @@ class SearchPlan:
     `FilterKindWarning` warns too), fields that no payload ever had, and payloads that could not be read."""
     lists: ListPlan | None = None
     """What was read of the lists, where they were searched."""
+    phase: str = "codes"
+    """ "exact": what is called codes here are the vectors themselves; "codes". See `Index.phase`."""
 
 
 @dataclass(frozen=True, slots=True)

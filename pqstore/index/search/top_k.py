@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pqstore.arrays import F32
+from pqstore.arrays import F32, I64
 from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.exact_space import ExactSpace
@@ -18,7 +18,8 @@ from pqstore.index.search.probe import as_probe
 from pqstore.index.search.question import Question, as_include, as_rerank
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchHits, SearchResult
-from pqstore.index.selection.select import select
+from pqstore.index.search.variety import as_variety
+from pqstore.index.selection.searchable import select_searchable
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 
@@ -26,12 +27,16 @@ __all__ = ["search"]
 
 _FLOAT32 = np.dtype(np.float32)
 _NOTHING: frozenset[str] = frozenset()
+_NEAREST = Question()[11:]
 
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
-    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall = question
-    k, threads = as_count(k, "k"), resolve_threads(threads)
+    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall = question[:11]
+    k, threads, variety = as_count(k, "k"), resolve_threads(threads), None
+    if question[11:] != _NEAREST:
+        variety = as_variety(question, k)
+        k = k if variety is None else variety.depth
     batch, single = _as_queries(queries, reading.space)
     wanted = _NOTHING if include == () else as_include(include)
     if recall is not None:
@@ -44,13 +49,21 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     if candidates is not None:
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
-    selection = None
-    if where is not None or allow is not None or deny is not None:
-        selection = select(reading, where, allow, deny)
+    selection = select_searchable(reading, where, allow, deny)
     probe = as_probe(reading, nprobe, scan, depth, selection)
     distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:
-        distances, rows = Reranker(reading, batch).best(rows, k)
+        distances, rows = Reranker(reading, batch, threads).best(rows, k)
+    if variety is not None:
+
+        def ranked(query: F32, count: int) -> tuple[F32, I64]:
+            far = count if candidates is None else max(count, depth)
+            check_results(1, far, "group_by")
+            more = as_probe(reading, nprobe, scan, far, selection)
+            near, found = nearest_rows(reading, query, far, threads, selection, more)
+            return (near, found) if candidates is None else Reranker(reading, query, threads).best(found, count)
+
+        distances, rows = variety.choose(reading, batch, distances, rows, ranked)
     if single:
         distances, rows = distances[0], rows[0]
     ids = reading.snapshot.ids_of(rows)

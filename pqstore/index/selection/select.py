@@ -70,9 +70,7 @@ def _combine(reading: Reading, chosen: Selection | None, allow: Any, deny: Any) 
         masks = {at: mask for at, mask in masks.items() if mask.any()}
         result = Selection(rows.units, count_rows(masks), masks)
     if chosen is not None:
-        result.indexed, result.scanned, result.payloads_read = chosen.indexed, chosen.scanned, chosen.payloads_read
-        result.complaints, result.unknown = chosen.complaints, chosen.unknown
-        result.unreadable = chosen.unreadable
+        result.take_story_of(chosen)
     return result
 
 

@@ -53,6 +53,11 @@ class Selection:
     part_of: Selection | None = None
     """The selection by filter that this one was made from."""
 
+    def take_story_of(self, other: Selection) -> None:
+        """Say of this selection how another was found, out of which it was made."""
+        self.indexed, self.scanned, self.payloads_read = other.indexed, other.scanned, other.payloads_read
+        self.complaints, self.unknown, self.unreadable = other.complaints, other.unknown, other.unreadable
+
     @property
     def masks(self) -> dict[int, U8]:
         """Bitmaps by place in `units`, 1: allowed."""

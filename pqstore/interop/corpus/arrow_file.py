@@ -23,15 +23,19 @@ __all__ = ["ArrowCorpus"]
 class ArrowCorpus(Corpus):
     """The one column of lists or tensors of numbers, or the one that is named, as vectors; tensors are flattened."""
 
-    def __init__(self, path: Path, member: str | None = None, wanted: Wanted = VECTORS) -> None:
-        self.name = str(path)
-        self._table = ArrowTable(path)
+    def __init__(
+        self, path: Path, member: str | None = None, wanted: Wanted = VECTORS, groups: range | None = None
+    ) -> None:
+        """`groups`: only these of its row groups or record batches."""
+        self.name = str(path) if groups is None else f"{path} (groups {groups.start} to {groups.stop - 1})"
+        self._path, self._wanted = path, wanted
+        self._table = ArrowTable(path, groups)
         self._arrow = self._table.arrow
         self._column, type_ = self._vector_column(member)
         self._payload_columns = wanted.payload_columns
         self._check(self._payload_columns)
         check_columns(self._arrow, self.name, self._table.schema, self._payload_columns)
-        self._id_column = self._id_column_of(wanted.id_column)
+        self.id_column = self._id_column_of(wanted.id_column)
         # Rows without a vector are left out of everything.
         self._valid = self._column if wanted.skip_nulls else None
         self.dtype = np.dtype(type_.value_type.to_pandas_dtype())
@@ -54,13 +58,23 @@ class ArrowCorpus(Corpus):
             raise CorpusFileError(f"{self.name}: {self.n} rows expected, got {seen}")
 
     def id_blocks(self, rows: int | None = None) -> Iterator[Ids] | None:
-        return None if self._id_column is None else self._ids(self._id_column, self.block_rows(rows))
+        return None if self.id_column is None else self._ids(self.id_column, self.block_rows(rows))
 
     def payload_blocks(self, rows: int | None = None) -> Iterator[Payloads] | None:
         if not self._payload_columns:
             return None
         batches = self._table.batches(self._payload_columns, self.block_rows(rows), self._valid)
         return (payloads_in(self._arrow, batch, self._payload_columns) for batch in batches)
+
+    def units(self) -> list[int]:
+        rows = self._table.group_rows
+        if self._valid is None:
+            return list(rows)
+        tables = [ArrowTable(self._path, range(group, group + 1)) for group in range(len(rows))]
+        return [_count(table.batches([self._column], 1 << 16, self._valid)) for table in tables]
+
+    def part(self, start: int, stop: int) -> Corpus:
+        return ArrowCorpus(self._path, self._column, self._wanted, range(start, stop))
 
     def _ids(self, column: str, rows: int) -> Iterator[Ids]:
         ids = ArrowIds(self._arrow, self.name, column, self._table.schema.field(column).type)
@@ -138,7 +152,7 @@ class ArrowCorpus(Corpus):
         return int(self._arrow.compute.list_value_length(first.column(0))[:1].to_pylist()[0] or 0)
 
     def _count_valid(self) -> int:
-        return sum(len(batch) for batch in self._table.batches([self._column], self._table.rows or 1, self._valid))
+        return _count(self._table.batches([self._column], self._table.rows or 1, self._valid))
 
     def _stated(self) -> Any:
         """What the metadata of the column, or else of the table, say of the metric."""
@@ -149,3 +163,7 @@ class ArrowCorpus(Corpus):
             if stated:
                 return stated
         return ()
+
+
+def _count(batches: Iterator[Any]) -> int:
+    return sum(len(batch) for batch in batches)

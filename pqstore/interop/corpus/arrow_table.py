@@ -6,6 +6,7 @@ import importlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ _FILE_MAGIC = b"ARROW1"
 class ArrowTable:
     """A table in a file, of which some columns are read, a few rows at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, groups: range | None = None) -> None:
+        """`groups`: only these of its row groups or record batches."""
         self.arrow = _pyarrow("pyarrow")
         _pyarrow("pyarrow.compute")
         self._path = path
@@ -29,7 +31,9 @@ class ArrowTable:
         with path.open("rb") as stream:
             self._is_stream = not self._is_parquet and stream.read(len(_FILE_MAGIC)) != _FILE_MAGIC
         with self._guard():
-            self.schema, self.rows = self._schema_and_rows()
+            self.schema, self.group_rows = self._schema_and_groups()
+            self._groups = range(len(self.group_rows)) if groups is None else groups
+            self.rows = sum(self.group_rows[group] for group in self._groups)
             self.names = list(self.schema.names)
 
     def batches(self, columns: Sequence[str], rows: int, valid: str | None = None) -> Iterator[Any]:
@@ -83,26 +87,28 @@ class ArrowTable:
     def _raw_batches(self, columns: Sequence[str]) -> Iterator[Any]:
         if self._is_parquet:
             with self._mapped() as source, _pyarrow("pyarrow.parquet").ParquetFile(source) as file:
-                yield from file.iter_batches(columns=list(columns))
+                yield from file.iter_batches(row_groups=list(self._groups), columns=list(columns))
             return
         with self._mapped() as source:
             if self._is_stream:
-                yield from self.arrow.ipc.open_stream(source)
+                yield from islice(self.arrow.ipc.open_stream(source), self._groups.start, self._groups.stop)
                 return
             reader = self.arrow.ipc.open_file(source)
-            for i in range(reader.num_record_batches):
-                yield reader.get_batch(i)
+            for group in self._groups:
+                yield reader.get_batch(group)
 
-    def _schema_and_rows(self) -> tuple[Any, int]:
+    def _schema_and_groups(self) -> tuple[Any, list[int]]:
+        """The schema, and the rows of each row group or record batch."""
         if self._is_parquet:
             with self._mapped() as source, _pyarrow("pyarrow.parquet").ParquetFile(source) as file:
-                return file.schema_arrow, int(file.metadata.num_rows)
+                data = file.metadata
+                return file.schema_arrow, [int(data.row_group(i).num_rows) for i in range(data.num_row_groups)]
         with self._mapped() as source:
             if self._is_stream:
                 reader = self.arrow.ipc.open_stream(source)
-                return reader.schema, sum(batch.num_rows for batch in reader)
+                return reader.schema, [int(batch.num_rows) for batch in reader]
             reader = self.arrow.ipc.open_file(source)
-            return reader.schema, sum(reader.get_batch(i).num_rows for i in range(reader.num_record_batches))
+            return reader.schema, [int(reader.get_batch(i).num_rows) for i in range(reader.num_record_batches)]
 
     def _mapped(self) -> Any:
         # str would have to be UTF-8, which a file name need not be.

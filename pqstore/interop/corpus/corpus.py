@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Corpus(ABC):
     """What the files say of their metric."""
     remarks: tuple[str, ...] = ()
     """What a reader should be told of how the files were understood."""
+    id_column: str | None = None
+    """The column that ids are read from; None: the file holds none."""
 
     @abstractmethod
     def read(self, start: int, rows: int) -> npt.NDArray[Any]:
@@ -71,6 +73,14 @@ class Corpus(ABC):
         del rows
         return None
 
+    def units(self) -> Sequence[int] | None:
+        """The rows of each piece that can be read without those before it, as a row group; None: each row is one."""
+        return None
+
+    def part(self, start: int, stop: int) -> Corpus:
+        """The units ``start .. stop - 1``, which there are, with their ids and payloads, as a corpus."""
+        return _Rows(self, start, stop - start)
+
     def scan(self, start: int, rows: int) -> npt.NDArray[Any]:
         """`read` for files that have to be gone through from the front."""
         vectors = np.empty((rows, self.D), dtype=self.dtype)
@@ -87,6 +97,18 @@ class Corpus(ABC):
     def __repr__(self) -> str:
         count = "?" if self.n is None else f"{self.n:,}"
         return f"<{type(self).__name__} {self.name}: {count} x {self.D} {self.dtype}>"
+
+
+class _Rows(Corpus):
+    """Some rows of another corpus that follow one another."""
+
+    def __init__(self, whole: Corpus, first: int, rows: int) -> None:
+        self.name, self.D, self.dtype, self.n = whole.name, whole.D, whole.dtype, rows
+        self.statements, self.remarks, self.id_column = whole.statements, whole.remarks, whole.id_column
+        self._whole, self._first = whole, first
+
+    def read(self, start: int, rows: int) -> npt.NDArray[Any]:
+        return self._whole.read(self._first + start, rows)
 
 
 def check_sizes(name: str, n: int, D: int, offset: int) -> None:

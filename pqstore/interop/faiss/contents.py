@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32
 from pqstore.errors import InvalidQuantizerError, NotTrainedError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, unpack_rows
-from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions
+from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions, with_zeros
 from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
 
 __all__ = [
@@ -101,6 +101,8 @@ class FaissContents:
     """int64 (rows,): which of `vectors` each row has; None: they come in the order of rows."""
     residuals: Residuals | None = None
     """None: codes describe whole vectors."""
+    partitions: F32 | None = None
+    """float32 (P, Ds * M): centroids of the lists of an IndexIVFPQ whose codes are no residuals."""
 
     @property
     def Ks(self) -> int:  # noqa: N802
@@ -109,6 +111,14 @@ class FaissContents:
         used = np.flatnonzero(~repeats)
         Ks = int(used[-1]) + 1 if len(used) else 1
         return Ks if bits_for(Ks) == self.nbits else 1 << self.nbits
+
+    def list_centroids(self) -> F32 | None:
+        """Centroids of lists in the space of the codewords of `quantizer`, float32 (P, D); None: there are none."""
+        if self.partitions is None or not np.isfinite(self.partitions).all():
+            return None
+        R, shift, _ = self._rotation_shift_metric()
+        centroids = self.partitions if shift is None else (self.partitions - shift.reshape(-1)).astype(np.float32)
+        return centroids if R is None else with_zeros(centroids, self.M, len(R))
 
     def quantizer(self) -> PQ | OPQ:
         """The same quantizer as a `PQ`, or an `OPQ` if vectors are rotated first.
@@ -242,6 +252,7 @@ def partitioned(
         "codes": np.concatenate(codes),
         "ids": np.concatenate(ids).astype(np.int64, copy=False),
         "residuals": Residuals(centroids, partitions) if by_residual else None,
+        "partitions": None if by_residual else np.array(centroids),
     }
 
 

@@ -12,16 +12,19 @@ from pqstore.arrays import F32
 from pqstore.errors import TrainingError
 from pqstore.interop.faiss.bits import pack_rows, row_bytes, unpack_rows
 from pqstore.interop.faiss.contents import BLOCK_ROWS, FaissContents, Residuals
+from pqstore.log import warning
 from pqstore.quantizer import PQ, ROWS_PER_CODEWORD
 
 __all__ = ["reencoded"]
+
+_COMPARED = 20_000  # vectors
 
 
 def reencoded(contents: FaissContents) -> FaissContents:
     """The same vectors, as well as their codes describe them, without partitions; of M and bits as before.
 
     A code of a residual says more than one of a vector, so distances change and recall falls. Contents without
-    residuals come back as they are. Codes are held in memory.
+    residuals come back as they are. Codes are held in memory. How far vectors have moved is logged as a warning.
 
     Raises:
         TrainingError: there are fewer vectors than codewords.
@@ -44,6 +47,16 @@ def reencoded(contents: FaissContents) -> FaissContents:
         rows = np.arange(start, min(start + BLOCK_ROWS, contents.rows))
         codes[rows] = pack_rows(pq.encode(_decoded(contents, contents.residuals, rows)), contents.nbits)
     assert pq.codewords is not None
+    some = sample[:: -(-len(sample) // _COMPARED)]
+    before = _decoded(contents, contents.residuals, some)
+    moved = float(((pq.decode(pq.encode(before)) - before) ** 2).sum())
+    spread = float(((before - before.mean(axis=0)) ** 2).sum())
+    warning(
+        "%s: %d vectors were decoded and encoded again; what their codes describe has moved by %.0f %% of its variance",
+        contents.where,
+        contents.rows,
+        100 * moved / spread if spread > 0 else 0,
+    )
     return replace(contents, centroids=pq.codewords, codes=codes.reshape(-1), residuals=None)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32, I64
 from pqstore.kernels.chunk import CodeChunk
 from pqstore.kernels.code_layout import CodeLayout
-from pqstore.kernels.lists import Lists, ReadChunk
+from pqstore.kernels.lists import AskChunks, Lists, ReadChunk
 from pqstore.kernels.reference.list_search import search_lists
 from pqstore.kernels.reference.scanning import scan
 from pqstore.kernels.reference.tables import dtables
@@ -68,6 +68,7 @@ class ReferenceSearcher:
         budget: int,
         least: int,
         threads: int = 1,  # noqa: ARG002
+        ask: AskChunks | None = None,  # noqa: ARG002
     ) -> tuple[F32, I64, I64] | None:
         distances = np.empty((len(queries), k), dtype=np.float32)
         rows = np.empty((len(queries), k), dtype=np.int64)

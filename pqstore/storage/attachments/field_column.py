@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from types import NoneType
 from typing import Any, Final, Literal
 
@@ -24,8 +25,10 @@ from pqstore.errors import CorruptIndexError
 from pqstore.native import native_loops
 from pqstore.storage.attachments.row_sets import encode_positions, mark_positions
 from pqstore.storage.format.decoding import decoding
+from pqstore.storage.rows.tombstones import count_set
 
-__all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Wanted", "kind_of", "typed"]
+__all__ = ["Bound", "FieldColumn", "FieldEntries", "FieldKind", "Group", "Wanted", "first_place", "group_key"]
+__all__ += ["is_of_members", "kind_of", "kind_of_group", "typed", "values_of_keys"]
 
 FieldKind = Literal["null", "bool", "number", "str", "bytes", "datetime"]
 
@@ -83,6 +86,30 @@ _KINDS_OF_TYPES: Final[dict[type, FieldKind]] = {
     bytes: "bytes",
     datetime: "datetime",
 }
+
+
+def values_of_keys(tag: int, keys: Sequence[Any], start: int, stop: int) -> list[Any]:
+    """The plain values that the keys of a group from one place up to another stand for: the opposite of `typed`."""
+    base = tag % _MEMBER
+    if isinstance(keys, _Texts):
+        return keys.decoded(start, stop) if base == _STR else keys.between(start, stop)
+    assert isinstance(keys, _Numbers)
+    plain: list[Any] = keys.array[start:stop].tolist()
+    if base == _TIME:
+        return [_EPOCH + key * _MICROSECOND for key in plain]
+    if base == _BOOL:
+        return list(map(bool, plain))
+    return [None] * len(plain) if base == _NULL else plain
+
+
+def kind_of_group(tag: int) -> FieldKind | None:
+    """The kind of the values of a group, be they members of lists; None: the group of rows that have the field."""
+    return _KINDS.get(tag % _MEMBER)
+
+
+def is_of_members(tag: int) -> bool:
+    """Whether the values of a group are members of lists."""
+    return tag >= _MEMBER
 
 
 def kind_of(value: Any) -> FieldKind | None:
@@ -252,7 +279,7 @@ def _keys_of(value: Any) -> Iterator[tuple[int, Any]]:
         yield _FLOAT, number + 0.0
 
 
-class _Group:
+class Group:
     """Values of one type: `values[place]`, and rows: `listed[starts[place]:starts[place + 1]]` or a dense set."""
 
     __slots__ = ("_everyone", "blob", "dense", "listed", "starts", "values")
@@ -290,6 +317,23 @@ class _Group:
                     raise ValueError(f"a set of rows at {begin} to {end} of {len(self.blob)} bytes")
                 mark_positions(container, self.blob[begin:end], mask)
 
+    def counts(self, start: int, stop: int, wanted: U8 | None, rows: int) -> I64:
+        """How many rows have each of the values from place `start` up to `stop`, of those wanted: a bitmap of the first
+        `rows` bits, lowest bit first; None: all. ValueError: a set of rows that cannot be."""
+        first, last = int(self.starts[start]), int(self.starts[stop])
+        bounds = self.starts[start : stop + 1].astype(np.int64) - first
+        if wanted is None:
+            found = np.diff(bounds)
+        else:
+            inside = np.unpackbits(wanted, count=rows, bitorder="little")[self.listed[first:last]]
+            found = np.diff(np.concatenate(([0], np.cumsum(inside, dtype=np.int64)))[bounds])
+        begin, end = np.searchsorted(self.dense[:, 0], (start, stop)).tolist()
+        for place, container, low, high in self.dense[begin:end].tolist():
+            mask = np.zeros(-(-rows // 8), dtype=np.uint8)
+            mark_positions(container, self.blob[low:high], mask)
+            found[place - start] += count_set(mask if wanted is None else mask & wanted[: len(mask)])
+        return found
+
     def mark_between(self, start: int, stop: int, mask: U8) -> None:
         """The same for one range of a group in which no row has two values: most of them are all but the others."""
         count = len(self.values)
@@ -319,6 +363,40 @@ class _Texts(Sequence[bytes]):
 
     def __getitem__(self, place: Any) -> Any:
         return bytes(self._blob[int(self._offsets[place]) : int(self._offsets[place + 1])])
+
+    def between(self, start: int, stop: int) -> list[bytes]:
+        """Those from one place up to another."""
+        whole, ends = self._piece(start, stop)
+        return [whole[begin:end] for begin, end in pairwise(ends)]
+
+    def decoded(self, start: int, stop: int) -> list[str]:
+        """The same as text."""
+        whole, ends = self._piece(start, stop)
+        if not whole.isascii():
+            return [whole[begin:end].decode() for begin, end in pairwise(ends)]
+        text = whole.decode("ascii")
+        return [text[begin:end] for begin, end in pairwise(ends)]
+
+    def _piece(self, start: int, stop: int) -> tuple[bytes, list[int]]:
+        """Some of the strings as one, and where each begins and ends in it."""
+        offsets = self._offsets[start : stop + 1].astype(np.int64)
+        whole = bytes(self._blob[int(offsets[0]) : int(offsets[-1])])
+        return whole, (offsets - offsets[0]).tolist()
+
+    def places_with(self, part: bytes) -> Sequence[int]:
+        """Places of strings with this part in them: it is looked for in all of them as one."""
+        if not part:
+            return range(len(self))
+        whole, found, at = bytes(self._blob), [], 0
+        while (at := whole.find(part, at)) >= 0:
+            place = int(self._offsets.searchsorted(at, "right")) - 1
+            end = int(self._offsets[place + 1]) if 0 <= place < len(self) else at
+            if at + len(part) <= end:
+                found.append(place)
+                at = end
+            else:  # it reaches into the next one
+                at += 1
+        return found
 
 
 class _Numbers(Sequence[Any]):
@@ -350,8 +428,9 @@ class FieldColumn:
     def __init__(self, content: memoryview, rows: int, name: str) -> None:
         """`name` for messages. Raises `CorruptIndexError`."""
         self.rows = rows
-        self._name = name
-        self._groups: dict[int, _Group] = {}
+        self.name = name
+        self.groups: dict[int, Group] = {}
+        """By tag."""
         try:
             self._read(content)
         except (struct.error, ValueError, IndexError, OverflowError) as error:
@@ -363,7 +442,7 @@ class FieldColumn:
         for _ in range(count):
             tag, distinct, value_bytes, listed, dense, blob_bytes = _GROUP.unpack_from(content, at)
             at += _GROUP.size
-            if tag % _MEMBER > _PRESENT or tag >= 2 * _MEMBER or tag in self._groups:
+            if tag % _MEMBER > _PRESENT or tag >= 2 * _MEMBER or tag in self.groups:
                 raise ValueError(f"a group with tag {tag}, or a second one")
             sizes = (value_bytes, 4 * (distinct + 1), _DENSE.itemsize * dense, 2 * listed, blob_bytes)
             pieces = []
@@ -387,7 +466,7 @@ class FieldColumn:
             if len(values) != distinct:
                 raise ValueError(f"it has {len(values)} values, not {distinct}")
             table = _aligned(np.frombuffer(pieces[2], dtype="<u4")).reshape(-1, 4)
-            self._groups[tag] = _Group(values, starts, rows, table, np.frombuffer(pieces[4], dtype=np.uint8))
+            self.groups[tag] = Group(values, starts, rows, table, np.frombuffer(pieces[4], dtype=np.uint8))
         if at != len(content):
             raise ValueError(f"{len(content) - at} bytes are left over")
 
@@ -395,7 +474,7 @@ class FieldColumn:
         """What values rows have: kinds, and for members of lists "list of" their kind."""
         return {
             _KINDS[tag] if tag < _MEMBER else f"list of {_KINDS[tag - _MEMBER]}"
-            for tag in self._groups
+            for tag in self.groups
             if tag != _PRESENT
         }
 
@@ -404,13 +483,54 @@ class FieldColumn:
         rest = self.present() & ~self.equal(Wanted([None]))
         return bool(rest.any())
 
+    def filled(self, mask: U8 | None = None) -> U8:
+        """Rows with a value of some kind other than null, or a list with a member of some kind, as a bitmap."""
+        mask = self._mask() if mask is None else mask
+        for tag, group in self.groups.items():
+            if tag not in (_NULL, _PRESENT):
+                self._mark(group.mark, np.array([[0, len(group.values)]]), mask)
+        return mask
+
+    def unclear(self, mask: U8 | None = None) -> U8:
+        """Rows with a value of which a column does not say what it is: a map, NaN, a list without a member of some
+        kind."""
+        mask = self._mask() if mask is None else mask
+        mask |= self.present() & ~self.filled() & ~self.equal(Wanted([None]))
+        return mask
+
+    def containing(self, part: bytes, mask: U8 | None = None) -> U8:
+        """Rows whose value is a str with this part, in UTF-8, as a bitmap."""
+        mask = self._mask() if mask is None else mask
+        group = self.groups.get(_STR)
+        if group is not None:
+            assert isinstance(group.values, _Texts)
+            self._mark_places(group, group.values.places_with(part), mask)
+        return mask
+
+    def texts(self, holds: Callable[[str], bool], mask: U8 | None = None) -> U8:
+        """Rows whose value is a str of which this holds, as a bitmap."""
+        mask = self._mask() if mask is None else mask
+        group = self.groups.get(_STR)
+        if group is not None:
+            texts = group.values
+            assert isinstance(texts, _Texts)
+            with decoding(self.name):
+                places = [place for place, text in enumerate(texts.decoded(0, len(texts))) if holds(text)]
+            self._mark_places(group, places, mask)
+        return mask
+
+    def _mark_places(self, group: Group, places: Sequence[int], mask: U8) -> None:
+        if places:
+            starts = np.array(places, dtype=np.int64)
+            self._mark(group.mark, np.stack((starts, starts + 1), axis=1), mask)
+
     def _mask(self) -> U8:
         return np.zeros(-(-self.rows // 8), dtype=np.uint8)
 
     def present(self, mask: U8 | None = None) -> U8:
         """Rows that have the field, as a bitmap; set in `mask` where one is given."""
         mask = self._mask() if mask is None else mask
-        group = self._groups.get(_PRESENT)
+        group = self.groups.get(_PRESENT)
         if group is not None:
             self._mark(group.mark, np.array([[0, len(group.values)]]), mask)
         return mask
@@ -418,7 +538,7 @@ class FieldColumn:
     def equal(self, wanted: Wanted, mask: U8 | None = None, *, members: bool = False) -> U8:
         """Rows whose value is one of those wanted, as a bitmap; with `members` those whose list contains one."""
         mask = self._mask() if mask is None else mask
-        for tag, group in self._groups.items():
+        for tag, group in self.groups.items():
             if tag % _MEMBER != _PRESENT and (tag >= _MEMBER) == members:
                 ranges = wanted.places_in(tag, group.values)
                 if len(ranges):
@@ -431,14 +551,14 @@ class FieldColumn:
         bound = low or high
         assert bound is not None
         kind = kind_of(bound.value)
-        for tag, group in self._groups.items():
+        for tag, group in self.groups.items():
             if tag >= _PRESENT or _KINDS[tag] != kind:
                 continue
             start, stop = 0, len(group.values)
             if low is not None:
-                start = _place(group.values, _key(tag, low.value), after=not low.inclusive)
+                start = first_place(group.values, group_key(tag, low.value), after=not low.inclusive)
             if high is not None:
-                stop = _place(group.values, _key(tag, high.value), after=high.inclusive)
+                stop = first_place(group.values, group_key(tag, high.value), after=high.inclusive)
             if start < stop:
                 self._mark(group.mark_between, start, stop, mask)
         return mask
@@ -447,15 +567,15 @@ class FieldColumn:
         try:
             mark(*arguments)
         except (ValueError, IndexError) as error:
-            raise CorruptIndexError(f"{self._name}: cannot be read ({error})") from error
+            raise CorruptIndexError(f"{self.name}: cannot be read ({error})") from error
 
     def entries(self, into: FieldEntries, new_position: npt.NDArray[np.int64]) -> None:
         """Add everything to `into`, rows renamed: position p becomes ``new_position[p]``, or goes where that is -1."""
-        with decoding(self._name):
+        with decoding(self.name):
             self._enter_all(into, new_position)
 
     def _enter_all(self, into: FieldEntries, new_position: npt.NDArray[np.int64]) -> None:
-        for tag, group in self._groups.items():
+        for tag, group in self.groups.items():
             keys, positions = into.groups.setdefault(tag, ([], []))
             places = np.repeat(np.arange(len(group.values)), group.starts[1:].astype(np.int64) - group.starts[:-1])
             pieces: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = [(places, group.listed)]
@@ -472,8 +592,8 @@ class FieldColumn:
                 del into.groups[tag]
 
 
-def _key(tag: int, value: Any) -> Any:
-    """A value as it compares with those of a group: numbers as they are."""
+def group_key(tag: int, value: Any) -> Any:
+    """A value of the kind of a group as it compares with those of a group: numbers as they are."""
     if _KINDS[tag % _MEMBER] == "number":
         return value
     key = typed(value)
@@ -481,7 +601,7 @@ def _key(tag: int, value: Any) -> Any:
     return key[1]
 
 
-def _place(values: Sequence[Any], key: Any, *, after: bool) -> int:
+def first_place(values: Sequence[Any], key: Any, *, after: bool) -> int:
     """The first place of values that are not less than a key, or with `after` of those beyond it."""
     if isinstance(values, _Numbers):
         kind = values.array.dtype.kind

@@ -171,6 +171,11 @@ class OriginalFiles:
             self._arrays[segment] = stored
             return stored
 
+    @property
+    def maps(self) -> dict[int, U8]:
+        """The rows of all files that are mapped, by segment; of some of them not all rows that count."""
+        return self._arrays
+
     def mapped(self, segment: int) -> U8 | None:
         """The rows of a file as far as they are mapped, uint8 (rows, row_bytes + 4)."""
         return self._arrays.get(segment)

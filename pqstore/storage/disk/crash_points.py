@@ -23,6 +23,8 @@ POINTS = (
     "originals synced",
     "before commit",
     "after commit",
+    "rebuilding begun",
+    "rows rebuilt",
     "index rebuilt beside",
     "generation copied",
     "generation switched",

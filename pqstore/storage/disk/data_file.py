@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from lmdb import verify as structure
 
 from pqstore.errors import CorruptIndexError, FormatVersionError
-from pqstore.storage.disk.lmdb_lookup import stored_value
+from pqstore.storage.disk.lmdb_lookup import places_of_values, stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, newest_number, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.regular_file import open_regular
@@ -71,6 +71,16 @@ class DataFile:
         """A record of the database "meta" as the file says now, whatever LMDB takes for the newest transaction."""
         with _pages(self) as pages:
             return stored_value(pages.descriptor, pages.newest, "meta", name)
+
+    def ask_for(self, database: str, keys: Sequence[bytes]) -> None:
+        """Have the system read large values that are wanted soon, all at once, and do not wait for them."""
+        ask: Any = getattr(os, "posix_fadvise", None)
+        if ask is None:
+            return
+        with suppress(DamagedFileError, OSError):
+            newest, _ = read_metas(self.descriptor)
+            for offset, size in places_of_values(self.descriptor, newest, database, keys):
+                ask(self.descriptor, offset, size, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -79,6 +79,7 @@ class Environment:
             if create:
                 os.close(create_like(generation / DATA_FILE, generation))
             self._file = DataFile(generation)
+            self.ask_for = self._file.ask_for
             try:
                 self._open(create)
             except BaseException:

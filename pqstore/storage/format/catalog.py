@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.storage.format import records
 from pqstore.storage.format.fields import anything, list_of, map_of, nullable, row, text, unpack, whole
 
-__all__ = ["MAX_NAMES", "Catalog", "SavedSet"]
+__all__ = ["MAX_NAMES", "Catalog", "SavedSet", "catalog_features"]
 
 MAX_NAMES: Final = 4096
 """Distinct top-level keys that get a number; keys beyond are written out in each payload."""
@@ -72,6 +72,11 @@ class Catalog:
         if record.entries != len(catalog.names):
             raise CorruptIndexError(f"catalog: {len(catalog.names)} names in a record of {record.entries}")
         return catalog
+
+
+def catalog_features(fields: Iterable[str]) -> tuple[str, ...]:
+    """Features that an index has by its fields."""
+    return (records.VECTORLESS,) if records.VECTORLESS_KEY in fields else ()
 
 
 _NUMBER: Final = whole(0, 2**62)

@@ -71,6 +71,8 @@ __all__ = [
     "TRAINED_HERE",
     "U8",
     "U64",
+    "VECTORLESS",
+    "VECTORLESS_KEY",
     "Delete",
     "Get",
     "Put",
@@ -105,8 +107,10 @@ NUMBERED_STATES: Final = "numbered-states"  # each state names the transaction o
 LISTS: Final = "lists"  # codes also lie in inverted lists
 EXACT_ROWS: Final = "exact-rows"  # codes are the vectors themselves, float32
 TRAINED_HERE: Final = "trained-here"  # settings say how the quantizer was trained, of rows of this index
+VECTORLESS: Final = "vectorless"  # rows may have no vector: their payloads hold the key below, which is a field
+VECTORLESS_KEY: Final = "$pqstore vectorless"
 # That this version understands; format 1 as released has none.
-FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE})
+FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE, VECTORLESS})
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")

@@ -145,6 +145,14 @@ class ListReader:
             chunk = self._chunks[ordinal] = packed, numbers
         return chunk
 
+    def is_read(self, ordinal: int) -> bool:
+        """Whether a chunk was read before."""
+        return ordinal in self._chunks
+
+    def key_of(self, ordinal: int) -> bytes:
+        """The key of a chunk in the database "runchunks"."""
+        return records.key2(self.info.run, ordinal)
+
     def read_chunk(self, ordinal: int, get: Get) -> tuple[U8, U32]:
         """The same, read and checked anew."""
         return _read_chunk(get, self.info.run, ordinal, self.rows_in_chunk(ordinal), self._packing)

@@ -19,6 +19,7 @@ from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import DataFile, open_data_file, structure_problems
 from pqstore.storage.disk.lmdb_meta import DamagedFileError, read_metas
+from pqstore.storage.format.rebuild_note import REBUILD_NOTE
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
 from pqstore.storage.repair.records import FoundRecords, by_search, by_trees
@@ -112,7 +113,8 @@ def _fill(store: Store, rows: RowSalvage, attachments: AttachmentSalvage) -> Non
         _add(store, codes, ids, numbers, attachments)
     with store.write() as txn:
         for name, note in attachments.catalog.notes.items():
-            txn.set_note(name, note)
+            if name != REBUILD_NOTE:
+                txn.set_note(name, note)
     with store.write() as txn:
         for name, members in attachments.sets():
             txn.save_set(name, members)

@@ -43,6 +43,12 @@ class AttachmentReads:
         identity = self._schema.identity
         return self._records.generation.originals.gather(wanted, identity.row_bytes, identity.segment_rows)
 
+    def original_maps(self) -> tuple[dict[int, U8], int]:
+        """Files of originals as far as they are mapped, by segment: uint8 (rows, row_bytes + 4), each row followed by
+        its checksum; and how many rows a segment has."""
+        self._records.check()
+        return self._records.generation.originals.maps, self._schema.identity.segment_rows
+
     def pin_originals(self) -> None:
         """Take hold of all files of originals, so that they can be read after others remove them."""
         row_bytes = self._schema.identity.row_bytes

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
+from pqstore.errors import PQStoreError
 from pqstore.storage.attachments.field_column import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
@@ -29,6 +30,7 @@ from pqstore.storage.attachments.payload_records import (
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.state import Identity
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
 from pqstore.storage.transactions.pending import PendingRecords
 
@@ -241,6 +243,27 @@ class AttachmentWrites:
             first_row = self._geometry.first_row_of_chunk(chunk)
             self._columns[chunk, number] = _entries_of(self._reads, first_row, live, name, unreadable)
         self._change_catalog(fields=(*self._catalog.fields, name))
+        if name == records.VECTORLESS_KEY:  # another process was the first to need it, while this one rebuilt
+            _declare_feature(self._records)
+
+    def declare_vectorless(self) -> None:
+        """Let rows say that they have no vector; none does so far, so nothing need be read. At any time."""
+        name, catalog = records.VECTORLESS_KEY, self._catalog
+        if name in catalog.fields:
+            return
+        if catalog.names_are_full or name in catalog.names:
+            raise PQStoreError(
+                f"index at {self._records.generation.index}: its payloads have {len(catalog.names):,} different keys, "
+                f"or one that is called {name!r}: rows without a vector cannot be told apart"
+            )
+        number, rows = len(catalog.fields), self._geometry.segment_rows
+        for segment in self._records.table.entries:
+            self.put_column(segment, number, FieldEntries().pack(rows))
+        for chunk in self._geometry.tail_chunks(self._records.state):
+            self._columns[chunk, number] = FieldEntries()
+        self._change_catalog(fields=(*catalog.fields, name), names=(*catalog.names, name))
+        self._packer = None
+        _declare_feature(self._records)
 
     def sync(self) -> None:
         """Originals on the disk: before the commit that makes their rows count."""
@@ -306,6 +329,14 @@ class AttachmentWrites:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
+
+
+def _declare_feature(pending: PendingRecords) -> None:
+    """Who does not know rows without a vector is told to leave the index alone."""
+    identity = Identity.unpack(pending.get("meta", records.IDENTITY_KEY))
+    if records.VECTORLESS not in identity.features:
+        features = (*identity.features, records.VECTORLESS)
+        pending.put("meta", records.IDENTITY_KEY, replace(identity, features=features).pack())
 
 
 def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEntries:

@@ -37,6 +37,7 @@ class Generation:
         "originals",
         "path",
         "pid",
+        "superseded",
     )
 
     def __init__(
@@ -50,6 +51,8 @@ class Generation:
         self.limits = limits
         self.pid = os.getpid()
         """The process that opened it; a child that inherits it must not use it."""
+        self.superseded = False
+        """Whether this process knows that another has taken its place: nobody opens it again."""
         self.environment = Environment(path, metasync=metasync, sync=sync, limits=limits)
         self.cache = ViewCache()
         self.originals = OriginalFiles(path, directory)

@@ -143,6 +143,7 @@ class SharedIndex:
         self._outgrown: Generation | None = None  # waits for its transactions to end, to be opened again
         self.writer = writer or WriterLock()
         self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
+        self._closing: set[int] = set()  # numbers of generations that are being closed without the lock
 
     def is_still_at(self, path: Path) -> bool:
         """Whether the directory, to which `path` leads, still holds this index: another may have been put into it."""
@@ -283,7 +284,7 @@ class SharedIndex:
             environment.readers.clear()
             self._readers_checked = time.monotonic()
         if self._cleaned != generation.number:
-            used = {generation.number for _, generation in list(self._active.values())}
+            used = self._closing | {generation.number for _, generation in list(self._active.values())}
             clear_older(path, generation.number, used, self._limits)
             self._cleaned = generation.number
         if txn.get(records.STAGED_KEY, db=environment.databases["meta"]) is not None:
@@ -337,12 +338,20 @@ class SharedIndex:
 
     def ended(self, lease: Lease) -> None:
         """A transaction has ended."""
+        gone = None
         with self._lock:
             _, generation = self._active.pop(id(lease), (0, None))
             if generation is not None and (generation is not self._generation or self.references == 0):
-                self._close_if_idle(generation)
+                if generation.superseded and not _uses(self._active, generation):
+                    gone = generation
+                    self._closing.add(gone.number)
+                else:
+                    self._close_if_idle(generation)
             if self._forking or self._outgrown is not None:
                 self.gate.notify_all()
+        if gone is not None:  # without the lock: it takes the system long to give back a large file that has no name
+            gone.close()
+            self._closing.discard(gone.number)
         # This may run at any moment, also while another thread has the lock of all indexes and waits for ours.
         if self.references == 0:
             _registry.later(partial(self._give_back, references=0))

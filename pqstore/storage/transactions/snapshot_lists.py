@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -17,6 +18,8 @@ from pqstore.storage.transactions.row_reads import are_live
 from pqstore.storage.transactions.snapshot import Snapshot
 
 __all__ = ["SnapshotLists"]
+
+_WORTH_ASKING = 8  # chunks
 
 
 class SnapshotLists:
@@ -51,6 +54,14 @@ class SnapshotLists:
         self._records.check()
         return run.chunk(ordinal, self._records.get)
 
+    def ask_for(self, chunks: Iterable[tuple[ListReader, int]]) -> None:
+        """Have the system read the chunks of runs that this process has not read yet, all at once: read one after the
+        other, each page of a file that is not in memory would be waited for."""
+        keys = [run.key_of(ordinal) for run, ordinal in chunks if not run.is_read(ordinal)]
+        if len(keys) >= _WORTH_ASKING:
+            self._records.check()
+            self._records.generation.environment.ask_for("runchunks", sorted(keys))
+
     def are_live(self, rows: I64) -> npt.NDArray[np.bool_]:
         """Which rows exist and are not dead."""
         return are_live(self._records, rows)
@@ -71,14 +82,6 @@ class SnapshotLists:
         for segment, count in geometry.stored([] if reads is None else reads.pending.tolist(), state):
             parts.append(live_positions(self._records.bitmap(segment), count) + geometry.first_row(segment))
         return np.concatenate(parts)
-
-    def are_listed(self, rows: I64) -> npt.NDArray[np.bool_]:
-        """Which of some live rows are in lists."""
-        reads = self.read()
-        segments = rows // self._records.schema.geometry.segment_rows
-        if reads is None:
-            return np.zeros(len(rows), dtype=np.bool_)
-        return self._records.table.contains(segments) & ~np.isin(segments, reads.pending)
 
     def covered_rows(self) -> int:
         """Rows of sealed segments that runs cover, dead ones too."""

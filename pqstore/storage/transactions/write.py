@@ -81,6 +81,8 @@ class WriteTransaction:
         self._after_commit = after_commit
         self._touched = 0  # rows added and removed
         self._staged = False
+        self.has_appended = False
+        """Whether it has rows of its own, dead ones too."""
 
     def __enter__(self) -> WriteTransaction:
         return self
@@ -190,6 +192,7 @@ class WriteTransaction:
             if originals is not None or payloads is not None or pending.catalog.knows_payloads:
                 self.attachment_writes.append(first_row, count, originals, payloads)
         pending.state = pending.state._replace(next_id=next_id, live_rows=pending.state.live_rows + count)
+        self.has_appended = True
         self._touched += count
         rows = contiguous(first_row, count)
         return (rows, column.user().copy()) if ids is None else rows
@@ -242,6 +245,13 @@ class WriteTransaction:
         assert not self.records.changed, "fields are declared before anything else"
         with storage_errors(self.records.generation.index):
             self.attachment_writes.declare(name, unreadable)
+
+    def declare_vectorless(self) -> None:
+        """Let payloads say of rows that they have no vector: those with the key `VECTORLESS_KEY`. PQStoreError: they
+        have so many keys that it gets no number."""
+        self.records.check()
+        with storage_errors(self.records.generation.index):
+            self.attachment_writes.declare_vectorless()
 
     def come_after(self, commit: int, next_id: int) -> None:
         """Number this commit behind one of another generation, and let no automatic id be below `next_id`."""

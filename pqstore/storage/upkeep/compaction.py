@@ -12,6 +12,7 @@ from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.open_index import SharedIndex, alone
+from pqstore.storage.transactions.rebuilding_places import clear_places
 from pqstore.storage.transactions.write import WriteTransaction, change
 from pqstore.storage.upkeep.generation_copy import copy_generation
 from pqstore.storage.upkeep.listing import list_all, rows_to_list
@@ -52,6 +53,7 @@ def compact(
             with storage_errors(path):
                 done = change(shared, path, schema_of, told, timeout, flush=flush)
 
+    clear_places(path, everything=True)
     repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))
     merged: set[int] = set()
     repeat("merging", lambda txn: len(txn.records.state.runs), lambda txn: merge_all(txn, _ENTRIES_PER_COMMIT, merged))

@@ -21,4 +21,5 @@ def leave(shared: SharedIndex, old: Generation, new: Path) -> None:
             crash_points.reach("old generation marked")
             directory.remove_leftovers(old.index, directory.generation_number(new))
     finally:
+        old.superseded = True
         shared.retire(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from pqstore.errors import CorruptIndexError
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.storage.format import records
 from pqstore.storage.format.decoding import decoding
+from pqstore.storage.format.rebuild_note import REBUILD_NOTE
 from pqstore.storage.format.staged import check_staged, unpack_staged
 from pqstore.storage.format.state import RunInfo
 from pqstore.storage.idmap.runs import RunReader
@@ -22,8 +24,9 @@ from pqstore.storage.upkeep.problem import Problem
 from pqstore.storage.upkeep.verify_attachments import ATTACHMENT_INVARIANTS, attachment_problems
 from pqstore.storage.upkeep.verify_lists import LIST_INVARIANTS, list_numbers, list_problems
 
-__all__ = ["INVARIANTS", "verify"]
+__all__ = ["INVARIANTS", "UNFINISHED", "verify"]
 
+UNFINISHED: Final = 29
 INVARIANTS: Final = {
     1: "The pages and trees of the data file are sound, by LMDB's rules.",
     2: "Every record has the header of its kind and key, and its checksum holds.",
@@ -44,6 +47,7 @@ INVARIANTS: Final = {
     **ATTACHMENT_INVARIANTS,
     24: "The state names the transaction of LMDB that wrote it, unless only pqstore 0.1 has written to the index.",
     **LIST_INVARIANTS,
+    UNFINISHED: "A generation that counts is whole: it has no note on rebuilding.",
 }
 
 _SAMPLE = 64
@@ -81,6 +85,7 @@ class _Verification:
                 yield Problem(1, "data file", text)
             yield ProgressStep("pages", 1, 1)
         yield from self._identity()
+        yield from self._unfinished()
         yield from self._counters()
         entries = self._records.table.entries
         for done, (segment, entry) in enumerate(entries.items(), start=1):
@@ -104,6 +109,11 @@ class _Verification:
                 records.unpack_array(value, name)
             except CorruptIndexError as error:
                 yield Problem(2, f"array {name!r}", str(error))
+
+    def _unfinished(self) -> Iterator[Problem]:
+        with suppress(CorruptIndexError):  # which is told with what else hangs on the catalog
+            if REBUILD_NOTE in self._snapshot.catalog.notes:
+                yield Problem(UNFINISHED, "catalog", "rows are missing: the rebuilding of the index has not ended")
 
     def _counters(self) -> Iterator[Problem]:
         state, table = self._state, self._records.table

@@ -18,6 +18,7 @@ from pqstore.storage.attachments.payload_records import open_payloads, unpack_pa
 from pqstore.storage.attachments.saved_sets import read_set
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
+from pqstore.storage.format.state import Identity
 from pqstore.storage.rows.column_records import RowUnit
 from pqstore.storage.rows.tombstones import live_positions
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -33,6 +34,7 @@ ATTACHMENT_INVARIANTS: Final = {
     21: "A column says of every live row what its payload says.",
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
     23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
+    30: "Rows without a vector are marked in payloads exactly where the identity and the fields of the catalog say so.",
 }
 
 _SAMPLE = 64
@@ -48,6 +50,10 @@ def attachment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
     for names in (catalog.names, catalog.fields):
         if len(set(names)) < len(names):
             yield Problem(17, "catalog", "a name is there twice")
+    features = Identity.unpack(snapshot.records.get("meta", records.IDENTITY_KEY)).features
+    declared, key = records.VECTORLESS in features, records.VECTORLESS_KEY
+    if (key in catalog.fields) != declared or (key in catalog.names and not declared):
+        yield Problem(30, "identity", "what it says of rows without a vector is not what the catalog says")
     try:
         _ = snapshot.records.generation.environment.databases["payloads"]
     except CorruptIndexError as error:

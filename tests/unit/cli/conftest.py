@@ -60,6 +60,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, base, queries) -> Path:
         assert main("export my-index vectors.faiss --to faiss".split()) == 0
         assert main("export my-index exported-codes --to npy".split()) == 0
         shutil.copy("exported-codes/codes.npy", "codes.npy")
+        assert main("shards plan vectors.npy my-plan.json --rows 400".split()) == 0
+        assert main("shards train my-plan.json begun-collection --M 8 --Ks 32 --originals float32".split()) == 0
+        shutil.copytree("begun-collection", "built-collection")
+        assert main("shards build built-collection".split()) == 0
+        shutil.copytree("built-collection", "my-collection")
+        assert main("shards commit my-collection".split()) == 0
         np.save("numbers.npy", np.arange(ROWS) + 5000)
         write_nanopq_pickle(Path("nanopq.pkl"))
     return directory

@@ -175,6 +175,19 @@ def test_what_was_stored_comes_back_from_a_dump(hostile: Path, capfd) -> None:
         assert record["id"].startswith(EVIL)
 
 
+# A process is started for each encoding, not for each command: most of the time goes into starting.
+ONE_BY_ONE = """
+import contextlib, io, json, sys
+from pqstore.cli import main
+for line in json.loads(sys.argv[1]):
+    output = io.TextIOWrapper(io.BytesIO(), encoding=sys.stdout.encoding)
+    with contextlib.redirect_stdout(output):
+        status = main(line)
+    output.flush()
+    sys.stdout.buffer.write(str(status).encode() + output.buffer.getvalue() + b"<end>")
+"""
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "utf-16"])
 def test_every_encoding_of_standard_output(encoding: str, hostile: Path) -> None:
     # "'charmap' codec can't encode" was all that a terminal of Windows saw.
@@ -182,8 +195,7 @@ def test_every_encoding_of_standard_output(encoding: str, hostile: Path) -> None
     payload = {"text": "日本 é 🎉", "nan": float("nan")}
     with pqstore.Index.open(hostile) as index:
         index.add(np.load("vectors.npy")[50:51], ["日本 🎉"], payloads=[payload])
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    for line in (
+    lines = [
         ["get", name, "日本 🎉"],
         ["search", name, "queries.npy", "-k", "41", "--payloads"],
         ["search", name, "queries.npy", "-k", "41", "--payloads", "--format", "json"],
@@ -191,13 +203,20 @@ def test_every_encoding_of_standard_output(encoding: str, hostile: Path) -> None
         ["sets", name],
         ["info", name],
         ["get", name, "日本?"],
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "pqstore", *line], env=environment, capture_output=True, check=False
-        )
-        assert done.returncode == (2 if line[-1] == "日本?" else 0), done.stderr
-        assert b"Traceback" not in done.stderr
-        text = done.stdout.decode(encoding)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_BY_ONE, json.dumps(lines)],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr.decode(encoding)
+    *printed, after_all = done.stdout.split(b"<end>")
+    assert after_all == b""
+    for line, output in zip(lines, printed, strict=True):
+        status, text = output[:1], output[1:].decode(encoding)
+        assert status == (b"2" if line[-1] == "日本?" else b"0"), (line, done.stderr)
         if line[0] in ("get", "dump") or line[-1] == "json":
             for row in text.splitlines():
                 json.loads(row, parse_constant=pytest.fail)

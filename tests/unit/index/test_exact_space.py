@@ -143,6 +143,8 @@ def test_bad_arguments(tmp_path: Path, vectors: np.ndarray, small_pq: pqstore.PQ
         (TypeError, {"dim": True}),
         (ValueError, {"dim": D, "train": "soon"}),
         (ValueError, {"dim": D, "train_at": 0}),
+        (ValueError, {"dim": D, "train_at": 2**70}),
+        (TypeError, {"dim": D, "train_at": True}),
         (ValueError, {"dim": D, "retrain": "often"}),
         (ValueError, {"dim": D, "originals": "float64"}),
         (TypeError, {"dim": D, "quantizer": "PQ"}),
@@ -180,3 +182,30 @@ def test_settings_that_lie(tmp_path: Path) -> None:
     ):
         with pytest.raises(CorruptIndexError):
             packing_of({"metric": "l2", "quantizer": quantizer, "exact": wrong})
+
+
+def test_a_plan_names_the_phase(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(1).standard_normal((60, 4)).astype(np.float32)
+    wish = pqstore.PQ(M=2, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=4, train="manual", fields=["n"]) as index:
+        index.add(vectors, payloads=[{"n": 1}] * 60)
+        for where in (None, {"n": 1}, {"n": 2}):
+            assert index.search(vectors[0], k=1, where=where, explain=True).plan.phase == "exact"
+        index.train()
+        index.partition(2)
+        for where in (None, {"n": 1}, {"n": 2}):
+            assert index.search(vectors[0], k=1, where=where, nprobe=1, explain=True).plan.phase == "codes"
+
+
+def test_a_vector_without_a_direction_is_refused_as_it_is_later(tmp_path: Path) -> None:
+    """One of them, taken before training, kept the index from ever being trained."""
+    vectors = np.ones((3, 4), dtype=np.float32)
+    vectors[1] = 0
+    for metric in METRICS:
+        with pqstore.Index.create(tmp_path / metric, dim=4, metric=metric) as index:
+            if metric == "cosine":
+                with pytest.raises(InvalidVectorError, match="row 1 is zero"):
+                    index.add(vectors)
+                assert len(index) == 0
+            else:
+                index.add(vectors)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pqstore
+from pqstore.storage import SnapshotLists
 from tests.unit.index.listed import small_segments
 
 
@@ -68,5 +69,9 @@ def test_lists_to_faiss_and_back(tmp_path: Path, metric: str, kind: str) -> None
         with pqstore.Index.from_faiss(tmp_path / "back", tmp_path / "lists.faiss") as back:
             assert sorted(back) == sorted(index)
             np.testing.assert_array_equal(back.codes(list(index)), index.codes(list(index)))
+            assert back.stats().lists.partitions == 16
+            with back._read() as its, index._read() as ours:
+                tables = [SnapshotLists(reading.snapshot).read().table for reading in (its, ours)]
+            np.testing.assert_array_equal(tables[0].stored, tables[1].stored)
         with pytest.raises(ValueError, match="kind must be 'flat' or 'ivf', got 'hnsw'"):
             index.to_faiss(kind="hnsw")

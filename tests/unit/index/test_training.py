@@ -13,9 +13,10 @@ import pytest
 
 import pqstore
 from pqstore.errors import StorageFullError, TrainingError
-from pqstore.index import training
+from pqstore.index.training_work import TrainingWork
 from pqstore.storage.disk import crash_points
 from pqstore.storage.upkeep import rebuilding
+from pqstore.storage.upkeep.rebuilt_copy import RebuiltCopy
 
 D, N = 16, 600
 ROOT = Path(__file__).parents[3]
@@ -159,6 +160,10 @@ def test_too_few_vectors(tmp_path: Path, vectors: np.ndarray) -> None:
             index.train(pqstore.PQ(M=5))
         with pytest.raises(TypeError):
             index.train("PQ")
+        with pytest.raises(TypeError):
+            index.train(sample=True)
+        with pytest.raises(pqstore.DimensionError, match="dimension 8, the index has 16"):
+            index.train(pqstore.PQ(M=4, Ks=16, verbose=False).fit(vectors[:, :8]))
         index.add(vectors[8:40])
         index.add(vectors[40:41])
         index.add(vectors[41:42])
@@ -174,6 +179,17 @@ def test_vectors_that_are_all_the_same(tmp_path: Path, same: str) -> None:
         assert index.phase == "codes"
         assert index.search(vectors[0], k=1).distances.tolist() == [0.0]
         assert index.stats().drift is None or index.stats().drift >= 0
+
+
+def test_drift_of_a_few_vectors_again_and_again(tmp_path: Path, vectors: np.ndarray) -> None:
+    """Their codes describe them to the last digit, originals do not: that they are rounded is no drift."""
+    for metric in ("l2", "cosine"):
+        for kind in (pqstore.PQ, pqstore.OPQ):
+            wish = kind(M=4, Ks=16, verbose=False)
+            with pqstore.Index.create(tmp_path / f"{metric}-{kind.__name__}", wish, dim=D, metric=metric) as index:
+                index.add(np.repeat(vectors[:3], 200, axis=0))
+                index.train()
+                assert index.stats().drift == pytest.approx(1, abs=0.01)
 
 
 def test_values_beyond_float16_are_kept_as_float32(tmp_path: Path, vectors: np.ndarray) -> None:
@@ -219,6 +235,90 @@ def test_killed_while_training(tmp_path: Path, vectors: np.ndarray, point: str, 
     assert [
         entry.name for entry in (tmp_path / "i").iterdir() if "unfinished" in entry.name or "rebuilding" in entry.name
     ] == []
+
+
+KILLED = """
+import os, signal, sys
+import pqstore
+from pqstore.storage.disk import crash_points
+index = pqstore.Index.open(sys.argv[1])
+left = int(sys.argv[3])
+def die(name):
+    global left
+    left -= name == sys.argv[2]
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+crash_points.observe(die)
+index.retrain(pqstore.PQ(M=8, Ks=16, verbose=False), sample=400)
+"""
+
+
+def killed_in_retraining(path: Path, point: str, occurrence: int = 1) -> None:
+    command = [sys.executable, "-c", KILLED, str(path), point, str(occurrence)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
+
+
+@pytest.mark.parametrize(
+    "point", ["rows rebuilt", "list table written", "lists switched", "index rebuilt beside", "generation switched"]
+)
+def test_lists_come_with_the_switch(tmp_path: Path, vectors: np.ndarray, point: str) -> None:
+    """A crash between the switch and the lists that were made after it left an index without lists."""
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(np.concatenate([vectors] * 120))  # more than a segment, so that there are lists
+        index.partition(7)
+    killed_in_retraining(tmp_path / "i", point)
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert index.verify(deep=True) == []
+        assert index.stats().lists.partitions == 7
+        wanted = 8 if point == "generation switched" else 4
+        assert (index.quantizer.kind, index.quantizer.M) == ("PQ", wanted)
+        index.retrain(pqstore.PQ(M=8, Ks=16, verbose=False), sample=400)
+        assert index.stats().lists.partitions == 7
+        assert index.verify(deep=True) == []
+        assert index.search(vectors[0], k=1, nprobe=1, explain=True).plan.lists.partitions == 7
+
+
+def test_lists_that_are_made_or_dropped_meanwhile(tmp_path: Path, vectors: np.ndarray) -> None:
+    with pqstore.Index.create(tmp_path / "i", **small()) as index:
+        index.add(vectors)
+        wanted: list[int | None] = [5, None, 3]
+
+        def meanwhile(step: pqstore.ProgressStep) -> None:
+            if step.stage == "encoding" and wanted:
+                index.partition(wanted.pop(0))
+
+        for left in (5, None, 3):
+            index.retrain(progress=meanwhile)
+            lists = index.stats().lists
+            assert (None if lists is None else lists.partitions) == left
+        index.remove(range(2, N))
+        index.retrain(pqstore.PQ(M=2, Ks=2, verbose=False))  # for fewer rows than there were lists
+        assert index.verify(deep=True) == []
+
+
+def test_a_killed_retraining_is_gone_on_with(
+    tmp_path: Path, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codebook is not trained again, and what was encoded is not encoded again."""
+    many = np.random.default_rng(2).standard_normal((140_000, D)).astype(np.float32)
+    with pqstore.Index.create(tmp_path / "i", **small(train_at=1000)) as index:
+        index.add(many)
+        index.remove(range(10))
+    killed_in_retraining(tmp_path / "i", "rows rebuilt")
+    with pqstore.Index.open(tmp_path / "i") as index:
+        assert index.quantizer.M == 4
+        index.upsert(vectors[:30], ids=range(100, 130))
+        steps: list[pqstore.ProgressStep] = []
+        index.retrain(pqstore.PQ(M=8, Ks=16, verbose=False), sample=400, progress=steps.append)
+        assert [step.stage for step in steps] == ["encoding"]
+        assert index.quantizer.M == 8
+        assert index.verify(deep=True) == []
+        assert sorted(index) == [*range(10, 140_000)]
+        assert index.get(100).vector.tolist() == pytest.approx(vectors[0].tolist(), rel=1e-2)
+        found = index.search(many[50_000], k=1)
+        assert found.ids.tolist() == [50_000]
+        stored = np.stack([record.vector for record in index.get([500, 139_999])])
+        np.testing.assert_array_equal(index.codes([500, 139_999]), index.quantizer.encode(stored))
 
 
 def test_a_full_disk_leaves_the_index_exact(
@@ -416,9 +516,9 @@ def test_all_vectors_are_removed_meanwhile(tmp_path: Path, vectors: np.ndarray) 
                 index.clear()
 
         assert index.train(progress=clear)
-        assert index.stats().trained_on == 0
+        assert (index.stats().trained_on, len(index)) == (N, 0)
         index.add(vectors)
-        assert index.stats().drift is None
+        assert index.stats().drift == pytest.approx(1, abs=0.1)
     with pqstore.Index.open(tmp_path / "i") as index:
         assert (index.phase, len(index)) == ("codes", N)
 
@@ -529,26 +629,29 @@ def test_retraining_reads_on_when_a_compaction_removes_its_files(
     def compact_elsewhere() -> None:
         subprocess.run([sys.executable, "-c", code, str(tmp_path / "i")], check=True, cwd=ROOT)
 
-    like, catch_up = training._like, rebuilding._Copy.catch_up
+    trained, follow = TrainingWork._trained, RebuiltCopy.follow
+    calls: list[int] = []
 
-    def compacted_first(quantizer: pqstore.PQ) -> object:
+    def compacted_first(work: TrainingWork, reading: object) -> object:
         compact_elsewhere()
-        return like(quantizer)
+        return trained(work, reading)
 
-    def compacted_meanwhile(copy: object, snapshot: object, *, last: bool = False) -> int:
-        if not last and snapshot.live_rows == N:
-            return catch_up(copy, snapshot) + rebuilding._FEW
-        if not last:
-            compact_elsewhere()
-        return catch_up(copy, snapshot, last=last)
+    def compacted_meanwhile(copy: RebuiltCopy, snapshot: object) -> int:
+        changed = follow(copy, snapshot)
+        calls.append(changed)
+        if len(calls) == 1:
+            return changed + rebuilding._FEW
+        compact_elsewhere()
+        return changed
 
     def grow(step: pqstore.ProgressStep) -> None:
         if step.stage == "encoding":
             index.add(vectors[:7] + 1)
 
-    monkeypatch.setattr(training, "_like", compacted_first)
-    monkeypatch.setattr(rebuilding._Copy, "catch_up", compacted_meanwhile)
+    monkeypatch.setattr(TrainingWork, "_trained", compacted_first)
+    monkeypatch.setattr(RebuiltCopy, "follow", compacted_meanwhile)
     index.retrain(progress=grow)
+    assert calls == [7, 0]
     assert len(index) == N + 7
     assert index.verify(deep=True) == []
     index.close()
@@ -594,3 +697,27 @@ def test_another_process_retrains_between_a_look_and_its_files(
         else:
             assert [record.id for record in index.scroll(limit=3, include=("vector",)).records] == [0, 1, 2]
         assert done
+
+
+@pytest.mark.parametrize("kind", [pqstore.PQ, pqstore.OPQ])
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("scale", [1e18, 1e19, 1e37, 1e-37])
+def test_vectors_near_the_limits_of_float32(
+    tmp_path: Path, vectors: np.ndarray, kind: type, metric: str, scale: float
+) -> None:
+    """Trained, and right as ever; or not, with a reason, and exact as before: searches by codes would be refused."""
+    large = (vectors.astype(np.float64) * scale).astype(np.float32)
+    wish = kind(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "i", wish, dim=D, metric=metric, train_at=300) as index:
+        index.add(large)
+        trains = metric == "cosine" or scale < 1e19
+        assert index.phase == ("codes" if trains else "exact")
+        assert any("beyond float32: scale them" in fault for fault in index.stats().faults) != trains
+        found = index.search(large[:20], k=3)
+        assert not np.isnan(found.distances).any()
+        if metric == "cosine" or (metric == "l2" and scale > 1):  # squares of the small ones are all 0
+            assert found.ids[:, 0].tolist() == list(range(20))
+        assert index.verify() == []
+        if not trains:
+            with pytest.raises(TrainingError, match="scale them"):
+                index.train()

@@ -167,3 +167,18 @@ def test_every_change_takes_a_timeout(whole: pqstore.Index) -> None:
             with pytest.raises(error, match="timeout"):
                 call(wrong)
     assert len(whole) == N
+
+
+def test_a_later_call_finds_the_ids_of_an_earlier_one(tmp_path: Path) -> None:
+    """Each call looked for its ids among the rows of before the transaction alone, so that one id got two live rows."""
+    with pqstore.Index.create(tmp_path / "index", dim=4) as index:
+        for _ in range(2):
+            with index.transaction() as txn:
+                txn.upsert(np.zeros((3, 4)), [1, 2, 3])
+                txn.upsert(np.ones((2, 4)), [2, 4])
+                with pytest.raises(pqstore.DuplicateIdError):
+                    txn.add(np.ones((1, 4)), [4])
+                txn.add(np.zeros((2, 4)), [4, 5], "skip")
+            assert sorted(index) == [1, 2, 3, 4, 5]
+            assert index.get(2).vector.tolist() == [1, 1, 1, 1] == index.get(4).vector.tolist()
+            assert index.verify(deep=True) == []

@@ -174,3 +174,14 @@ def test_huge_and_tiny_vectors_train_alike() -> None:
         assert scaled.quantization_error(x * np.float32(scale)) == pytest.approx(
             plain.quantization_error(x) * scale**2, rel=0.05
         )
+
+
+@pytest.mark.parametrize("scale", [1e19, 1e37, 1e-37])
+@pytest.mark.parametrize("options", [{"parametric_init": True, "rotation_iter": 2}, {"rotation_iter": 3}])
+def test_values_near_the_limits_of_float32(scale: float, options: dict[str, object]) -> None:
+    """Axes and rotations overflowed on their way."""
+    vectors = (np.random.default_rng(2).standard_normal((500, 16)) * scale).astype(np.float32)
+    opq = OPQ(M=4, Ks=16, verbose=False).fit(vectors, **options)
+    described = opq.decode(opq.encode(vectors)).astype(np.float64) / scale
+    left = ((described - vectors.astype(np.float64) / scale) ** 2).sum(axis=1).mean()
+    assert 0 < left < 0.7 * 16

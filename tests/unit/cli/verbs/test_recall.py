@@ -76,3 +76,40 @@ def test_an_index_without_codes_has_no_recall_yet(files: Path, capsys) -> None:
     assert main(f"create exact-index --dim {D}".split()) == 0
     assert main("recall exact-index vectors.npy".split()) == 2
     assert "exact-index has no codes before it is trained" in capsys.readouterr().err
+
+
+def test_rows_of_lists_are_swept(files: Path, capsys) -> None:
+    assert main("partition my-index --partitions 16".split()) == 0
+    capsys.readouterr()
+    line = "recall my-index queries.npy --scan 1,600 --rerank 100"
+    assert main([*line.split(), "--format", "json"]) == 0
+    rows = printed_lines(capsys)
+    assert [(row["scan"], row["rerank"]) for row in rows] == [
+        (1, None), (1, 100), (600, None), (600, 100), (None, None), (None, 100)
+    ]  # fmt: skip
+    assert all(row["milliseconds"] > 0 for row in rows)
+    assert rows[-1]["recall"]["10"] >= rows[-2]["recall"]["10"]
+    assert main([*line.split(), "--target", "0.01"]) == 0
+    told = capsys.readouterr().out
+    assert "rows read" in told
+    assert "quickest with recall@10 of 0.01:" in told
+    assert main("recall my-index queries.npy --scan 1 --target 1".split()) == 0
+    assert "none reaches recall@10 of 1" in capsys.readouterr().out
+    assert main("partition my-index --partitions none".split()) == 0
+    for line, why in (
+        ("recall my-index queries.npy --scan auto", "this index has none: call partition()"),
+        ("recall vectors.npy --scan auto", "name it before the queries"),
+        ("recall my-index queries.npy --scan auto --M 8", "leave out --M"),
+        ("recall my-index queries.npy --scan 0", "numbers of at least 1"),
+    ):
+        assert main(line.split()) == 2
+        assert why in capsys.readouterr().err
+
+
+def test_a_picture_of_rows_of_lists(files: Path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    assert main("partition my-index --partitions 16".split()) == 0
+    line = "recall my-index queries.npy --scan 1,600 --rerank 100 --target 0.9 --plot"
+    assert main([*line.split(), "a.svg"]) == 0
+    assert "<svg" in Path("a.svg").read_text()
+    assert main([*line.split(), "a.doc"]) == 2

@@ -107,11 +107,15 @@ def test_bad_input(tmp_path: Path, pq: pqstore.PQ) -> None:
             ({"nprobe": "some"}, TypeError, "a number of lists, 'all' or None, got 'some'"),
             ({"nprobe": True}, TypeError, "got True"),
             ({"scan": 0}, ValueError, "scan must be at least 1"),
+            ({"scan": True}, TypeError, "scan must be a number of rows or None, got a bool"),
             ({"scan": 2.0}, TypeError, "scan must be an integer"),
             ({"nprobe": "all", "scan": 5}, ValueError, "leave out scan"),
         ):
             with pytest.raises(error, match=match):
                 index.search(vectors(1), 1, **wrong)
+        every = index.search(vectors(1), 50, nprobe="all").ids
+        for most in ({"nprobe": 10**30}, {"scan": 10**30}, {"nprobe": 10**30, "scan": 10**30}):
+            np.testing.assert_array_equal(index.search(vectors(1), 50, **most).ids, every)
         far = np.full((1, D), 1e15, dtype=np.float32)
         ids, _ = index.search(far, 50, nprobe=1)
         assert sorted(ids[0]) == list(range(50))

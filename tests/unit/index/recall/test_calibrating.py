@@ -110,3 +110,22 @@ def test_without_lists(tmp_path: Path) -> None:
         plan = index.search(vectors(1), 10, recall=0.9, explain=True).plan
         assert plan.method == "scan"
         assert plan.rerank <= kept.rerank
+
+
+def test_rows_that_are_in_no_list_yet(tmp_path: Path) -> None:
+    """Calibrated while every row was in the tail, which each search reads, an index kept that one row of lists is
+    enough; when the rows were in lists, hardly any was found."""
+    made = vectors(12_000)
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(made)
+        index.partition(100)
+        assert index.stats().lists.listed_rows == 0
+        asked = vectors(100, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pqstore.FewQueriesWarning)
+            kept = index.calibrate(asked, recall=0.9, k=10)
+        assert 20 < kept.scan < 12_000
+        index.add(vectors(60_000, 2))
+        assert index.stats().lists.listed_rows > 60_000
+        assert found(index, asked, true_nearest(index, asked), recall=0.9) > 0.6

@@ -11,6 +11,8 @@ import pytest
 import pqstore
 from pqstore.index.selection.select import select
 from pqstore.storage import SnapshotLists
+from pqstore.storage.disk.data_file import DataFile
+from pqstore.storage.lists.list_runs import ListReader
 from tests.unit.index.listed import search_all_lists, small_segments
 
 D = 32
@@ -155,3 +157,33 @@ def test_a_repaired_index_has_lists_again(index: pqstore.Index, tmp_path: Path) 
         assert repaired.stats().lists.partitions == 200
         np.testing.assert_array_equal(repaired.search(queries, 10, nprobe="all").ids, expected.ids)
         assert repaired.verify(deep=True) == []
+
+
+def test_chunks_are_asked_for_before_the_first_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a search wants and that was not read yet, at once; nothing again."""
+    made = vectors(20_000)
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with small_segments(512):
+        with pqstore.Index.create(tmp_path / "index", pq) as index:
+            index.add(made)
+            index.partition(200)
+            index.compact()
+        told: list[Any] = []
+        ask, read = DataFile.ask_for, ListReader.read_chunk
+        monkeypatch.setattr(
+            DataFile, "ask_for", lambda self, name, keys: (told.append(("ask", len(keys))), ask(self, name, keys))[1]
+        )
+        monkeypatch.setattr(
+            ListReader, "read_chunk", lambda self, at, get: (told.append(("read", at)), read(self, at, get))[1]
+        )
+        with pqstore.Index.open(tmp_path / "index") as index:
+            asked = vectors(5, 1)
+            found = index.search(asked, 10, scan=15_000)
+            wanted = sum(what == "read" for what, _ in told)
+            assert wanted > 8
+            assert told[0] == ("ask", wanted)
+            assert told[0] not in told[1:]
+            told.clear()
+            again = index.search(asked, 10, scan=15_000)
+            assert told == []
+            np.testing.assert_array_equal(found.ids, again.ids)

@@ -124,7 +124,7 @@ def test_sets_that_do_not_fit_are_named() -> None:
     packed = content.pack(ROWS)
     column = FieldColumn(memoryview(packed), ROWS, "a column")
     for first, last in ((8, 8), (7, 7)):
-        group = next(group for tag, group in column._groups.items() if len(group.values) == 3)
+        group = next(group for tag, group in column.groups.items() if len(group.values) == 3)
         good = group.dense.copy()
         for wrong in ((0, 1, 0, 2**31), (0, 2, 0, 3), (0, 1, 9, 5)):
             group.dense = good.copy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pqstore.integrations.diversity import diverse
+from pqstore.index.search.diversity import diverse
 
 # Cosines with the query (1, 0): 1, .995, .8, 0; the first two are nearly the same.
 QUERY = [1, 0]
