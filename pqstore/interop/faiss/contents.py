@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pqstore.arrays import F32
 from pqstore.errors import InvalidQuantizerError, NotTrainedError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, unpack_rows
-from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions
+from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions, with_zeros
 from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
 
 __all__ = [
@@ -116,8 +116,9 @@ class FaissContents:
         """Centroids of lists in the space of the codewords of `quantizer`, float32 (P, D); None: there are none."""
         if self.partitions is None or not np.isfinite(self.partitions).all():
             return None
-        _, shift, _ = self._rotation_shift_metric()
-        return self.partitions if shift is None else (self.partitions - shift.reshape(-1)).astype(np.float32)
+        R, shift, _ = self._rotation_shift_metric()
+        centroids = self.partitions if shift is None else (self.partitions - shift.reshape(-1)).astype(np.float32)
+        return centroids if R is None else with_zeros(centroids, self.M, len(R))
 
     def quantizer(self) -> PQ | OPQ:
         """The same quantizer as a `PQ`, or an `OPQ` if vectors are rotated first.

@@ -11,7 +11,7 @@ import numpy as np
 
 from pqstore.arrays import F32, F64
 
-__all__ = ["departure_from_orthonormal", "with_dropped_dimensions"]
+__all__ = ["departure_from_orthonormal", "with_dropped_dimensions", "with_zeros"]
 
 
 def departure_from_orthonormal(A: F32) -> float:
@@ -31,3 +31,10 @@ def with_dropped_dimensions(R: F32, codewords: F32) -> tuple[F32, F32]:
     dropped: F64 = np.linalg.qr(R.astype(np.float64), mode="complete")[0][:, d:]
     whole = np.concatenate([R.reshape(D, M, width), dropped.reshape(D, M, more)], axis=2, dtype=np.float32)
     return whole.reshape(D, D), np.concatenate([codewords, np.zeros((M, Ks, more), dtype=np.float32)], axis=2)
+
+
+def with_zeros(rows: F32, M: int, D: int) -> F32:
+    """Rows (n, d) in the space of codewords of d dimensions -> (n, D) in that of `with_dropped_dimensions`."""
+    n, d = rows.shape
+    zeros = np.zeros((n, M, (D - d) // M), dtype=np.float32)
+    return np.concatenate([rows.reshape(n, M, d // M), zeros], axis=2).reshape(n, D)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions
+from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions, with_zeros
 from pqstore.quantizer import OPQ
 
 
@@ -27,3 +27,9 @@ def test_distances_grow_by_what_is_dropped(D: int, d: int, M: int) -> None:
     for query, tables, more in zip(x, expected, dropped, strict=True):
         wanted = tables[np.arange(M), codes].sum(axis=1) + more
         np.testing.assert_allclose(quantizer.dtable(query).adist(codes), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_rows_get_zeros_where_codewords_have_them() -> None:
+    rows = np.arange(12, dtype=np.float32).reshape(2, 6)
+    np.testing.assert_array_equal(with_zeros(rows, 3, 9)[1], [6, 7, 0, 8, 9, 0, 10, 11, 0])
+    np.testing.assert_array_equal(with_zeros(rows, 3, 6), rows)
