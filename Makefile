@@ -43,7 +43,9 @@ nightly: $(READY) $(READY_TEST) ## every test with all its seeds, 500 kills and 
 	$(PIP) "nanobind>=2.4" cmake
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(CURDIR)/$(BIN)/python native/sanitize.sh -q
 
-peers: $(VENV)/.ready-peers ## add nanopq and Faiss, beside which some tests and benchmarks run
+peers: $(VENV)/.ready-peers ## add nanopq, Faiss and frameworks, beside which some tests and benchmarks run
+	# Of these the tests need interfaces alone, not torch and the clients of other databases.
+	$(PIP) --no-deps "txtai>=9,<10" "vectordb-bench>=2,<3"
 
 test-numpy: $(READY) $(READY_TEST) ## run the tests of search and index on the NumPy kernels, as without a compiler
 	PQSTORE_KERNEL=numpy $(BIN)/pytest --numprocesses 2 tests/unit/index tests/property

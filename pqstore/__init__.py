@@ -59,7 +59,7 @@ _ROOMS = {
     "pqstore.quantizer": ("OPQ", "PQ", "DistanceTable"),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-_MODULES = {"interop", "kernels"}
+_MODULES = {"interop", "kernels", "shards"}
 
 __all__ = sorted([*errors.__all__, *_ROOM_OF, "__version__"])  # noqa: PLE0605 # made of the lists above
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import BinaryIO, cast
 
 from pqstore.paths import as_path
@@ -44,6 +43,8 @@ def whole_file(path: str | PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = as_path(path)
     if _is_no_file(target):
+        from tempfile import TemporaryFile  # noqa: PLC0415 # few write into pipes
+
         with TemporaryFile() as aside:
             yield cast(BinaryIO, aside)
             aside.seek(0)

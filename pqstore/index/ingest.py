@@ -6,7 +6,7 @@ import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from itertools import chain
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, Final, NamedTuple, get_args
 
 import numpy as np
 
@@ -33,6 +33,8 @@ from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
 
 __all__ = ["Batch", "add_rows", "as_upsert_ids", "batch_of_codes", "batch_of_vectors"]
+
+_POLICIES: Final = get_args(OnConflict)
 
 
 class _Part(NamedTuple):
@@ -231,9 +233,9 @@ def _as_on_conflict(value: str) -> OnConflict:
     Raises:
         ValueError: it is none of the three.
     """
-    if value not in get_args(OnConflict):
-        raise ValueError(f"on_conflict must be one of {', '.join(get_args(OnConflict))}, got {value!r}")
-    return cast(OnConflict, value)
+    if value not in _POLICIES:
+        raise ValueError(f"on_conflict must be one of {', '.join(_POLICIES)}, got {value!r}")
+    return value  # type: ignore[return-value] # one of them, as was just looked up
 
 
 def _append_part(

@@ -1,7 +1,7 @@
 """Rows without a vector: how a payload says so, and what of it callers see.
 
-Such a row has codes as any other, of the first axis (which has a direction, as every metric needs), which no search may
-return. Its payload has one key more, whose
+Such a row has codes as any other, of a vector of ones (a cosine wants a direction),
+which no search may return. Its payload has one key more, whose
 value says whether the caller gave one.
 """
 
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.arrays import F32
 from pqstore.errors import DimensionError, InvalidPayloadError
 from pqstore.storage import VECTORLESS_KEY
 
@@ -21,23 +20,19 @@ __all__ = ["has_no_vector", "mark_again", "marked_payloads", "seen_payload", "wi
 
 
 def without_missing(vectors: Any, rows: int | None, D: int) -> tuple[Any, npt.NDArray[np.bool_] | None]:
-    """(vectors with the first axis in place of those that are None, which these are; None: none is).
+    """(vectors with ones in place of those that are None, which these are; None: none is).
 
     `vectors` None stands for `rows` of them; where nobody knows how many there are to be, it stays.
     """
     if vectors is None and rows is not None:
-        return np.tile(_stand_in(D), (rows, 1)), np.ones(rows, dtype=np.bool_)
+        return np.ones((rows, D), dtype=np.float32), np.ones(rows, dtype=np.bool_)
     if not isinstance(vectors, (list, tuple)) or not any(vector is None for vector in vectors):
         return vectors, None
     absent = np.fromiter((vector is None for vector in vectors), dtype=np.bool_, count=len(vectors))
-    axis = _stand_in(D)
+    filler = np.ones(D, dtype=np.float32)
     if absent.all():
-        return np.tile(axis, (len(absent), 1)), absent
-    return [axis if vector is None else vector for vector in vectors], absent
-
-
-def _stand_in(D: int) -> F32:
-    return np.eye(1, D, dtype=np.float32)[0]
+        return np.ones((len(absent), D), dtype=np.float32), absent
+    return [filler if vector is None else vector for vector in vectors], absent
 
 
 def marked_payloads(payloads: Any, absent: npt.NDArray[np.bool_]) -> list[Any]:

@@ -14,7 +14,7 @@ In the block layouts an odd M is padded with one sub-space of zeros, and the las
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -29,6 +29,14 @@ U8: TypeAlias = npt.NDArray[np.uint8]
 Codes: TypeAlias = npt.NDArray[Any]
 
 
+def _kind_of(Ks: int) -> LayoutKind:
+    if Ks <= 16:
+        return "block4"
+    if Ks <= 256:
+        return "block8"
+    return "rows16" if Ks <= 65_536 else "rows32"
+
+
 @dataclass(frozen=True, slots=True)
 class CodeLayout:
     """The packed layout of codes with `M` sub-spaces of `Ks` codewords.
@@ -39,14 +47,16 @@ class CodeLayout:
 
     M: int
     Ks: int
+    kind: LayoutKind = field(init=False, repr=False, compare=False)
+    block_bytes: int = field(init=False, repr=False, compare=False)
+    """Bytes of 32 rows."""
+    _pairs: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def kind(self) -> LayoutKind:
-        if self.Ks <= 16:
-            return "block4"
-        if self.Ks <= 256:
-            return "block8"
-        return "rows16" if self.Ks <= 65_536 else "rows32"
+    def __post_init__(self) -> None:
+        # Worked out once: each change of an index asks for them many times.
+        object.__setattr__(self, "kind", _kind_of(self.Ks))
+        object.__setattr__(self, "_pairs", (self.M + 1) // 2)
+        object.__setattr__(self, "block_bytes", self._bytes_of_32_rows())
 
     @property
     def table_size(self) -> int:
@@ -58,13 +68,7 @@ class CodeLayout:
         """dtype of one code in rows, little-endian."""
         return np.dtype({"rows16": "<u2", "rows32": "<u4"}.get(self.kind, "u1"))
 
-    @property
-    def _pairs(self) -> int:
-        return (self.M + 1) // 2
-
-    @property
-    def block_bytes(self) -> int:
-        """Bytes of 32 rows."""
+    def _bytes_of_32_rows(self) -> int:
         if self.kind == "block8":
             return 64 * self._pairs
         if self.kind == "block4":

@@ -23,7 +23,7 @@ __all__ = ["fetch", "fetch_shards"]
 
 def fetch(source: Any, destination: Any) -> CollectionManifest:
     """Copy a collection to a local disk, where it can be opened: each shard with its checksums, the manifest last. What
-    is there already is not copied again.
+    is there already is not copied again. While others write, each shard is copied as it is at some moment.
 
     Args:
         source: The directory of a collection, also on a file system of a network.

@@ -90,6 +90,7 @@ class OpenShards:
     def close(self) -> None:
         """Close all shards; closing twice is allowed."""
         self.closed = True
+        self._joint = None
         for index in self.latest.shards.values():
             index.close()
 

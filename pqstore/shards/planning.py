@@ -187,10 +187,12 @@ def _ends(counts: Sequence[int], units: Sequence[Sequence[int] | None], ideal: S
 
 def _pieces(counts: Sequence[int], units: Sequence[Sequence[int] | None], start: int, end: int) -> Iterator[Piece]:
     """The pieces of the rows ``start .. end - 1`` of all files."""
-    first = 0
-    for file, (count, of_file) in enumerate(zip(counts, units, strict=True)):
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    for file in range(int(np.searchsorted(starts, start, "right")) - 1, len(counts)):
+        first, count, of_file = int(starts[file]), counts[file], units[file]
         low, high = max(start, first) - first, min(end, first + count) - first
-        first += count
+        if first >= end:
+            return
         if low >= high:
             continue
         if of_file is None:

@@ -13,17 +13,19 @@ from pqstore.arrays import I64
 from pqstore.errors import DimensionError, PQStoreError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.settings import as_fields, as_original_kind
+from pqstore.interop.corpus import Corpus
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import OPQ, PQ, ROWS_PER_CODEWORD, Progress, Quantizer
 from pqstore.quantizer.choice import choose_quantizer
 from pqstore.shards.place import Place
 from pqstore.shards.recipe import Recipe, hash_of, read_recipe, write_recipe
-from pqstore.shards.shard_plan import Plan
-from pqstore.shards.source import open_piece
+from pqstore.shards.shard_plan import Piece, Plan
+from pqstore.shards.source import open_file, open_piece
 
 __all__ = ["sample", "train"]
 
 _SEED = 123
+_FEW = 8  # of so many rows one is few
 
 
 def train(
@@ -89,31 +91,60 @@ def train(
 def sample(plan: Plan, rows: int, seed: int = _SEED) -> npt.NDArray[Any]:
     """`rows` rows of the plan drawn at random without replacement (all, if there are no more), in their order: (n, D).
 
-    Each piece is read by itself, once, and no further than its last row that is wanted.
+    Each piece gives its share. Little of it is read: of row groups, a few that are drawn for it.
 
     Raises:
         CorpusFileError: as `open_piece`.
     """
     total = plan.rows
+    rng = np.random.default_rng(seed)
     if rows >= total:
         chosen: I64 = np.arange(total)
     else:
-        chosen = np.sort(np.random.default_rng(seed).choice(total, size=rows, replace=False, shuffle=False))
+        chosen = np.sort(rng.choice(total, size=rows, replace=False, shuffle=False))
     vectors = np.empty((len(chosen), plan.D), dtype=plan.dtype)
     row = taken = 0
     for shard in plan.shards:
         for piece in shard.pieces:
             stop = int(np.searchsorted(chosen, row + piece.rows))
             if stop > taken:
-                _fill(plan, piece, vectors[taken:stop], chosen[taken:stop] - row)
+                _fill(plan, piece, vectors[taken:stop], chosen[taken:stop] - row, rng)
             row, taken = row + piece.rows, stop
     return vectors
 
 
-def _fill(plan: Plan, piece: Any, room: npt.NDArray[Any], rows: I64) -> None:
-    """The rows of a piece, ascending, into an array."""
+def _fill(plan: Plan, piece: Piece, room: npt.NDArray[Any], rows: I64, rng: np.random.Generator) -> None:
+    """The rows of a piece, ascending, into an array; of row groups others of the same number, where they are few."""
+    part, units = open_piece(plan, piece), open_file(plan, piece.file).units()
+    if len(rows) * _FEW > piece.rows:
+        _scan(part, room, rows)
+    elif units is None:
+        for at, row in enumerate(rows.tolist()):
+            room[at] = part.read(row, 1)[0]
+    else:
+        _fill_from_some(plan, piece, room, np.asarray(units[piece.start : piece.stop]), rng)
+
+
+def _fill_from_some(plan: Plan, piece: Piece, room: npt.NDArray[Any], units: I64, rng: np.random.Generator) -> None:
+    """Rows of so many row groups of a piece that each row that is taken stands for some others that are read."""
+    corpus = open_file(plan, piece.file)
+    order = rng.permutation(len(units))
+    count = int(np.searchsorted(np.cumsum(units[order]), min(piece.rows, len(room) * _FEW))) + 1
+    some = np.sort(order[:count])
+    rows = np.sort(rng.choice(int(units[some].sum()), size=len(room), replace=False, shuffle=False))
     first = taken = 0
-    for block in open_piece(plan, piece).blocks():
+    for unit in some.tolist():
+        stop = int(np.searchsorted(rows, first + units[unit]))
+        if stop > taken:
+            start = piece.start + unit
+            _scan(corpus.part(start, start + 1), room[taken:stop], rows[taken:stop] - first)
+        first, taken = first + int(units[unit]), stop
+
+
+def _scan(corpus: Corpus, room: npt.NDArray[Any], rows: I64) -> None:
+    """Rows, ascending, of a corpus that is read up to the last of them."""
+    first = taken = 0
+    for block in corpus.blocks():
         stop = int(np.searchsorted(rows, first + len(block)))
         room[taken:stop] = block[rows[taken:stop] - first]
         first, taken = first + len(block), stop

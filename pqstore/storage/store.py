@@ -22,7 +22,7 @@ from pqstore.errors import (
     ReadOnlyError,
     UnlockedIndexWarning,
 )
-from pqstore.log import slow_work
+from pqstore.log import slow_since, slow_work
 from pqstore.paths import as_path
 from pqstore.progress import Progress, no_progress
 from pqstore.storage.disk import crash_points, directory
@@ -239,8 +239,11 @@ class Store:
         interrupts come, and whenever, other writers can go on."""
         shared = self._writable_share()
         flush, schema_of = self._flushes, self._schema_of
-        with self._reference.letting_go():
+        try:  # as `letting_go`, which costs each change more
             return change(shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain)
+        except IndexReplacedError as error:
+            self._reference.let_go(error)
+            raise
 
     @property
     def is_building(self) -> bool:
@@ -365,8 +368,9 @@ class Store:
 
 
 def _maintain(done: WriteTransaction) -> None:
-    with slow_work("maintenance after a commit", done.records.generation.index):
-        maintain(done)
+    started = time.monotonic()
+    maintain(done)
+    slow_since(started, "maintenance after a commit", done.records.generation.index)
 
 
 @contextmanager

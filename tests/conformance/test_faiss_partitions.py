@@ -191,20 +191,60 @@ def test_too_few_residuals_to_train_on(x: np.ndarray, tmp_path: Path) -> None:
         Index.from_faiss(tmp_path / "ours", theirs, reencode=True)
 
 
-@pytest.mark.parametrize("factory", ["PCA8,PQ4x6", "OPQ4_8,PQ4x6", "PCA8,IVF4,PQ4x6"])
-def test_a_reduction_of_dimensions_is_refused_with_the_way_out(factory: str, x: np.ndarray, tmp_path: Path) -> None:
-    theirs = built(factory, x, by_residual=False if "IVF" in factory else None)
+@pytest.mark.parametrize(
+    ("factory", "metric"),
+    [
+        ("PCA8,PQ4x6", faiss.METRIC_L2),
+        ("OPQ4_8,PQ4x6", faiss.METRIC_L2),
+        ("OPQ4_8,PQ4x6", faiss.METRIC_INNER_PRODUCT),
+        ("RR8,PQ4x6", faiss.METRIC_INNER_PRODUCT),
+        ("L2norm,OPQ4_8,PQ4x6", faiss.METRIC_INNER_PRODUCT),
+        ("OPQ4_12,PCA8,PQ4x6", faiss.METRIC_L2),
+        ("PCA8,IVF4,PQ4x6", faiss.METRIC_L2),
+        ("OPQ4_8,PQ4x6,RFlat", faiss.METRIC_L2),
+    ],
+)
+def test_a_reduction_of_dimensions_comes_in(factory: str, metric: int, x: np.ndarray, tmp_path: Path) -> None:
+    theirs = built(factory, x, metric, by_residual=False if "IVF" in factory else None)
+    base = faiss.downcast_index(theirs.base_index) if "RFlat" in factory else theirs
+    if "IVF" in factory:
+        faiss.extract_index_ivf(base).nprobe = 4
+    asked = x[:40]
+    expected, _ = base.search(asked, 5)
+    if metric == faiss.METRIC_L2:  # what is dropped of a query is as far from every code
+        turned = asked
+        for number in range(base.chain.size()):
+            turned = base.chain.at(number).apply(turned) - base.chain.at(number).apply(np.zeros_like(turned))
+        expected = expected + ((asked**2).sum(1) - (turned**2).sum(1))[:, None]
     for number, source in enumerate(sources(theirs, tmp_path)):
-        with pytest.raises(UnsupportedIndexError, match=r"16 to 8.*downcast_index\(index\.index\).*chain\.at\(0\)"):
+        with Index.from_faiss(tmp_path / f"ours{number}", source) as ours:
+            assert ours.quantizer.D == D
+            distances = ours.search(asked, 5).distances
+            np.testing.assert_allclose(distances, expected, rtol=1e-3)
+            assert (ours.quantizer.encode(x) == ours.codes(np.arange(ROWS))).mean() > 0.999
+            assert (ours.originals is not None) == ("RFlat" in factory)
+            assert ours.verify(deep=True) == []
+
+
+@pytest.mark.parametrize(
+    ("factory", "said"),
+    [
+        ("PCA6,PQ3x6", r"16 to 6 dimensions, and 16 are not divided by M = 3"),
+        ("RR20,PQ4x6", "16 to 20 dimensions, and 20 are more of them"),
+    ],
+)
+def test_other_changes_of_dimension_are_refused_with_the_way_out(
+    factory: str, said: str, x: np.ndarray, tmp_path: Path
+) -> None:
+    theirs = built(factory, x)
+    for number, source in enumerate(sources(theirs, tmp_path)):
+        with pytest.raises(UnsupportedIndexError, match=said + r".*downcast_index\(index\.index\).*chain\.at\(0\)"):
             Index.from_faiss(tmp_path / f"ours{number}", source)
     # The way out.
     turn = theirs.chain.at(0).apply
     with Index.from_faiss(tmp_path / "ours", faiss.downcast_index(theirs.index)) as ours:
-        assert ours.quantizer.D == 8
-        if "IVF" in factory:
-            faiss.extract_index_ivf(theirs).nprobe = 4
         distances, _ = theirs.search(x[:20], 3)
-        np.testing.assert_allclose(ours.search(turn(x[:20]), k=3).distances, distances, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(ours.search(turn(x[:20]), 3).distances, distances, rtol=1e-3, atol=1e-3)
 
 
 def test_partitions_that_lie_otherwise_are_refused_by_name(x: np.ndarray, tmp_path: Path) -> None:

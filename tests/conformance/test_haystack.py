@@ -181,3 +181,34 @@ def test_retriever_in_a_pipeline(tmp_path: Path, metric: Any) -> None:
     found = pipeline.run({"find": asked})["find"]["documents"]
     assert {d.id for d in found} == {"0", "1", "2"}
     pipeline.get_component("find").document_store.close()
+
+
+def test_the_life_of_a_store(tmp_path: Path) -> None:
+    """The first document, thousands that train it, a restart, filters, removal."""
+    rng, D = np.random.default_rng(9), 16
+    rows = rng.standard_normal((3000, D)).astype(np.float32)
+
+    def opened() -> PQStoreDocumentStore:
+        return PQStoreDocumentStore(str(tmp_path / "index"), D, fields=["part"], settings={"train_at": 2000})
+
+    def document(n: int) -> Document:
+        return Document(id=f"{n}", content=f"text {n}", embedding=rows[n].tolist(), meta={"part": n % 10})
+
+    store = opened()
+    store.write_documents([document(0)])
+    assert [d.id for d in store.embedding_retrieval(rows[0].tolist(), top_k=5)] == ["0"]
+    for start in range(1, 3000, 500):
+        store.write_documents([document(n) for n in range(start, min(start + 500, 3000))])
+    assert store.index.phase == "codes"
+    store.close()
+    store = opened()
+    assert store.count_documents() == 3000
+    third = {"field": "meta.part", "operator": "==", "value": 3}
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    wanted = [n for n in np.argsort(-(units @ rows[7])).tolist() if n % 10 == 3][:10]
+    found = store.embedding_retrieval(rows[7].tolist(), third, top_k=10, return_embedding=True)
+    assert [int(d.id) for d in found] == wanted
+    np.testing.assert_array_equal(found[0].embedding, rows[wanted[0]])
+    assert store.delete_by_filter(third) == 300
+    assert not {int(d.id) % 10 for d in store.embedding_retrieval(rows[7].tolist(), top_k=50)} & {3}
+    store.close()

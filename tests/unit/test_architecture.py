@@ -168,7 +168,7 @@ FLOORS = {
     ],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
-        ["bits"],
+        ["bits", "reduction"],
         ["contents"],
         ["file", "live", "reencoding"],
         ["convert", "opening", "partitioned"],

@@ -86,7 +86,8 @@ def _as_scans(reading: Reading, scan: Any) -> list[int]:
     if isinstance(scan, bool):
         raise TypeError("scan must be numbers of rows, 'auto' or None, got a bool")
     counts = [scan] if isinstance(scan, (int, np.integer)) else scan
-    return sorted({min(as_count(count, "scan"), rows) for count in counts})
+    most = reading.snapshot.total_rows
+    return sorted({min(as_count(count, "scan"), most) for count in counts})
 
 
 def _measured(

@@ -56,11 +56,15 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
         distances, rows = Reranker(reading, batch, threads).best(rows, k)
     if variety is not None:
 
-        def ranked(query: F32, count: int) -> tuple[F32, I64]:
+        def ranked(query: F32, count: int, values: list[Any] | None) -> tuple[F32, I64]:
             far = count if candidates is None else max(count, depth)
             check_results(1, far, "group_by")
-            more = as_probe(reading, nprobe, scan, far, selection)
-            near, found = nearest_rows(reading, query, far, threads, selection, more)
+            among = selection
+            if values is not None:
+                only = {question.group_by: {"$in": values}}
+                among = select_searchable(reading, only if where is None else {"$and": [where, only]}, allow, deny)
+            more = as_probe(reading, nprobe, scan, far, among)
+            near, found = nearest_rows(reading, query, far, threads, among, more)
             return (near, found) if candidates is None else Reranker(reading, query, threads).best(found, count)
 
         distances, rows = variety.choose(reading, batch, distances, rows, ranked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -19,8 +20,9 @@ from pqstore.storage import ABSENT, kind_of, value_at
 
 __all__ = ["Diverse", "Grouped", "as_variety"]
 
-Ranked: TypeAlias = "Callable[[F32, int], tuple[F32, I64]]"
-"""One query (1, D) and a depth -> its so many nearest rows: distances float32 (1, depth) and rows, padded."""
+Ranked: TypeAlias = "Callable[[F32, int, list[Any] | None], tuple[F32, I64]]"
+"""One query (1, D) and a depth -> its so many nearest rows: distances float32 (1, depth) and rows, padded. With values
+of the field: of the rows that have one of these."""
 
 _CANDIDATES = 50
 _GROWTH = 4
@@ -49,14 +51,20 @@ class Grouped(NamedTuple):
         return near, best
 
     def _of_one(self, reading: Reading, query: F32, distances: F32, rows: I64, ranked: Ranked) -> tuple[F32, I64]:
-        keys, most = _Keys(reading, self.field), reading.snapshot.live_rows
-        while True:
-            places, complete = self._places(keys.of(rows))
+        keys, most, within = _Keys(reading, self.field), reading.snapshot.live_rows, None
+        for turn in count():
+            found = keys.of(rows)
+            places, complete = self._places(found)
             depth = len(rows)
             if complete or depth >= most or rows[-1] < 0:
-                return distances[places], rows[places]
-            more_distances, more_rows = ranked(query, min(_GROWTH * depth + 64, most))
+                break
+            groups = dict.fromkeys(key for key in found if key is not None)
+            if within is None and turn and len(groups) >= self.groups:
+                # Which groups they are is known: what is missing of them lies among their own rows.
+                within, depth = [value for _, value in list(groups)[: self.groups]], self.depth
+            more_distances, more_rows = ranked(query, min(_GROWTH * depth + 64, most), within)
             distances, rows = more_distances[0], more_rows[0]
+        return distances[places], rows[places]
 
     def _places(self, keys: list[Any]) -> tuple[list[int], bool]:
         """Places of the rows that are taken, and whether no row beyond can be."""

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pqstore.arrays import F32
 from pqstore.errors import InvalidQuantizerError, NotTrainedError, UnsupportedIndexError
 from pqstore.interop.faiss.bits import bits_for, row_bytes, unpack_fast_scan, unpack_rows
+from pqstore.interop.faiss.reduction import departure_from_orthonormal, with_dropped_dimensions
 from pqstore.quantizer import OPQ, PQ, Metric, Quantizer
-from pqstore.quantizer.rotation import departure_from_orthogonal
 
 __all__ = [
     "FaissContents",
@@ -31,6 +31,11 @@ __all__ = [
 INNER_PRODUCT, L2 = 0, 1  # Faiss's MetricType
 # Rows converted at a time.
 BLOCK_ROWS = 1 << 18
+_LARGEST_DEPARTURE = 1e-3  # of a rotation; those of Faiss stay below 1e-5
+_BY_HAND = (
+    "import the index inside it, faiss.downcast_index(index.index), with its ids as ids=, and apply the transform, "
+    "index.chain.at(0).apply(x), to what you add and ask"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,8 @@ class FaissContents:
         if shift is not None:
             # ||A x + b - c|| = ||A x - (c - b)||
             codewords = (codewords.astype(np.float64) - shift.reshape(self.M, 1, -1)).astype(np.float32)
+        if R is not None and R.shape[1] < R.shape[0]:
+            R, codewords = with_dropped_dimensions(R, codewords)
         made: PQ | OPQ = PQ(self.M, self.Ks, metric, verbose=False)
         try:
             if R is not None:
@@ -164,17 +171,7 @@ class FaissContents:
                 metric = "cosine"
                 continue
             A = transform.A
-            if A.shape[0] != A.shape[1]:
-                raise UnsupportedIndexError(
-                    f"{self.where} takes vectors from {A.shape[1]} to {A.shape[0]} dimensions, and a pqstore index has "
-                    "one number of them. Import the index inside it, faiss.downcast_index(index.index), with its "
-                    "ids as ids=, and apply the transform, index.chain.at(0).apply(x), to what you add and ask"
-                )
-            if not np.isfinite(A).all() or departure_from_orthogonal(A) > 1e-3:
-                raise UnsupportedIndexError(
-                    f"{self.where} has a linear transform from {A.shape[1]} to {A.shape[0]} dimensions that is no "
-                    "rotation: pqstore takes orthogonal ones; transform the vectors yourself and keep the plain PQ"
-                )
+            self._check_linear(A)
             R = A.T if R is None else (R.astype(np.float64) @ A.T).astype(np.float32)
             if shift is not None:
                 shift = A.astype(np.float64) @ shift
@@ -187,6 +184,20 @@ class FaissContents:
                 "pqstore takes a bias with METRIC_L2 only"
             )
         return R, shift, metric
+
+    def _check_linear(self, A: F32) -> None:
+        """Raise `UnsupportedIndexError` unless a rotation, perhaps with fewer dimensions after it, does the same."""
+        to, of = A.shape
+        if to > of or (to < of and of % self.M):
+            why = f"are more of them: {_BY_HAND}" if to > of else f"are not divided by M = {self.M}: {_BY_HAND}"
+            raise UnsupportedIndexError(
+                f"{self.where} takes vectors from {of} to {to} dimensions, and {to if to > of else of} {why}"
+            )
+        if not np.isfinite(A).all() or departure_from_orthonormal(A) > _LARGEST_DEPARTURE:
+            raise UnsupportedIndexError(
+                f"{self.where} has a linear transform from {of} to {to} dimensions that is no rotation: pqstore takes "
+                "orthogonal ones; transform the vectors yourself and keep the plain PQ"
+            )
 
     def code_blocks(self) -> Iterator[npt.NDArray[Any]]:
         """The codes in order of rows: (n, M) integers below Ks, n at most 2^18."""

@@ -93,7 +93,7 @@ def read_metas(descriptor: int) -> tuple[Meta, Meta]:
 
 def newest_number(descriptor: int) -> int:
     """The higher transaction number of the two, nothing of them checked: cheap enough for each commit."""
-    return max(int.from_bytes(os.pread(descriptor, 8, at), sys.byteorder) for at in _NUMBERS)
+    return max([int.from_bytes(os.pread(descriptor, 8, at), sys.byteorder) for at in _NUMBERS])
 
 
 def _read_meta(descriptor: int, number: int) -> Meta:

@@ -267,7 +267,7 @@ def pack_record(
     kind: int, key_0: int, key_1: int, count: int, parts: list[Any], encoding: int = 0, version: int = FORMAT_VERSION
 ) -> bytes:
     """Header and the payload `parts` (buffers, or C-contiguous arrays) as one buffer."""
-    length = sum(memoryview(part).nbytes for part in parts)
+    length = sum([memoryview(part).nbytes for part in parts])
     head = _HEADER.pack(MAGIC, version, kind, encoding, key_0, key_1, count, length, 0, 0)[:_CRC_OFFSET]
     checksum = crc32(head)
     for part in parts:

@@ -26,7 +26,8 @@ class Faults:
         self.index = index
         self._kept: deque[str] = deque(maxlen=_KEPT)
         self._resting: dict[str, int] = {}  # commits that some work still lets pass, after it has failed
-        self._failed: dict[str, int] = {}  # how often it has failed, one time after another
+        self.has_failed: dict[str, int] = {}
+        """What has failed the last time, and how often, one time after another."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -50,15 +51,15 @@ class Faults:
         text = f"{work}: {type(error).__name__}: {error}"
         self._kept.append(text)
         if not isinstance(error, StorageFullError):  # which ends as soon as there is room
-            self._failed[work] = self._failed.get(work, 0) + 1
-            self._resting[work] = min(2 ** (self._failed[work] - 1), _LONGEST_REST)
+            self.has_failed[work] = self.has_failed.get(work, 0) + 1
+            self._resting[work] = min(2 ** (self.has_failed[work] - 1), _LONGEST_REST)
         # Without a free descriptor or memory Python's logging cannot be loaded; the change stands, and `texts` has it.
         with suppress(ImportError, OSError, MemoryError):
             warning("index at %s: the change is stored, but what follows a commit failed: %s", self.index, text)
 
     def succeeded(self, work: str) -> None:
         """Say that it has not."""
-        self._failed.pop(work, None)
+        self.has_failed.pop(work, None)
 
 
 class _Keeping:
@@ -77,6 +78,6 @@ class _Keeping:
         if isinstance(error, Exception):
             self._faults.keep(self._work, error)
             return True
-        if error is None:
+        if error is None and self._faults.has_failed:
             self._faults.succeeded(self._work)
         return False

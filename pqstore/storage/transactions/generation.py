@@ -31,6 +31,7 @@ class Generation:
         "cache",
         "environment",
         "identity",
+        "index",
         "limits",
         "number",
         "originals",
@@ -39,9 +40,13 @@ class Generation:
         "superseded",
     )
 
-    def __init__(self, path: Path, limits: Limits, index: HeldDirectory, *, metasync: bool, sync: bool = True) -> None:
-        """`path` is in the directory `index`, whatever that is called later."""
+    def __init__(
+        self, path: Path, limits: Limits, directory: HeldDirectory, *, metasync: bool, sync: bool = True
+    ) -> None:
+        """`path` is in the directory of the index, whatever that is called later."""
         self.path = path
+        self.index = path.parent
+        """The directory of the index."""
         self.number = generation_number(path)
         self.limits = limits
         self.pid = os.getpid()
@@ -50,18 +55,13 @@ class Generation:
         """Whether this process knows that another has taken its place: nobody opens it again."""
         self.environment = Environment(path, metasync=metasync, sync=sync, limits=limits)
         self.cache = ViewCache()
-        self.originals = OriginalFiles(path, index)
+        self.originals = OriginalFiles(path, directory)
         self._schema: Schema | None = None
         try:
             self._read_identity()
         except BaseException:
             self.close()
             raise
-
-    @property
-    def index(self) -> Path:
-        """The directory of the index."""
-        return self.path.parent
 
     def _read_identity(self) -> None:
         with self.environment.begin() as txn:
@@ -86,6 +86,7 @@ class Generation:
     def rename(self, path: Path) -> None:
         """The generation is found at this path from now on."""
         self.path = path
+        self.index = path.parent
         self.environment.rename(path)
         self.originals.rename(path)
 

@@ -200,7 +200,7 @@ class SharedIndex:
     def _go_by(self, path: Path) -> None:
         """Find the index at this path from now on. Raises `IndexReplacedError` when it does not lead to it."""
         self.place.check(path)
-        if path != self.path:
+        if path is not self.path and path != self.path:
             self.path = self.faults.index = path
             if self._generation is not None:
                 self._generation.rename(generation_path(path, self._generation.number))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -290,8 +289,10 @@ class WriteTransaction:
         """The change is in the index when this returns, and is not when it raises; LMDB's number of the commit."""
         pending = self.records
         self.row_writes.write_run()
-        with suppress(CorruptIndexError):
+        try:  # noqa: SIM105 - at each commit: `suppress` costs more
             _ = pending.lists  # read while it can be: maintenance asks for it after the commit
+        except CorruptIndexError:
+            pass
         if self._after_commit is not None:
             limits, segment_rows = pending.generation.limits, self.schema.geometry.segment_rows
             pending.state = earned(pending.state, self._touched, segment_rows, limits)

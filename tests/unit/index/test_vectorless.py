@@ -24,12 +24,15 @@ def small_segments(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(storage, "chunk_rows_for", lambda packing: 32)
 
 
-@pytest.fixture(params=["exact", "codes", "originals"])
+@pytest.fixture(params=["exact", "exact, cosine", "codes", "codes, dot", "originals", "originals, cosine"])
 def index(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> pqstore.Index:
     small_segments(monkeypatch)
-    pq = None if request.param == "exact" else pqstore.PQ(M=4, Ks=16, verbose=False).fit(TRAIN, iter=2)
-    kept = "float32" if request.param == "originals" else "default" if pq is None else None
-    return pqstore.Index.create(tmp_path / "index", pq, dim=D, originals=kept, train="manual", fields=["n"])
+    store, _, metric = request.param.partition(", ")
+    pq = None if store == "exact" else pqstore.PQ(M=4, Ks=16, verbose=False).fit(TRAIN, iter=2)
+    kept = "float32" if store == "originals" else "default" if pq is None else None
+    return pqstore.Index.create(
+        tmp_path / "index", pq, metric=metric or "l2", dim=D, originals=kept, train="manual", fields=["n"]
+    )
 
 
 def check(index: pqstore.Index, model: dict) -> None:
@@ -40,13 +43,13 @@ def check(index: pqstore.Index, model: dict) -> None:
     }
     some = [id for id, (vector, _) in model.items() if vector is not None]
     for k, where in ((1, None), (len(model) + 5, None), (7, {"n": {"$lt": 3}}), (7, {"n": {"$ne": 1}})):
-        result = index.search(np.zeros((2, D)), k=k, where=where)
+        result = index.search(np.ones((2, D)), k=k, where=where)
         wanted = [id for id in some if where is None or holds(where, model[id][1])]
         for ids, distances in zip(*result, strict=True):
             found = ids[np.isfinite(distances)].tolist()
             assert set(found) <= set(wanted)
             assert len(found) == min(k, len(wanted))
-    assert set(index.range_search(np.zeros(D), np.inf).ids.tolist()) == set(some)
+    assert set(index.range_search(np.ones(D), np.inf if index.metric == "l2" else -np.inf).ids.tolist()) == set(some)
     for id, record in zip(model, index.get(list(model)), strict=True):
         assert (record.vector is None) == (model[id][0] is None)
         assert record.payload == model[id][1]
@@ -97,14 +100,14 @@ def test_any_history(index: pqstore.Index, tmp_path: Path, seed: int, monkeypatc
             with index.transaction() as txn:
                 txn.add(rows, ids, "replace", payloads=payloads)
                 txn.add([None], [999], "replace", payloads=[{"n": 4}])
-                assert 999 not in txn.search(np.zeros(D), k=400).ids
+                assert 999 not in txn.search(np.ones(D), k=400).ids
                 txn.update_vector(ids[0], None)
             model |= {id: (v, p) for id, v, p in zip(ids, rows, payloads, strict=True)}
             model |= {999: (None, {"n": 4}), ids[0]: (None, payloads[0])}
         check(index, model)
     with index.snapshot() as view:
         index.clear()
-        assert set(view.search(np.zeros(D), k=400).ids.tolist()) - {-1} == {
+        assert set(view.search(np.ones(D), k=400).ids.tolist()) - {-1} == {
             i for i, (v, _) in model.items() if v is not None
         }
     check(index, {})

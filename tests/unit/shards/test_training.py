@@ -28,6 +28,24 @@ def test_the_sample_is_drawn_from_all_pieces(tmp_path: Path) -> None:
     assert not np.array_equal(sample(plan, 90, seed=2), drawn)
 
 
+def test_of_row_groups_a_few_are_read(tmp_path: Path, monkeypatch) -> None:
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    vectors = np.repeat(np.arange(6000, dtype=np.float32)[:, None], 4, axis=1)
+    parquet.write_table(arrow.table({"vector": list(vectors)}), tmp_path / "x.parquet", row_group_size=100)
+    np.save(tmp_path / "x.npy", vectors)
+    for name in ("x.parquet", "x.npy"):
+        plan = shards.plan(tmp_path / name, 2000)
+        drawn = sample(plan, 60)[:, 0]
+        assert len(np.unique(drawn)) == 60
+        assert (np.diff(drawn) > 0).all()
+        shares = np.bincount((drawn // 2000).astype(int), minlength=3)
+        assert shares.min() > 8, "each piece gives its share"
+        if name == "x.parquet":
+            groups = np.unique(drawn // 100)
+            assert len(groups) <= sum(-(-int(share) * 8 // 100) + 1 for share in shares) < 20
+        assert np.array_equal(sample(plan, 60)[:, 0], drawn)
+
+
 def test_it_is_done_once(begun) -> None:
     known = next(begun.place.glob("quantizer-*.npz")).stat().st_mtime_ns
     recipe = shards.train(begun.plan, pqstore.PQ(M=4, Ks=32, verbose=False), begun.place, originals="float16")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import pqstore
+from pqstore.index.filters.parse import parse
+from pqstore.index.filters.tree import OneOf
 from tests.unit.index.contents import vectors
 
 
@@ -75,6 +77,14 @@ def test_in_takes_what_can_be_gone_through(filled, several) -> None:
     assert filled.count({"list": {"$contains": several([1, 2])}}) == 0
     with pytest.warns(pqstore.FilterKindWarning, match="list of"):
         assert filled.count({"list": {"$in": several([1])}}) == 0
+
+
+def test_members_are_looked_up_not_gone_through() -> None:
+    """4,000 rows by 1,000 values took 2.5 s."""
+    condition = parse({"n": {"$in": range(1000)}})
+    assert isinstance(condition, OneOf)
+    assert isinstance(condition.keys, frozenset)
+    assert len(condition.keys) == 1000
 
 
 @pytest.mark.parametrize("no_list", ["abc", b"abc", bytearray(b"a"), {"a": 1}, np.array(3), 3, None], ids=repr)
