@@ -40,18 +40,20 @@ def drift_of(reading: Reading) -> float | None:
 class DriftWatch:
     """When one handle looks at the drift of its index, and what it says."""
 
-    def __init__(self, rows: int) -> None:
-        self._next = max(NEWEST, int(rows * _GROWTH))
+    def __init__(self) -> None:
+        self._training: Training | None = None
+        self._next = 0
 
     def is_due(self, store: Store, training: Training) -> bool:
-        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look and since it was
-        trained."""
+        """Whether the index has grown by a tenth, and by 1,000 rows at least, since the last look, or since this handle
+        has first seen this training: who adds first after it has enough to do."""
         with store.read() as snapshot:
             rows = snapshot.live_rows
-        if rows < max(self._next, training.rows + NEWEST, int(training.rows * _GROWTH)):
+        if self._training == training and rows < self._next:
             return False
+        seen, self._training = self._training == training, training
         self._next = max(rows + NEWEST, int(rows * _GROWTH))
-        return True
+        return seen
 
     def has_moved(self, reading: Reading) -> bool:
         """Whether the codebook no longer fits, which is logged."""

@@ -127,8 +127,8 @@ class Index:
             index._spaces.now  # noqa: B018 - what cannot be read is told now
             with store.read() as snapshot:
                 index._wish = wish_of(snapshot)
-                index._drift = DriftWatch(snapshot.live_rows)
             index._id_type = store.identity.id_type
+            index._drift = DriftWatch()
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise

@@ -211,3 +211,21 @@ def test_an_index_without_them_is_as_before(index: pqstore.Index) -> None:
     with index._store.read() as snapshot:
         assert VECTORLESS_KEY not in snapshot.catalog.names
         assert VECTORLESS_KEY not in snapshot.catalog.fields
+
+
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+def test_of_every_metric_through_training(tmp_path: Path, metric: str) -> None:
+    """A vector of zeros stood in their place, which "cosine" refuses: to add them, and to train beside them."""
+    some = np.random.default_rng(5).standard_normal((400, D)).astype(np.float32)
+    wish = pqstore.PQ(M=4, Ks=16, verbose=False)
+    with pqstore.Index.create(tmp_path / "index", wish, dim=D, metric=metric, train_at=300, fields=["n"]) as index:
+        bare = index.add(None, payloads=[{"n": 1}] * 20)
+        index.add([None, some[0], None], payloads=[{"n": 2}] * 3)
+        index.add(some[1:], payloads=[{"n": 3}] * 399)
+        assert (index.phase, index.stats().faults) == ("codes", ())
+        index.add(None, payloads=[{"n": 4}])
+        index.retrain(pqstore.PQ(M=2, Ks=16, verbose=False))
+        assert [index.count({"n": n}) for n in (1, 2, 3, 4)] == [20, 3, 399, 1]
+        assert not set(index.search(np.eye(1, D), k=400).ids[0].tolist()) & set(bare.tolist())
+        assert index.get(bare[0]).vector is None
+        assert index.verify(deep=True) == []
