@@ -119,6 +119,7 @@ QUESTIONS: dict[str, Callable[[SnapshotView], object]] = {
     "get": lambda view: view.get([]),
     "iter_codes": lambda view: list(view.iter_codes()),
     "range_search": lambda view: view.range_search(X[0], 1.0),
+    "reading": lambda view: view.reading().__enter__(),
     "recall_report": lambda view: view.recall_report(X),
     "reconstruct": lambda view: view.reconstruct([]),
     "saved_set": lambda view: view.saved_set("none"),
