@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,11 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What opens indexes by itself closes them."""
-    for item in items:
-        if item.nodeid.startswith(("tests/unit/cli/", "tests/unit/integrations/")):
-            item.add_marker(pytest.mark.filterwarnings("error:the index at .* was not closed:ResourceWarning"))
+@pytest.fixture(autouse=True)
+def closes_what_it_opens(request: pytest.FixtureRequest) -> None:
+    """Commands and integrations open indexes by themselves, and close them. Only those of the same test count: what
+    another one has forgotten may be collected at any time."""
+    if request.node.nodeid.startswith(("tests/unit/cli/", "tests/unit/integrations/")):
+        mine = re.escape(str(request.getfixturevalue("tmp_path")))
+        # The filters of a test are its own, and forgotten with it.
+        warnings.filterwarnings("error", f"the index at {mine}.* was not closed", ResourceWarning)
 
 
 @pytest.fixture(scope="session")

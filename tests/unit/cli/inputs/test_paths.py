@@ -26,20 +26,29 @@ OTHERS = {
     "pq,opq",
     "RECALL",
     "ROWS",
+    "ROWS,...",
     "SECONDS",
 } | {"SHELL"}
 
 
-def actions() -> list[argparse.Action]:
-    verbs = next(a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    return [action for verb in verbs.choices.values() for action in verb._actions if action.metavar is not None]
+def actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    """All arguments of all verbs, and of their steps."""
+    found = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                found += actions(verb)
+        elif action.metavar is not None:
+            found.append(action)
+    return found
 
 
 def test_every_argument_that_is_a_path(monkeypatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
-    paths = [action for action in actions() if action.metavar not in OTHERS]
+    paths = [action for action in actions(make_parser()) if action.metavar not in OTHERS]
     assert {action.metavar for action in paths} == {
-        "INDEX", "DESTINATION", "VECTORS", "QUERIES", "FILE", "SOURCE", "OUTPUT", "NEIGHBORS"
+        "INDEX", "DESTINATION", "VECTORS", "QUERIES", "FILE", "SOURCE", "OUTPUT", "NEIGHBORS", "PLAN", "COLLECTION",
+        "DIR", "COPY"
     }  # fmt: skip
     for action in paths:
         assert action.type is path, action
