@@ -118,8 +118,9 @@ def node_key(rng: Rng, pages: Pages) -> None:
 def node_value(rng: Rng, pages: Pages) -> None:
     """The number of a large value's page, or the start of a small value."""
     nodes = [node for page in pages.live() for node in pages.nodes(page)]
-    node = int(rng.choice(nodes))
-    change(rng, pages, min(node + 8 + pages.get(node + 6, "H"), len(pages.content) - 8), "Q")
+    if nodes:
+        node = int(rng.choice(nodes))
+        change(rng, pages, min(node + 8 + pages.get(node + 6, "H"), len(pages.content) - 8), "Q")
 
 
 def recorded_tree(rng: Rng, pages: Pages) -> None:
