@@ -9,18 +9,29 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pqstore.errors import DocumentError, FormatVersionError
-from pqstore.shards.schema import Check
 from pqstore.storage.disk.directory import sync_directory
+from pqstore.storage.format.fields import Field, UnfitError, matching, whole
 from pqstore.whole_file import whole_file
 
-__all__ = ["canonical", "digest", "read_document", "write_document"]
+__all__ = ["COUNT", "DIGEST", "TEXT", "canonical", "digest", "read_document", "text_of", "write_document"]
 
 VERSION = 1
 _LARGEST = 512 << 20  # bytes: a plan of a million pieces is a tenth of that
 _DIGEST_BYTES = 16
+
+
+def text_of(most: int) -> Field:
+    """A text of so many characters that may be a name of the system's."""
+    return matching(rf"[^\0]{{1,{most}}}", f"a text of 1 to {most} characters")
+
+
+COUNT: Final = whole(0, 1 << 62)
+DIGEST: Final = matching("[0-9a-f]{32}", "32 hexadecimal digits")
+"""What `digest` gives."""
+TEXT: Final = text_of(4096)
 
 
 def canonical(value: Any) -> bytes:
@@ -49,8 +60,8 @@ def write_document(path: Path, kind: str, body: Any) -> None:
     sync_directory(path.parent)
 
 
-def read_document(path: Path, kind: str, check: Check) -> Any:
-    """The body of a document, checked.
+def read_document(path: Path, kind: str, field: Field) -> Any:
+    """The body of a document, as its field says.
 
     Raises:
         FileNotFoundError: there is none.
@@ -62,10 +73,10 @@ def read_document(path: Path, kind: str, check: Check) -> Any:
     if len(raw) > _LARGEST:
         raise DocumentError(f"{path}: a {kind} of at most {_LARGEST >> 20} MiB expected")
     try:
-        return check(_body_of(_parsed(raw), kind), "")
+        return field(_body_of(_parsed(raw), kind))
     except FormatVersionError as error:
         raise FormatVersionError(f"{path}: {error}") from error
-    except (DocumentError, RecursionError) as error:
+    except (DocumentError, UnfitError, RecursionError) as error:
         raise DocumentError(f"{path} is no sound {kind}: {error}") from error
 
 

@@ -10,10 +10,10 @@ from pqstore.errors import DocumentError, MissingShardError
 from pqstore.index.arguments.ids import IdType
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric
-from pqstore.shards.documents import read_document, write_document
+from pqstore.shards.documents import COUNT, DIGEST, TEXT, read_document, text_of, write_document
 from pqstore.shards.place import Place
-from pqstore.shards.schema import choice, listed, mapped, matching, optional, row, text, whole
 from pqstore.shards.shard_plan import MAX_SHARDS
+from pqstore.storage.format.fields import list_of, matching, nullable, one_of, record_of, row, whole
 
 __all__ = [
     "CollectionManifest",
@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _SHARD, _COLLECTION = "manifest of a shard", "manifest of a collection"
-_HEX = matching("[0-9a-f]{32}", "32 hexadecimal digits")
 _UUID = matching("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "a UUID")
 _NAME = matching("shard-[0-9]{5,6}-[0-9a-f]{32}", "the name of a shard")
 _CRC = whole(0, (1 << 32) - 1)
@@ -102,30 +101,30 @@ class CollectionManifest:
         return sum(shard.bytes for shard in self.shards)
 
 
-_SHARD_BODY = mapped(
+_SHARD_BODY = record_of(
     {
-        "plan": _HEX,
+        "plan": DIGEST,
         "number": whole(0, MAX_SHARDS - 1),
-        "quantizer": _HEX,
-        "rows": whole(1),
+        "quantizer": DIGEST,
+        "rows": whole(1, 1 << 62),
         "uuid": _UUID,
-        "files": listed(row(text(), whole(), _CRC), 1 << 20, 1),
+        "files": list_of(row(TEXT, COUNT, _CRC), 1 << 20, 1),
     }
 )
-_ENTRY = row(whole(0, MAX_SHARDS - 1), _NAME, _UUID, whole(), whole())
-_COLLECTION_BODY = mapped(
+_ENTRY = row(whole(0, MAX_SHARDS - 1), _NAME, _UUID, COUNT, COUNT)
+_COLLECTION_BODY = record_of(
     {
-        "revision": whole(1),
-        "plan": _HEX,
-        "quantizer": _HEX,
-        "metric": choice("l2", "dot", "cosine"),
+        "revision": whole(1, 1 << 62),
+        "plan": DIGEST,
+        "quantizer": DIGEST,
+        "metric": one_of("l2", "dot", "cosine"),
         "D": whole(1, (1 << 24) - 1),
-        "id_type": choice("int64", "str"),
-        "originals": optional(choice("float32", "float16", "int8")),
-        "fields": listed(text(1024), 4096),
-        "partitions": optional(whole(1, 65_536)),
-        "placement": choice("anywhere", "by hash"),
-        "shards": listed(_ENTRY, MAX_SHARDS, 1),
+        "id_type": one_of("int64", "str"),
+        "originals": nullable(one_of("float32", "float16", "int8")),
+        "fields": list_of(text_of(1024), 4096),
+        "partitions": nullable(whole(1, 65_536)),
+        "placement": one_of("anywhere", "by hash"),
+        "shards": list_of(_ENTRY, MAX_SHARDS, 1),
     }
 )
 
@@ -181,4 +180,4 @@ def read_collection(place: Place) -> CollectionManifest:
         {entry.name for entry in shards}
     ) != len(shards):
         raise DocumentError(f"{place.collection}: shards that ascend by number, each once, expected")
-    return CollectionManifest(**{**body, "fields": tuple(body["fields"]), "shards": shards})
+    return CollectionManifest(**{**body, "shards": shards})

@@ -11,26 +11,25 @@ from pqstore.arrays import F32
 from pqstore.errors import DocumentError, MissingShardError
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
-from pqstore.shards.documents import canonical, digest, read_document, write_document
+from pqstore.shards.documents import COUNT, DIGEST, canonical, digest, read_document, text_of, write_document
 from pqstore.shards.place import Place
-from pqstore.shards.schema import choice, listed, mapped, matching, optional, text, whole
+from pqstore.storage.format.fields import list_of, nullable, one_of, record_of, whole
 
 __all__ = ["Recipe", "hash_of", "hash_of_centroids", "load_centroids", "load_quantizer", "read_recipe", "write_recipe"]
 
 _LARGEST_CENTROIDS = 4 << 30  # bytes
 
 _KIND = "recipe of shards"
-_HEX = matching("[0-9a-f]{32}", "32 hexadecimal digits")
-_BODY = mapped(
+_BODY = record_of(
     {
-        "plan": _HEX,
-        "quantizer": _HEX,
-        "metric": choice("l2", "dot", "cosine"),
-        "originals": optional(choice("float32", "float16", "int8")),
-        "fields": listed(text(1024), 4096),
-        "partitions": optional(whole(1, 65_536)),
-        "centroids": optional(_HEX),
-        "trained_on": whole(),
+        "plan": DIGEST,
+        "quantizer": DIGEST,
+        "metric": one_of("l2", "dot", "cosine"),
+        "originals": nullable(one_of("float32", "float16", "int8")),
+        "fields": list_of(text_of(1024), 4096),
+        "partitions": nullable(whole(1, 65_536)),
+        "centroids": nullable(DIGEST),
+        "trained_on": COUNT,
     }
 )
 
@@ -80,7 +79,7 @@ def read_recipe(place: Place) -> Recipe:
         raise MissingShardError(f"{place.directory} has no quantizer yet: call train(plan, quantizer, ...)") from error
     if (body["partitions"] is None) != (body["centroids"] is None):
         raise DocumentError(f"{place.recipe}: partitions and centroids, or neither, expected")
-    return Recipe(**{**body, "fields": tuple(body["fields"])})
+    return Recipe(**body)
 
 
 def load_quantizer(place: Place, recipe: Recipe) -> Quantizer:

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 from pqstore.errors import DocumentError
 from pqstore.index.arguments.ids import IdType
 from pqstore.paths import as_path
-from pqstore.shards.documents import canonical, digest, read_document, write_document
-from pqstore.shards.schema import choice, listed, mapped, matching, optional, row, text, truth, whole
+from pqstore.shards.documents import COUNT, DIGEST, TEXT, canonical, digest, read_document, text_of, write_document
+from pqstore.storage.format.fields import flag, list_of, nullable, one_of, record_of, row, whole
 
 __all__ = ["MAX_SHARDS", "Piece", "Plan", "PlannedShard", "SourceFile"]
 
 MAX_SHARDS = 100_000
 _KIND = "plan of shards"
-_HEX = matching("[0-9a-f]{32}", "32 hexadecimal digits")
 _MOST_ROWS = 1 << 48
 
 
@@ -133,22 +132,22 @@ class Plan:
         }
 
 
-_FILE = row(text(), whole(), whole(0, _MOST_ROWS), _HEX)
+_FILE = row(TEXT, COUNT, whole(0, _MOST_ROWS), DIGEST)
 _PIECE = row(whole(0, 1 << 24), whole(0, _MOST_ROWS), whole(0, _MOST_ROWS), whole(1, _MOST_ROWS))
-_SHARD = row(whole(0, (1 << 62) - 1), whole(1, _MOST_ROWS), listed(_PIECE, 1 << 20, 1))
-_BODY = mapped(
+_SHARD = row(whole(0, (1 << 62) - 1), whole(1, _MOST_ROWS), list_of(_PIECE, 1 << 20, 1))
+_BODY = record_of(
     {
-        "root": text(),
-        "files": listed(_FILE, 1 << 20, 1),
-        "shards": listed(_SHARD, MAX_SHARDS, 1),
+        "root": TEXT,
+        "files": list_of(_FILE, 1 << 20, 1),
+        "shards": list_of(_SHARD, MAX_SHARDS, 1),
         "D": whole(1, (1 << 24) - 1),
-        "dtype": text(32),
-        "id_type": choice("int64", "str"),
-        "member": optional(text()),
-        "id_column": optional(text()),
-        "payload_columns": listed(text(), 4096),
-        "skip_nulls": truth,
-        "metric": optional(choice("l2", "dot", "cosine")),
+        "dtype": text_of(32),
+        "id_type": one_of("int64", "str"),
+        "member": nullable(TEXT),
+        "id_column": nullable(TEXT),
+        "payload_columns": list_of(TEXT, 4096),
+        "skip_nulls": flag,
+        "metric": nullable(one_of("l2", "dot", "cosine")),
     }
 )
 

@@ -181,7 +181,7 @@ def _scan(corpus: Corpus, room: npt.NDArray[Any], rows: I64) -> None:
 def _as_quantizer(plan: Plan, quantizer: Quantizer | None) -> PQ | OPQ:
     """The quantizer to train, or a trained one that fits the plan."""
     if quantizer is None:
-        return choose_quantizer(plan.D, plan.metric or "l2")  # type: ignore[arg-type] # the schema of plans holds it
+        return choose_quantizer(plan.D, plan.metric or "l2")  # type: ignore[arg-type] # one of those, as plans are checked
     if not isinstance(quantizer, (PQ, OPQ)):
         raise TypeError(f"quantizer must be a PQ or an OPQ, got {type(quantizer).__name__}")
     if quantizer.is_trained and quantizer.D != plan.D:

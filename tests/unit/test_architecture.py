@@ -150,7 +150,7 @@ FLOORS = {
         ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks", "vectordb_bench"],
     ],
     "shards": [
-        ["schema", "file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
+        ["file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
         ["documents", "scratch"],
         ["shard_plan", "recipe"],
         ["manifest"],

@@ -6,6 +6,7 @@ A field takes a value as msgpack gives it, and gives it back as it is used: list
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -21,6 +22,7 @@ __all__ = [
     "flag",
     "list_of",
     "map_of",
+    "matching",
     "member",
     "nullable",
     "one_of",
@@ -89,6 +91,18 @@ def text(most: int, least: int = 1) -> Field:
     return check
 
 
+def matching(pattern: str, wanted: str) -> Field:
+    """A str that a pattern matches as a whole; `wanted` says of what kind."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: Any) -> Any:
+        if type(value) is not str or compiled.fullmatch(value) is None:
+            raise UnfitError(value, wanted)
+        return value
+
+    return check
+
+
 def binary(size: int) -> Field:
     """So many bytes."""
 
@@ -132,12 +146,12 @@ def nullable(field: Field) -> Field:
     return check
 
 
-def list_of(field: Field, most: int = _LONGEST_LIST) -> Field:
+def list_of(field: Field, most: int = _LONGEST_LIST, least: int = 0) -> Field:
     """A list, each member as the field says: a tuple."""
 
     def check(value: Any) -> Any:
-        if type(value) is not list or len(value) > most:
-            raise UnfitError(value, f"a list of up to {most}")
+        if type(value) is not list or not least <= len(value) <= most:
+            raise UnfitError(value, f"a list of {least} to {most}" if least else f"a list of up to {most}")
         try:
             return tuple([field(entry) for entry in value])
         except UnfitError:

@@ -14,7 +14,7 @@ from pqstore.shards.documents import canonical, digest, read_document, write_doc
 from pqstore.shards.manifest import read_collection, read_manifest
 from pqstore.shards.place import Place
 from pqstore.shards.recipe import read_recipe
-from pqstore.shards.schema import whole
+from pqstore.storage.format.fields import whole
 from tests.effort import tries
 
 
@@ -121,13 +121,13 @@ def test_plans_that_contradict_themselves_are_refused(collection) -> None:
 def test_other_documents_and_versions_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     write_document(path, "test", 5)
-    assert read_document(path, "test", whole()) == 5
+    assert read_document(path, "test", whole(0, 9)) == 5
     with pytest.raises(DocumentError, match="a other of pqstore expected"):
-        read_document(path, "other", whole())
+        read_document(path, "other", whole(0, 9))
     forged(path, lambda contents: contents.update(version=2))
     with pytest.raises(FormatVersionError, match="upgrade pqstore"):
-        read_document(path, "test", whole())
+        read_document(path, "test", whole(0, 9))
     for raw in (b"", b"[]", b"5", b"[" * 100_000, b'{"pqstore": "test", "pqstore": "test"}', b"\xff", b"NaN", b"1e5"):
         path.write_bytes(raw)
         with pytest.raises(DocumentError):
-            read_document(path, "test", whole())
+            read_document(path, "test", whole(0, 9))

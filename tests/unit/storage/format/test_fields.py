@@ -15,6 +15,8 @@ RECORD = fields.record_of(
     {
         "name": fields.text(4),
         "points": fields.list_of(POINT, 2),
+        "some": fields.list_of(fields.flag, 2, 1),
+        "code": fields.matching("[a-c]{2}", "two of a, b, c"),
         "sizes": fields.map_of(fields.text(2), fields.whole(0, 5)),
         "key": fields.binary(2),
         "share": fields.real(0.0, 1.0),
@@ -28,6 +30,8 @@ RECORD = fields.record_of(
 SOUND: dict[str, Any] = {
     "name": "é",
     "points": [[1, "a"], [9, "abc"]],
+    "some": [True],
+    "code": "ca",
     "sizes": {"x": 5},
     "key": b"ab",
     "share": 0.5,
@@ -43,7 +47,7 @@ def unpacked(value: Any) -> Any:
 
 
 def test_lists_become_tuples() -> None:
-    assert unpacked(SOUND) == {**SOUND, "points": ((1, "a"), (9, "abc"))}
+    assert unpacked(SOUND) == {**SOUND, "points": ((1, "a"), (9, "abc")), "some": (True,)}
     assert unpacked({**SOUND, "more": 1})["more"] == 1
 
 
@@ -59,6 +63,11 @@ def test_lists_become_tuples() -> None:
         ({"points": [[True, "a"]]}, r"points\[0\]\[0\] is True, not a whole number"),
         ({"points": [[1.0, "a"]]}, r"points\[0\]\[0\] is 1.0, not a whole number"),
         ({"points": [[1, "a", 2]]}, r"points\[0\] is a list, not a list of 2"),
+        ({"some": []}, "some is a list, not a list of 1 to 2"),
+        ({"some": [True] * 3}, "some is a list, not a list of 1 to 2"),
+        ({"code": "cab"}, "code is a str, not two of a, b, c"),
+        ({"code": "ca\n"}, "code is a str, not two of a, b, c"),
+        ({"code": b"ca"}, "code is a bytes, not two of a, b, c"),
         ({"sizes": [1]}, "sizes is a list, not a map"),
         ({"sizes": {3: 1}}, "sizes.key is 3, not a text"),
         ({"sizes": {"x": 6}}, r"sizes\[...\] is 6, not a whole number from 0 to 5"),
@@ -71,7 +80,7 @@ def test_lists_become_tuples() -> None:
         ({"word": ["a"]}, "word is a list, not one of a, b"),
         ({"next": 2}, "next is 2, not a whole number from -1 to 1"),
         ({"more": 2}, "more is 2, not a whole number from 0 to 1"),
-        ({"else": 2}, "it is a dict, not a map of key, name"),
+        ({"else": 2}, "it is a dict, not a map of code, key, name"),
     ],
 )
 def test_what_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
