@@ -16,7 +16,7 @@ from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.shards.copying import copy_index
 from pqstore.shards.manifest import ShardFile, ShardManifest, read_manifest, write_manifest
 from pqstore.shards.place import Place
-from pqstore.shards.recipe import Recipe, hash_of, load_centroids, load_quantizer, read_recipe
+from pqstore.shards.recipe import Recipe, begun_shard, hash_of, load_centroids, read_recipe
 from pqstore.shards.scratch import scratch_directory
 from pqstore.shards.shard_plan import Plan, PlannedShard
 from pqstore.shards.source import blocks_of
@@ -165,16 +165,7 @@ def _fill(
     threads: int | None,
     progress: Progress,
 ) -> None:
-    quantizer = load_quantizer(place, recipe)
-    with Index.create(
-        path,
-        quantizer,
-        plan.id_type,
-        metric=recipe.metric,
-        bulk=True,
-        originals=recipe.originals,
-        fields=recipe.fields,
-    ) as index:
+    with begun_shard(path, place, recipe, plan.id_type) as index:
         done = 0
         for block in blocks_of(plan, shard):
             ids: Any = [str(id) for id in block.ids] if plan.id_type == "str" and block.ids is not None else block.ids

@@ -19,7 +19,7 @@ from pqstore.progress import Progress, ProgressStep
 from pqstore.shards.copying import copy_index
 from pqstore.shards.manifest import CollectionManifest, ShardEntry
 from pqstore.shards.place import Place
-from pqstore.shards.recipe import load_quantizer, read_recipe
+from pqstore.shards.recipe import begun_shard, read_recipe
 from pqstore.shards.routing import homes_of
 from pqstore.shards.scratch import scratch_directory
 from pqstore.storage.disk.crash_points import reach
@@ -43,15 +43,7 @@ def empty_shard(place: Place, manifest: CollectionManifest, scratch: Any) -> Sha
     recipe = read_recipe(place)
     number = max(entry.number for entry in manifest.shards) + 1
     with scratch_directory(scratch) as directory:
-        with Index.create(
-            directory / "index",
-            load_quantizer(place, recipe),
-            manifest.id_type,
-            metric=recipe.metric,
-            bulk=True,
-            originals=recipe.originals,
-            fields=recipe.fields,
-        ) as index:
+        with begun_shard(directory / "index", place, recipe, manifest.id_type):
             pass
         with Index.open(directory / "index", readonly=True) as index:
             uuid = index.stats().uuid

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pqstore.arrays import F32
 from pqstore.errors import DocumentError, MissingShardError
+from pqstore.index import Index
+from pqstore.index.arguments.ids import IdType
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.shards.documents import COUNT, DIGEST, canonical, digest, read_document, text_of, write_document
 from pqstore.shards.place import Place
 from pqstore.storage.format.fields import list_of, nullable, one_of, record_of, whole
 
-__all__ = ["Recipe", "hash_of", "hash_of_centroids", "load_centroids", "load_quantizer", "read_recipe", "write_recipe"]
+__all__ = [
+    "Recipe",
+    "begun_shard",
+    "hash_of",
+    "hash_of_centroids",
+    "load_centroids",
+    "load_quantizer",
+    "read_recipe",
+    "write_recipe",
+]
 
 _LARGEST_CENTROIDS = 4 << 30  # bytes
 
@@ -94,6 +106,23 @@ def load_quantizer(place: Place, recipe: Recipe) -> Quantizer:
     if not quantizer.is_trained or hash_of(quantizer) != recipe.quantizer:
         raise DocumentError(f"{path} holds another quantizer than its name says: train again, or copy the right file")
     return quantizer
+
+
+def begun_shard(path: Path, place: Place, recipe: Recipe, id_type: IdType) -> Index:
+    """An index without rows, as the recipe has it; it appears at the path when the `with` block of this ends.
+
+    Raises:
+        As `load_quantizer` and `Index.create`.
+    """
+    return Index.create(
+        path,
+        load_quantizer(place, recipe),
+        id_type,
+        metric=recipe.metric,
+        bulk=True,
+        originals=recipe.originals,
+        fields=recipe.fields,
+    )
 
 
 def hash_of_centroids(centroids: F32) -> str:
