@@ -54,7 +54,7 @@ FLOORS = {
         ["segment_table", "staged", "list_state"],
     ],
     "storage.disk": [
-        ["crash_points", "lmdb_meta", "reader_table", "regular_file", "system_errors"],
+        ["crash_points", "lmdb_meta", "process_lock", "reader_table", "regular_file", "system_errors"],
         ["directory", "held_directory", "lmdb_errors", "lmdb_lookup", "lmdb_pages", "spool", "writer_lock"],
         ["lmdb_contents"],
         ["lock_file"],

@@ -8,7 +8,6 @@ those gets room for a file many times as large as it is now, and is opened again
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import lmdb
 
 from pqstore.errors import StorageFullError
 from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk.process_lock import ProcessLock
 from pqstore.storage.limits import Limits
 
 __all__ = ["MappedFile", "map_bytes", "opened_briefly"]
@@ -29,7 +29,7 @@ _STEP = 1 << 20  # sizes of maps are multiples of it
 _SPARE = 16 << 20  # beyond the file, for the few pages that are written to a copy
 
 _reserved = 0  # bytes of all maps of this process
-_reserved_lock = threading.RLock()  # garbage collection, which closes maps, may come while it is held
+_reserved_lock = ProcessLock()  # garbage collection, which closes maps, may come while it is held
 
 
 class MappedFile:

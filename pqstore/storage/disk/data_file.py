@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from pqstore.errors import CorruptIndexError, FormatVersionError
 from pqstore.storage.disk.lmdb_lookup import places_of_values, stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, newest_number, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
+from pqstore.storage.disk.process_lock import ProcessLock
 from pqstore.storage.disk.regular_file import open_regular
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES, STATE_KEY
@@ -34,7 +34,7 @@ __all__ = [
 DATA_FILE = "data.mdb"
 _LOOKS = 3  # a writer may be half-way through a meta page: what is wrong with one is so when it is read again
 _PAUSE = 0.002
-_position = threading.Lock()  # copies of a descriptor share their position in the file; only one reader here uses it
+_position = ProcessLock()  # copies of a descriptor share their position in the file; only one reader here uses it
 
 
 class DataFile:
