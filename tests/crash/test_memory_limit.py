@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pqstore
+from tests.memory import private_bytes
 
 from .limited_reader import M, leave_the_cache, search
 
@@ -106,8 +107,8 @@ def test_memory_of_a_control_group(large: Path, group: Path, tmp_path: Path) -> 
 def with_little_private_memory(path: Path) -> None:
     """For a process of its own, which has no freed memory at hand: the answers, saved beside the index."""
     search(path)  # what is loaded on first use is loaded
-    private = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_DATA, (private + LIMIT, private + LIMIT))
+    limit = private_bytes() + LIMIT
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with pytest.raises(MemoryError):
         bytearray(ROWS * M)  # the index does not fit
     np.savez(path.with_name("found.npz"), **search(path))

@@ -24,6 +24,7 @@ import numpy as np
 
 from pqstore.errors import FilterKindWarning, PQStoreError, UnreadablePayloadWarning
 from tests.effort import tries
+from tests.memory import private_bytes
 
 __all__ = ["Case", "Outcome", "Steps", "run_case", "run_cases", "seeds"]
 
@@ -126,7 +127,7 @@ def _work(case: Case, seed: int, report: int) -> None:
     """The child's whole life."""
     status = 1
     try:
-        memory = _private_bytes() + MEMORY_LIMIT
+        memory = private_bytes() + MEMORY_LIMIT
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, FILE_LIMIT))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -137,11 +138,6 @@ def _work(case: Case, seed: int, report: int) -> None:
         os.write(report, b"error " + traceback.format_exc().encode(errors="replace")[-4000:])
     finally:
         os._exit(status)
-
-
-def _private_bytes() -> int:
-    """Memory of its own that this process has already: after thousands of tests, whose libraries stay loaded, much."""
-    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
 
 
 def _listen(read: int) -> tuple[str, bool]:

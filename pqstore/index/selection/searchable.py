@@ -21,17 +21,21 @@ __all__ = ["count_searchable", "lack_vectors", "rows_without_vector", "select_se
 
 def rows_without_vector(reading: Reading) -> U8 | None:
     """A bitmap as of `AllRows`; None: every row has one. Worked out once a state."""
-    if VECTORLESS_KEY not in reading.snapshot.catalog.names:
-        return None
     kept = reading.kept
     if "without vector" not in kept:
-        from pqstore.index.filters import rows_that_fulfil  # noqa: PLC0415 # most programs never filter
-        from pqstore.index.filters.tree import Exists  # noqa: PLC0415
-
-        found = rows_that_fulfil(reading, Exists(VECTORLESS_KEY)).allowed
-        kept["without vector"] = found if found.any() else None
+        kept["without vector"] = _found_without_vector(reading)
     known: U8 | None = kept["without vector"]
     return known
+
+
+def _found_without_vector(reading: Reading) -> U8 | None:
+    if VECTORLESS_KEY not in reading.snapshot.catalog.names:
+        return None
+    from pqstore.index.filters import rows_that_fulfil  # noqa: PLC0415 # most programs never filter
+    from pqstore.index.filters.tree import Exists  # noqa: PLC0415
+
+    found = rows_that_fulfil(reading, Exists(VECTORLESS_KEY)).allowed
+    return found if found.any() else None
 
 
 def select_searchable(reading: Reading, where: Any = None, allow: Any = None, deny: Any = None) -> Selection | None:
