@@ -166,6 +166,11 @@ FLOORS = {
         ["collection"],
         ["ray"],
     ],
+    "shards.ray": [
+        ["library", "sharing"],
+        ["shard_actor", "round", "building", "search_batch"],
+        ["searcher"],
+    ],
     "interop": [["mapped_file", "nanopq"], ["corpus", "faiss"]],
     "interop.faiss": [
         ["bits", "reduction"],
