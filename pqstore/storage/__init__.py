@@ -3,8 +3,9 @@
 `Store` is the way in; `docs/format.md` describes the bytes, `docs/durability.md` what is promised.
 """
 
+from pqstore.storage.attachments.column_groups import FieldKind, kind_of
 from pqstore.storage.attachments.column_values import ColumnValues, groups_of, values_of
-from pqstore.storage.attachments.field_column import Bound, FieldColumn, FieldKind, Wanted, kind_of
+from pqstore.storage.attachments.field_column import Bound, FieldColumn, Wanted
 from pqstore.storage.attachments.field_paths import (
     ABSENT,
     field_name,

@@ -70,7 +70,9 @@ FLOORS = {
     ],
     "storage.attachments": [
         ["row_sets", "original_files", "plain_values", "field_paths", "saved_sets"],
-        ["field_column", "payload_records"],
+        ["column_groups", "payload_records"],
+        ["field_entries"],
+        ["field_column"],
         ["field_records", "column_values"],
     ],
     "storage.lists": [["stored_table", "list_runs"], ["list_merge", "assigning"]],

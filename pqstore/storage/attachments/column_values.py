@@ -10,9 +10,7 @@ import numpy as np
 
 from pqstore.arrays import I64, U8
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.attachments.field_column import (
-    Bound,
-    FieldColumn,
+from pqstore.storage.attachments.column_groups import (
     FieldKind,
     Group,
     first_place,
@@ -21,6 +19,7 @@ from pqstore.storage.attachments.field_column import (
     kind_of_group,
     values_of_keys,
 )
+from pqstore.storage.attachments.field_column import Bound, FieldColumn
 from pqstore.storage.format.decoding import decoding
 
 __all__ = ["ColumnValues", "groups_of", "values_of"]

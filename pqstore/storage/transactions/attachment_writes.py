@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.errors import PQStoreError
-from pqstore.storage.attachments.field_column import FieldEntries
+from pqstore.storage.attachments.field_entries import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.original_files import OriginalWriter, remove_originals, stored_segments

@@ -11,7 +11,8 @@ import numpy as np
 
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
-from pqstore.storage.attachments.field_column import FieldColumn, FieldEntries
+from pqstore.storage.attachments.field_column import FieldColumn
+from pqstore.storage.attachments.field_entries import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
 from pqstore.storage.attachments.payload_records import open_payloads, unpack_payload

@@ -8,8 +8,8 @@ import pytest
 from pqstore.errors import CorruptIndexError
 from pqstore.native import native_loops
 from pqstore.storage import Bound, FieldColumn, Wanted, kind_of
-from pqstore.storage.attachments import field_column
-from pqstore.storage.attachments.field_column import FieldEntries
+from pqstore.storage.attachments import column_groups
+from pqstore.storage.attachments.field_entries import FieldEntries
 
 ROWS = 5000
 
@@ -17,7 +17,7 @@ ROWS = 5000
 @pytest.fixture(params=["compiled", "plain"], autouse=True)
 def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
-        monkeypatch.setattr(field_column, "native_loops", lambda: None)
+        monkeypatch.setattr(column_groups, "native_loops", lambda: None)
     elif native_loops() is None:
         pytest.skip("there is no compiled module")
 
