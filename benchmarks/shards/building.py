@@ -77,9 +77,10 @@ def main() -> None:
         missing = shards.missing_shards(plan, target)
         again = sum(plan.shards[number].rows for number in missing)
         shards.build(plan, target)
-        shards.commit(plan, target)
+        manifest = shards.commit(plan, target)
         print(
             f"\nafter a kill of {killed} of {len(numbers)} builders: {len(missing)} shard, {again:,} rows encoded again"
+            f"; {manifest.bytes / manifest.rows:.1f} bytes a vector on the disk"
         )
 
 

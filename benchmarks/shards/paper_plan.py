@@ -1,6 +1,6 @@
 """What more rows than are here would take: every figure follows from measured ones, which are the arguments.
 
-    python -m benchmarks.shards.paper_plan --rows-per-second 160000 --single 10.0 --batch 440 --bytes 17.5 --fan-out 4.6
+    python -m benchmarks.shards.paper_plan --rows-per-second 730000 --single 5.0 --batch 162 --bytes 17.3 --fan-out 3.4
 
 `--rows-per-second`: of a builder with one thread (benchmarks.shards.building); `--single`, `--batch`: milliseconds of a
 query and of 200, over `--measured-rows` on `--cores` cores (benchmarks.shards.searching); `--bytes`: a vector on the
@@ -44,7 +44,7 @@ def main() -> None:
             f"{rows * options.bytes / 1e9:,.1f}; {rows * options.bytes / 1e9 / machines:,.1f}",
         )
         say("float16 originals on disks, TB", f"{rows * (2 * D + 4) / 1e12:,.2f}")
-        say("encoding and building, core-hours", f"{rows / options.rows_per_second / 3600:,.1f}")
+        say("encoding and building, core-hours", f"{rows / options.rows_per_second / 3600:,.2f}")
         say("building on all cores, minutes", f"{rows / options.rows_per_second / all_cores / 60:,.1f}")
         say("reading float32 at 1 GB/s a machine, minutes", f"{rows * D * 4 / 1e9 / machines / 60:,.1f}")
         alone = rows * core_ms_single / all_cores
