@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import pqstore
 from pqstore.index.selection.select import select
+from pqstore.index.selection.selection import Selection
 from pqstore.kernels import active
 from pqstore.storage import SnapshotLists
 from pqstore.storage.disk.data_file import DataFile
@@ -90,6 +92,46 @@ def test_filters(index: pqstore.Index, where: Any) -> None:
             assert payload["half"] == 1 or "half" not in where
     by_default = index.search(queries, 20, where=where, explain=True)
     assert by_default.plan.method == {0: "empty", 100: "gather", 700: "gather", 10_000: "lists"}[count]
+
+
+def test_a_filter_that_follows_the_clusters(tmp_path: Path) -> None:
+    """Allowed is what lies in one corner, asked from everywhere: the nearest lists hold nothing of it."""
+    made = vectors(20_000)
+    centres = np.random.default_rng(5).standard_normal((30, D)) * 3
+    corner = np.argmin(((made[:, None] - centres) ** 2).sum(axis=2), axis=1) < 2
+    corner |= np.random.default_rng(1).random(len(made)) < 0.003  # and some that lie elsewhere
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with small_segments(512), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(made)
+        index.partition(200)
+        allowed = pqstore.IdSet(np.flatnonzero(corner))
+        queries = vectors(40, 9)
+        with patch.object(Selection, "may_gather", lambda *_: False):
+            found = index.search(queries, 10, allow=allowed, explain=True)
+        exact = index.search(queries, 10, nprobe="all", allow=allowed)
+        assert found.plan.method == "lists"
+        assert found.plan.lists.rows_read < 12_000
+        same = [len(set(a) & set(b)) for a, b in zip(found.ids.tolist(), exact.ids.tolist(), strict=True)]
+        assert np.mean(same) > 9.5
+        few = index.search(queries, 10, nprobe=1, allow=allowed, explain=True)
+        assert np.isfinite(few.distances).all()
+        for k in (1, len(allowed)):
+            ids = index.search(queries[:2], k, scan=1, allow=allowed).ids
+            assert all(len(set(row)) == k and set(row) <= set(allowed) for row in ids.tolist())
+
+
+def test_codes_of_a_filter_are_kept_when_it_is_used_again(index: pqstore.Index) -> None:
+    """Scans of all codes that have cost as much as fetching those that are allowed are the last; answers stay."""
+    queries, where = vectors(1, 4), {"n": {"$lt": 2500}}
+    methods, answers = [], []
+    for _ in range(4):
+        hits = index.search(queries, 10, where=where, nprobe="all", explain=True)
+        methods.append(hits.plan.method)
+        answers.append((hits.ids.tolist(), hits.distances.tolist()))
+    assert methods == ["masked scan", "masked scan", "gather", "gather"]
+    assert answers[1:] == answers[:-1]
+    batch = index.search(vectors(9, 4), 10, where={"n": {"$lt": 2501}}, explain=True)
+    assert batch.plan.method == "gather"
 
 
 def test_ids_are_allowed_and_denied(index: pqstore.Index) -> None:
