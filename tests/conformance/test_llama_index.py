@@ -208,3 +208,16 @@ def test_as_a_vector_index(tmp_path: Path) -> None:
     index = VectorStoreIndex.from_vector_store(store, embed_model=model)
     assert len(index.as_retriever(similarity_top_k=4).retrieve("anything")) == 4
     store.close()
+
+
+def test_opened_again_it_is_what_it_is(tmp_path: Path) -> None:
+    # `from_dict(to_dict())`, by which LlamaIndex loads what it wrote, was refused: it names the class's own flags.
+    with pytest.raises(ValueError, match="a new one needs embed_dim="):
+        PQStoreVectorStore(tmp_path / "index")
+    with PQStoreVectorStore(tmp_path / "index", D, "l2") as store:
+        store.add(nodes(3))
+        with PQStoreVectorStore.from_dict(store.to_dict()) as again:
+            assert (again.embed_dim, again.metric, len(again.client)) == (D, "l2", 3)
+        with PQStoreVectorStore(tmp_path / "index", readonly=True) as again:
+            assert again.client.readonly
+            assert len(again.get_nodes()) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+os.environ.setdefault("LOG_FILE", os.devnull)  # else importing it begins logs/vectordb_bench.log, wherever one is
 pytest.importorskip(
     "vectordb_bench.backend.clients.api", reason="the interface is vectordb-bench's", exc_type=ImportError
 )

@@ -148,7 +148,7 @@ FLOORS = {
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "integrations": [
-        ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters"],
+        ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters", "opening", "answers"],
         ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks", "vectordb_bench"],
     ],
     "shards": [
