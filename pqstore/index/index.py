@@ -45,6 +45,7 @@ from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
 from pqstore.index.settings import (
+    as_field,
     as_fields,
     as_index_arguments,
     as_original_kind,
@@ -709,7 +710,7 @@ class Index:
         Raises:
             TypeError, ValueError: `field` is no name that a filter could use.
         """
-        (name,) = as_fields(field)
+        name = as_field(field)
 
         def declare(txn: WriteTransaction) -> None:
             unreadable = UnreadablePayloads(txn.rows.ids_of)
