@@ -58,7 +58,7 @@ def test_codes_alone() -> None:
 
 @pytest.mark.parametrize(("dim", "M", "taken"), [(25, 16, 25), (20, 16, 20), (24, 5, 6), (24, 99, 24), (17, None, 17)])
 def test_one_configuration_serves_every_dimension(dim: int, M: int | None, taken: int) -> None:
-    # Run by ann-benchmarks itself, the configuration of its page was refused for 100 dimensions, which 16 does not divide.
+    # ann-benchmarks' own runner met it: the configuration of the page was refused for 100 dimensions.
     algorithm = PQStore("angular", {"M": M, "Ks": 16})
     before = algorithm.get_memory_usage()
     algorithm.fit(RNG.standard_normal((200, dim)).astype(np.float32))
