@@ -149,7 +149,7 @@ def _name(rng: Rng) -> str:
     names = (
         "generation-00000000", "generation-00000002", "generation-00000003", "generation-99999999", "generation-1",
         "generation-00000001", "segment-00000000", "segment-00000001", "segment-99999999", "segment-x", "data.mdb",
-        "lock.mdb", "writer.lock", "originals", "x.unfinished-y", "new\nline",
+        "lock.mdb", "writer.lock", "originals", "x.unfinished-y", "new\nline", "rebuilding-0123456789ab", "held",
     )  # fmt: skip
     return names[int(rng.integers(len(names)))]
 
