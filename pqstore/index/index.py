@@ -883,7 +883,8 @@ class Index:
             scan: No further list of a query is read once so many rows have been; None: 24 times the square root of
                 the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
                 are read in any case, and more lists where fewer than k rows are found.
-            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
+            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest; more
+                under a filter, and every code where that is as quick.
             group_by: Only the `per_group` nearest vectors of each value of this payload field, of the k nearest of its
                 values: k times `per_group` places, exactly as if all vectors had been ranked. Vectors without the
                 field, and those whose value is a list or a map, are left out.

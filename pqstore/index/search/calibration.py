@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.reading import Reading
@@ -77,11 +77,15 @@ def calibrated_scan(reading: Reading) -> int | None:
 
 
 def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int | None]:
-    """(candidates, rows of lists) for a recall of the k nearest. All that was measured, where that is less.
+    """(candidates, rows of lists) for a recall of the k nearest. All that was measured, where that is less. The last
+    answer is kept with the state.
 
     Raises:
         TypeError, ValueError: it is no recall, or the index was never calibrated.
     """
+    known = reading.kept.get("effort")
+    if type(recall) is float and known is not None and known[0] == (recall, k):
+        return cast(tuple["int | None", "int | None"], known[1])
     if isinstance(recall, bool) or not isinstance(recall, numbers.Real):
         raise TypeError(f"recall must be a number above 0 and at most 1, got {recall!r}")
     share = float(recall)
@@ -93,7 +97,9 @@ def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int |
     enough = [effort for effort in calibration.efforts if effort.recall >= share]
     effort = enough[0] if enough else calibration.efforts[-1]
     rerank = None if effort.rerank is None else _in_proportion(effort.rerank, k, calibration)
-    return rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)
+    found = rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)
+    reading.kept["effort"] = (share, k), found
+    return found
 
 
 def _in_proportion(candidates: int, k: int, calibration: Calibration) -> int:

@@ -74,8 +74,11 @@ def _told(error: CorruptIndexError) -> CorruptIndexError:
     return CorruptIndexError(f"{error}: partition() makes the lists anew; nprobe='all' does without them")
 
 
-def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None) -> Probe | None:
-    """What to read of the lists for the k nearest; None: all rows, by a flat scan.
+def as_probe(
+    reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None, usual: int | None = None
+) -> Probe | None:
+    """What to read of the lists for the k nearest; None: all rows, by a flat scan. Where neither `nprobe` nor `scan`
+    says it, `usual` rows, grown under a filter, unless something else is as quick; None: what is read by default.
 
     Raises:
         TypeError, ValueError: an argument cannot be meant, or asks for lists that the index does not have.
@@ -95,7 +98,7 @@ def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Select
             name = "nprobe" if budget is None else "scan"
             raise ValueError(f"{name} says how much of the lists to read, and this index has none: call partition()")
         return None
-    return _chosen(reading, prepared, lists, budget, k, selection)
+    return _chosen(reading, prepared, lists, budget, k, selection, usual)
 
 
 def _as_nprobe(nprobe: Any) -> int:
@@ -117,14 +120,17 @@ def _chosen(
     budget: int | None,
     k: int,
     selection: Selection | None,
+    usual: int | None,
 ) -> Probe | None:
     """The probe of what was asked for, or of what is quickest where nothing was."""
+    if not prepared.reads.runs:  # no list has anything
+        return None
     if lists is not None and lists >= prepared.reads.lists.partitions and budget is None:
         return None
     allowed = reading.snapshot.live_rows if selection is None else selection.count
     enough = 0
     if lists is None and budget is None:
-        budget, enough = _usual(reading, prepared, selection)
+        budget, enough = _usual(reading, prepared, selection, usual)
         if budget == 0:
             return None
     if selection is not None:
@@ -135,20 +141,21 @@ def _chosen(
     return Probe(prepared, most, _ALL if budget is None else budget, min(k, allowed), enough)
 
 
-def _usual(reading: Reading, prepared: PreparedLists, selection: Selection | None) -> tuple[int, int]:
-    """Rows that a search reads where nobody says how many, and how many of them must be allowed at least; (0, 0) where
-    something else than lists is quickest. Worked out once for a state, or for a selection of its rows."""
+def _usual(reading: Reading, prepared: PreparedLists, selection: Selection | None, rows: int | None) -> tuple[int, int]:
+    """Rows that a search reads which would read so many of all, and how many of them must be allowed at least; (0, 0)
+    where something else than lists is as quick. Worked out once for a state, or for a selection of its rows."""
     kept: dict[Any, Any] = reading.kept if selection is None else selection.kept
-    known: tuple[int, int] | None = kept.get("usual")
-    if known is None:
-        known = kept["usual"] = _worked_out(reading, prepared, selection)
-    return known
+    known: tuple[int | None, tuple[int, int]] | None = kept.get("usual")
+    if known is None or known[0] != rows:
+        known = kept["usual"] = rows, _worked_out(reading, prepared, selection, rows)
+    return known[1]
 
 
-def _worked_out(reading: Reading, prepared: PreparedLists, selection: Selection | None) -> tuple[int, int]:
-    stored = max(1, reading.snapshot.total_rows)
-    budget = calibrated_scan(reading) or max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
-    others, enough = stored, 0
+def _worked_out(
+    reading: Reading, prepared: PreparedLists, selection: Selection | None, rows: int | None
+) -> tuple[int, int]:
+    stored, enough = max(1, reading.snapshot.total_rows), 0
+    others, budget = stored, rows or calibrated_scan(reading) or _by_default(prepared)
     if selection is not None:
         share = max(selection.count, 1) / stored
         budget = int(budget * share**_BUDGET_POWER)
@@ -157,3 +164,7 @@ def _worked_out(reading: Reading, prepared: PreparedLists, selection: Selection 
         if selection.may_gather(reading):
             others = min(stored, selection.count)  # which is what it costs from the second time on, and it is exact
     return (budget, enough) if prepared.flat_rows + _LIST_COST * budget < others else (0, 0)
+
+
+def _by_default(prepared: PreparedLists) -> int:
+    return max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))

@@ -134,6 +134,36 @@ def test_codes_of_a_filter_are_kept_when_it_is_used_again(index: pqstore.Index) 
     assert batch.plan.method == "gather"
 
 
+def test_a_recall_is_reached_in_the_quickest_way(index: pqstore.Index) -> None:
+    """Rows for a recall grow under a filter; where all codes are as quick, they are scanned."""
+    queries = vectors(60, 6)
+    index.calibrate(queries, recall=0.9, k=10)
+    plan = index.search(queries, 10, recall=0.9, explain=True).plan
+    assert plan.method == "lists"
+    with patch.object(Selection, "may_gather", lambda *_: False):
+        filtered = index.search(queries, 10, recall=0.9, where={"half": 1}, explain=True).plan
+    assert filtered.lists.budget == int(plan.lists.budget * 0.5**-0.25)
+    assert index.search(queries, 10, scan=plan.lists.budget, where={"half": 1}, explain=True).plan.lists.budget == (
+        plan.lists.budget
+    )
+    index.remove(range(400, 20_000))
+    assert index.search(queries, 10, recall=0.9, explain=True).plan.method == "scan"
+    with pytest.raises(TypeError, match="recall"):
+        index.search(queries, 10, recall=True)
+
+
+def test_lists_that_have_nothing_yet_are_not_read(tmp_path: Path) -> None:
+    """A tail that was never sealed is scanned as without lists."""
+    made = vectors(2000)
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(made)
+        index.partition(20)
+        hits = index.search(made[:3], 10, scan=100, explain=True)
+        assert (hits.plan.method, index.stats().lists.listed_rows) == ("scan", 0)
+        np.testing.assert_array_equal(hits.ids, index.search(made[:3], 10, nprobe="all").ids)
+
+
 def test_ids_are_allowed_and_denied(index: pqstore.Index) -> None:
     query = vectors(1, 5)
     nearest = index.search(query, 10, nprobe=50).ids[0]
