@@ -775,7 +775,8 @@ class Index:
 
         Compares with exact search over all originals: some seconds for a million vectors and a hundred queries; where
         none are stored, with a scan of all codes. Of all pairs that reach the recall the quickest is taken. When the
-        index grows, more rows are read, by the square root; calibrate again when it has grown several times over.
+        index grows, more rows are read, fewer of them after another `partition`; calibrate again when it has grown
+        several times over.
 
         Args:
             sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
