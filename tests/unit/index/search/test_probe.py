@@ -152,6 +152,17 @@ def test_a_recall_is_reached_in_the_quickest_way(index: pqstore.Index) -> None:
         index.search(queries, 10, recall=True)
 
 
+def test_queries_far_outside_the_data(index: pqstore.Index) -> None:
+    """Beyond the grid on which lists are ordered all queries look alike: they still find k, at their distances."""
+    for far in (1e4, 1e15):
+        queries = np.stack([np.full(D, far), -np.full(D, far)]).astype(np.float32)
+        ids, distances = index.search(queries, 10, scan=500)
+        assert [len(set(row)) for row in ids.tolist()] == [10, 10]
+        assert (distances >= index.search(queries, 10, nprobe="all").distances).all()
+    with pytest.raises(pqstore.InvalidVectorError, match="overflow float32"):
+        index.search(np.full(D, 1e30, dtype=np.float32), 10, scan=500)
+
+
 def test_rows_read_grow_with_the_index(index: pqstore.Index) -> None:
     """Nearly in proportion as long as partitions stay, by the square root where they were made anew."""
     queries = vectors(60, 6)
