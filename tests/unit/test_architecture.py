@@ -152,7 +152,7 @@ FLOORS = {
         ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks", "vectordb_bench"],
     ],
     "shards": [
-        ["file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
+        ["file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial", "own_files"],
         ["documents", "scratch"],
         ["shard_plan", "recipe"],
         ["manifest"],
