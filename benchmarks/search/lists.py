@@ -1,6 +1,6 @@
 """Inverted lists: recall and time over budgets, beside a flat scan, Faiss and hnswlib; making, following, filters.
 
-    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters,cold] [--rows 4000000] [--disk DIR]
+    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters,churn,drift,cold] [--rows 4000000]
     python -m benchmarks.search.lists --part peers --only sift-32 [--clock cpu]
 
 Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu, and takes hnswlib where that is installed.
@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import os
 import resource
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -241,6 +242,68 @@ def adds(directory: Path) -> None:
             print(f"| {how} | {p50:.2f} | {p99:.2f} | {p999:.1f} | {max(taken) * 1e3:.0f} |")
 
 
+def churn(directory: Path) -> None:
+    """A million rows of which a tenth is replaced 20 times while lists follow, beside a copy with fresh lists."""
+    data, rng, rows = load("sift"), np.random.default_rng(0), 1_000_000
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    vectors, queries = np.concatenate(list(_blocks(data.base, rows))), data.queries.astype(np.float32)
+    with pqstore.Index.create(directory / "churned", pq, bulk=True) as index:
+        index.add(vectors, np.arange(rows))
+    index = pqstore.Index.open(directory / "churned")
+    index.partition()
+    longest = []
+    for _ in range(20):
+        ids, moved = rng.choice(rows, rows // 10, replace=False), rng.integers(0, rows, rows // 10)
+        for some in np.array_split(np.arange(len(ids)), 100):
+            begin = time.perf_counter()
+            index.add(vectors[moved[some]], ids[some], on_conflict="replace")
+            longest.append(time.perf_counter() - begin)
+    _beside_fresh("A million rows, a tenth of them replaced 20 times", index, directory, queries, None)
+    print(f"| an add of 1,000: p50; most | {np.median(longest) * 1e3:.0f}; {max(longest) * 1e3:.0f} ms | |")
+
+
+def drift(directory: Path) -> None:
+    """Rows that come region by region; lists and calibration are of the first three tenths."""
+    data = load("sift")
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    base, queries = data.base.astype(np.float32), data.queries.astype(np.float32)
+    centre = base.mean(axis=0)
+    axis = np.linalg.svd(base[::40] - centre, full_matrices=False)[2][0]
+    order = np.argsort((base - centre) @ axis)
+    tenths = np.array_split(order, 10)
+    edge = ((base[tenths[3][:1]] - centre) @ axis)[0]
+    first = queries[(queries - centre) @ axis < edge]
+    with pqstore.Index.create(directory / "drifted", pq) as index:
+        index.add(data.base[np.concatenate(tenths[:3])])
+        index.partition()
+        budget = index.calibrate(first, recall=0.98, k=10).scan
+        for tenth in tenths[3:]:
+            for some in np.array_split(tenth, 40):
+                index.add(data.base[some])
+        title = f"A stream, each tenth a new region, calibrated for .98 at three tenths ({budget:,} rows)"
+        _beside_fresh(title, index, directory, queries, 0.98)
+
+
+def _beside_fresh(title: str, index: pqstore.Index, directory: Path, queries: np.ndarray, recall: float | None) -> None:
+    """An index as it has become beside a copy whose lists are made anew: the share of what a scan of all codes finds,
+    by the same rows read; with `recall`, those that a calibration says."""
+    shutil.copytree(index.path, directory / "fresh")
+    with pqstore.Index.open(directory / "fresh") as fresh:
+        fresh.partition()
+        calls = {
+            "as it became": partial(index.search, k=10, threads=1, recall=recall),
+            "made anew": partial(fresh.search, k=10, threads=1, recall=recall),
+        }
+        taken = one_query_at_a_time(calls, queries[:200], 3)
+        exact = index.search(queries, 10, nprobe="all").ids
+        print(f"\n### {title}\n\n| lists | share of the flat scan's, rows read, runs | us |\n|---|---|---|")
+        for (name, call), each in zip(calls.items(), (index, fresh), strict=True):
+            hits = call(queries, explain=True)
+            read = hits.plan.lists
+            found = f"{share(hits.ids, exact):.4f}, {read.rows_read:,.0f} + {read.flat_rows:,}, {read.runs}"
+            print(f"| {name}: {each.stats().lists.partitions:,} | {found} | {taken[name] * 1e3:.0f} |")
+
+
 def filters(directory: Path) -> None:
     """The plan that is chosen beside the others, for filters at random and one that follows the clusters."""
     data = load("sift")
@@ -324,6 +387,8 @@ def main() -> None:
         "peers": partial(beside_peers, chosen=chosen, clock=CLOCKS[options.clock]),
         "making": partial(making, rows=options.rows),
         "adds": adds,
+        "churn": churn,
+        "drift": drift,
         "filters": filters,
         "cold": cold,
     }

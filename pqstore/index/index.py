@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, PQStoreError
 from pqstore.index import records
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
@@ -775,7 +776,8 @@ class Index:
 
         Compares with exact search over all originals: some seconds for a million vectors and a hundred queries; where
         none are stored, with a scan of all codes. Of all pairs that reach the recall the quickest is taken. When the
-        index grows, more rows are read, by the square root; calibrate again when it has grown several times over.
+        index grows, more rows are read, fewer of them after another `partition`; calibrate again when it has grown
+        several times over.
 
         Args:
             sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
@@ -1190,6 +1192,10 @@ class Index:
         Returns:
             What is wrong; empty when the index is sound.
         """
+        with suppress(
+            PQStoreError
+        ):  # by the space it is known which lists rows belong to; what is wrong is found below
+            self._spaces.now  # noqa: B018
         return self._store.verify(deep=deep, progress=progress or no_progress)
 
     def compact(self, timeout: float | None = None, *, progress: Progress | None = None) -> None:

@@ -152,6 +152,34 @@ def test_a_recall_is_reached_in_the_quickest_way(index: pqstore.Index) -> None:
         index.search(queries, 10, recall=True)
 
 
+def test_queries_far_outside_the_data(index: pqstore.Index) -> None:
+    """Beyond the grid on which lists are ordered all queries look alike: they still find k, at their distances."""
+    for far in (1e4, 1e15):
+        queries = np.stack([np.full(D, far), -np.full(D, far)]).astype(np.float32)
+        ids, distances = index.search(queries, 10, scan=500)
+        assert [len(set(row)) for row in ids.tolist()] == [10, 10]
+        assert (distances >= index.search(queries, 10, nprobe="all").distances).all()
+    with pytest.raises(pqstore.InvalidVectorError, match="overflow float32"):
+        index.search(np.full(D, 1e30, dtype=np.float32), 10, scan=500)
+
+
+def test_rows_read_grow_with_the_index(index: pqstore.Index) -> None:
+    """Nearly in proportion as long as partitions stay, by the square root where they were made anew."""
+    queries = vectors(60, 6)
+
+    def budget() -> int:
+        return index.search(queries[:1], 10, recall=0.9, explain=True).plan.lists.budget
+
+    index.calibrate(queries, recall=0.9, k=10)
+    scan = budget()
+    index.add(vectors(20_000, 1))
+    assert budget() == int(scan * 2**0.9)
+    index.partition(300)
+    assert budget() == int(scan * 2**0.5)
+    index.remove(range(15_000))
+    assert budget() == int(scan * (25 / 20) ** 0.5)
+
+
 def test_lists_that_have_nothing_yet_are_not_read(tmp_path: Path) -> None:
     """A tail that was never sealed is scanned as without lists."""
     made = vectors(2000)
