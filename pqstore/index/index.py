@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, PQStoreError
 from pqstore.index import records
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
@@ -1191,6 +1192,10 @@ class Index:
         Returns:
             What is wrong; empty when the index is sound.
         """
+        with suppress(
+            PQStoreError
+        ):  # by the space it is known which lists rows belong to; what is wrong is found below
+            self._spaces.now  # noqa: B018
         return self._store.verify(deep=deep, progress=progress or no_progress)
 
     def compact(self, timeout: float | None = None, *, progress: Progress | None = None) -> None:

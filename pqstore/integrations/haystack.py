@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from pqstore.errors import DuplicateIdError, InvalidFilterError, MissingDependencyError
@@ -270,11 +269,9 @@ class PQStoreDocumentStore(OwnsIndex):
         """
         include: Include = ("payload", "vector") if return_embedding else ("payload",)
         hits = self._index.search(query_embedding, top_k, where=self._where(filters), include=include, **search)
+        metric = self._index.metric
         return [
-            replace(
-                _document_of(hit["id"], hit["payload"], hit.get("vector")),
-                score=likeness(self._index.metric, hit["distance"]),
-            )
+            _document_of(hit["id"], hit["payload"], hit.get("vector"), likeness(metric, hit["distance"]))
             for hit in hits.to_dicts()
         ]
 
@@ -468,7 +465,7 @@ def _document(record: Any) -> Document:
     return _document_of(record.id, record.payload, record.vector)
 
 
-def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any) -> Document:
+def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any, score: float | None = None) -> Document:
     kept = payload or {}
     blob, sparse = kept.get(_BLOB), kept.get(_SPARSE)
     return Document(
@@ -477,5 +474,6 @@ def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any) -> Doc
         blob=None if blob is None else ByteStream(**blob),
         meta={key.removeprefix(_META): value for key, value in kept.items() if key.startswith(_META)},
         embedding=None if vector is None else vector.tolist(),
+        score=score,
         sparse_embedding=None if sparse is None else SparseEmbedding.from_dict(sparse),
     )

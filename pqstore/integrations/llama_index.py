@@ -158,7 +158,7 @@ class PQStoreVectorStore(OwnsIndex, BasePydanticVectorStore):
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes nearest to the embedding of a query, with similarities, of which more is nearer: cosines, inner
-        products, or 1 / (1 + squared distance) for "l2".
+        products, or 1 / (1 + squared distance) for "l2". They come without their embeddings, which `get_nodes` brings.
 
         Args:
             query: In mode "default", or "mmr" (maximal marginal relevance), with ``mmr_threshold`` from 0, difference,
@@ -182,11 +182,11 @@ class PQStoreVectorStore(OwnsIndex, BasePydanticVectorStore):
             query.similarity_top_k,
             where=_where(query.filters, query.doc_ids),
             allow=query.node_ids or None,  # retrievers ask for all with an empty list
-            include=("payload", "vector"),
+            include="payload",
             **asked,
         ).to_dicts()
         return VectorStoreQueryResult(
-            nodes=[_node(hit["payload"], hit["vector"]) for hit in hits],
+            nodes=[_node(hit["payload"], None) for hit in hits],
             similarities=[likeness(self._index.metric, hit["distance"]) for hit in hits],
             ids=[hit["id"] for hit in hits],
         )
@@ -236,5 +236,6 @@ def _where(filters: MetadataFilters | None, doc_ids: Sequence[str] | None = None
 
 def _node(payload: Any, vector: Any) -> BaseNode:
     node = metadata_dict_to_node(payload or {})
-    node.embedding = None if vector is None else vector.tolist()
+    if vector is not None:
+        node.embedding = vector.tolist()
     return node
