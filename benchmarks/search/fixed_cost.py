@@ -28,9 +28,10 @@ D, M, ROWS = 128, 16, 64
 ROUNDS = 300
 
 
-def least(call: Callable[[], object], count: int = 5000) -> float:
-    """Microseconds of a call."""
-    return min(timeit.repeat(call, number=count, repeat=7)) / count * 1e6
+def least(*calls: Callable[[], object], count: int = 1000) -> list[float]:
+    """Microseconds of each call, taken in turns."""
+    rounds = [[timeit.timeit(call, number=count) / count * 1e6 for call in calls] for _ in range(21)]
+    return [min(column) for column in zip(*rounds, strict=True)]
 
 
 def python_calls(call: Callable[[], object]) -> int:
@@ -56,9 +57,9 @@ def searches(index: pqstore.Index, queries: np.ndarray) -> None:
         for name, batch in (("one query", queries[0]), ("32 queries", queries[:32])):
             each = batch.reshape(-1, D)
             places = np.empty((len(each), 10), np.float32), np.empty((len(each), 10), np.int64)
-            whole = least(lambda batch=batch: index.search(batch, 10, 1))
-            native = least(
-                lambda each=each, places=places: searcher._native.search(each, prepared, 1, *places)  # type: ignore[attr-defined]
+            whole, native = least(
+                lambda batch=batch: index.search(batch, 10, 1),
+                lambda each=each, places=places: searcher._native.search(each, prepared, 1, *places),  # type: ignore[attr-defined]
             )
             print(f"{name:40} {whole:7.2f} {native:7.2f} {whole - native:7.2f}")
 
