@@ -26,6 +26,7 @@ from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
+from pqstore.storage.transactions.known_state import KnownState
 from pqstore.storage.transactions.list_reads import ListReads
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.snapshot_lists import SnapshotLists
@@ -46,6 +47,7 @@ __all__ = [
     "FieldColumn",
     "FieldKind",
     "Identity",
+    "KnownState",
     "Limits",
     "ListReads",
     "Problem",

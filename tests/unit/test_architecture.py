@@ -86,7 +86,7 @@ FLOORS = {
         ["committed", "row_reads", "attachment_reads"],
         ["id_lookup", "id_order", "list_reads", "pending"],
         ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
-        ["write", "snapshot_lists"],
+        ["write", "snapshot_lists", "known_state"],
     ],
     "storage.upkeep": [
         [
@@ -141,7 +141,7 @@ FLOORS = {
         ["results", "calibration", "order", "radius", "diversity", "tables"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact", "candidates", "jointly"],
+        ["question", "hits", "exact", "candidates", "jointly", "plain"],
         ["variety"],
         ["top_k", "within"],
     ],
