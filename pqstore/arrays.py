@@ -24,5 +24,7 @@ def has_masked(x: Any) -> bool:
     What lies under a mask means nothing, and NumPy drops the mask without a word.
     """
     if isinstance(x, (list, tuple)):
-        return any(isinstance(row, np.ma.MaskedArray) and np.ma.is_masked(row) for row in x)
+        kinds = set(map(type, x))  # one vector may be a list too, of hundreds of floats
+        may_be = any(issubclass(kind, np.ma.MaskedArray) for kind in kinds)
+        return may_be and any(has_masked(row) for row in x if isinstance(row, np.ma.MaskedArray))
     return isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x)

@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     `tmp_path` lies in memory where there is room: waiting for a disk tests the disk. Who names a place, by TMPDIR or
     --basetemp, gets it; `make nightly` names the disk."""
     os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # tests send nothing to anyone
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of hundreds of processes compiles every file again
     if native_module() is None:
         os.environ.setdefault("PQSTORE_KERNEL", "numpy")
     if config.option.basetemp is None and "TMPDIR" not in os.environ and not AT_NIGHT and memory_has_room():

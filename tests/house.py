@@ -143,11 +143,12 @@ class House:
         return None
 
     def functions(self) -> Iterator[tuple[str, str, int]]:
-        """(module, name, lines from `def` to the end) of every function and method."""
+        """(module, name, lines of the body, beside its docstring) of every function and method."""
         for name, tree in self.trees.items():
             for node in ast.walk(tree):
                 if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    yield name, node.name, (node.end_lineno or node.lineno) - node.lineno + 1
+                    body = node.body[1:] if ast.get_docstring(node, clean=False) else node.body
+                    yield name, node.name, _last_line(body[-1]) - body[0].lineno + 1 if body else 0
 
     def folders(self) -> dict[Path, int]:
         """folder -> its Python files, without the face."""
@@ -160,6 +161,10 @@ class House:
 
 def floor_of(floors: list[list[str]], part: str) -> int | None:
     return next((number for number, parts in enumerate(floors) if part in parts), None)
+
+
+def _last_line(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
 
 
 def _methods(node: ast.ClassDef) -> frozenset[str]:

@@ -1,10 +1,11 @@
-"""Inverted lists: recall and time over budgets, beside a flat scan and Faiss; making, following and large runs.
+"""Inverted lists: recall and time over budgets, beside a flat scan, Faiss and hnswlib; making, following, filters.
 
-    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters,cold] [--rows 4000000] [--disk DIR]
+    python -m benchmarks.search.lists [--part recall,peers,making,adds,filters,churn,drift,cold] [--rows 4000000]
+    python -m benchmarks.search.lists --part peers --only sift-32 [--clock cpu]
 
-Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu. Operating points are chosen on the first half of
-the queries, figures are of the second. `--rows` is of "making": the SIFT base with jitter, for speed alone. "cold"
-needs a directory on a disk, and drops its file from memory. One thread.
+Prints Markdown. Needs the data of `data.py`; "peers" needs faiss-cpu, and takes hnswlib where that is installed.
+Operating points are chosen on the first half of the queries, figures are of the second. `--rows` is of "making": the
+SIFT base with jitter, for speed alone. "cold" needs a directory on a disk, and drops its file from memory. One thread.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import argparse
 import contextlib
 import os
 import resource
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
 
 import pqstore
 from benchmarks.data import load, machine
-from benchmarks.timing import one_query_at_a_time
+from benchmarks.timing import CLOCKS, Clock, one_query_at_a_time
+from pqstore.index.selection.selection import Selection
 from pqstore.storage import SnapshotLists
 
+Configuration = tuple[str, int, int]
 CONFIGURATIONS = (("sift", 16, 256), ("sift", 32, 16), ("minilm", 48, 256), ("minilm", 96, 16))
 TARGETS = (0.95, 0.98, 0.99)
 
@@ -47,23 +51,25 @@ def made(directory: Path, name: str, M: int, Ks: int) -> tuple[pqstore.Index, An
     return index, data
 
 
-def times(calls: dict[str, Callable[[np.ndarray], Any]], queries: np.ndarray) -> dict[str, tuple[float, float]]:
+def times(
+    calls: dict[str, Callable[[np.ndarray], Any]], queries: np.ndarray, clock: Clock
+) -> dict[str, tuple[float, float]]:
     """Microseconds a query: (alone, in one batch)."""
-    single = one_query_at_a_time(calls, queries, 3)
+    single = one_query_at_a_time(calls, queries, 3, clock)
     batch = {}
     for name, call in calls.items():
         taken = []
         for _ in range(3):
-            begin = time.perf_counter()
+            begin = clock()
             call(queries)
-            taken.append(time.perf_counter() - begin)
+            taken.append(clock() - begin)
         batch[name] = min(taken) / len(queries) * 1e6
     return {name: (single[name] * 1e3, batch[name]) for name in calls}
 
 
-def recall_over_budgets(directory: Path) -> None:
+def recall_over_budgets(directory: Path, chosen: Sequence[Configuration], clock: Clock) -> None:
     """By codes, and with what `calibrate` finds for each recall."""
-    for name, M, Ks in CONFIGURATIONS:
+    for name, M, Ks in chosen:
         index, data = made(directory, name, M, Ks)
         queries = data.queries.astype(np.float32)
         half = len(queries) // 2
@@ -78,7 +84,7 @@ def recall_over_budgets(directory: Path) -> None:
         hows |= {f"scan {factor} sqrt(n)": {"scan": int(factor * root)} for factor in (8, 16, 24, 48)}
         hows |= {f"recall={target}": {"recall": target} for target in TARGETS}
         calls = {how: partial(index.search, k=10, threads=1, **what) for how, what in hows.items()}
-        taken = times(calls, asked[:200])
+        taken = times(calls, asked[:200], clock)
         for how, what in hows.items():
             hits = index.search(asked, 10, explain=True, **what)
             plan, found = hits.plan.lists, share(hits.ids, truth)
@@ -89,60 +95,95 @@ def recall_over_budgets(directory: Path) -> None:
         index.close()
 
 
-def beside_faiss(directory: Path) -> None:
-    """Recall of originals re-ranked, ours by `calibrate`, theirs at the quickest of their operating points."""
+class Peer(NamedTuple):
+    """Another library's index of the same vectors."""
+
+    name: str
+    points: list[Any]
+    """Its operating points."""
+    at: Callable[[Any], None]
+    """Makes it search at a point."""
+    search: Callable[[np.ndarray], np.ndarray]
+    """Queries (n, D) or (D,) -> ids (n, 10)."""
+
+
+def faiss_peer(name: str, code: str, data: Any) -> Peer:
+    """Inverted lists, re-ranked from float32 vectors."""
     import faiss
 
     faiss.omp_set_num_threads(1)
-    for name, M, Ks in CONFIGURATIONS:
+    partitions = 1024 if name == "sift" else 256
+    index = faiss.index_factory(data.base.shape[1], f"IVF{partitions},{code},RFlat")
+    index.train(data.train.astype(np.float32))
+    index.add(np.ascontiguousarray(data.base, dtype=np.float32))
+
+    def at(point: tuple[int, int]) -> None:
+        faiss.extract_index_ivf(index.base_index).nprobe, index.k_factor = point
+
+    points = [(n, f) for n in (8, 12, 16, 24, 32, 48, 64, 96, 128) for f in (2, 4, 6, 8, 12, 16, 20, 28)]
+    return Peer(f"Faiss IVF{partitions},{code},RFlat", points, at, lambda q: index.search(np.atleast_2d(q), 10)[1])
+
+
+def hnswlib_peer(data: Any) -> Peer | None:
+    """A graph over float32 vectors in memory; None: hnswlib is not installed."""
+    try:
+        import hnswlib
+    except ImportError:
+        return None
+    base = data.base.astype(np.float32)
+    index = hnswlib.Index("l2", base.shape[1])
+    index.init_index(len(base), M=16, ef_construction=200)
+    index.add_items(base)
+    index.set_num_threads(1)
+    points = [10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320]
+    return Peer("hnswlib M 16", points, index.set_ef, lambda q: index.knn_query(q, 10)[0].astype(np.int64))
+
+
+def beside_peers(directory: Path, chosen: Sequence[Configuration], clock: Clock) -> None:
+    """Recall of originals re-ranked, ours by `calibrate`, the others at the quickest of their operating points."""
+    graphs: dict[str, Peer | None] = {}
+    for name, M, Ks in chosen:
         index, data = made(directory, name, M, Ks)
-        queries, base = data.queries.astype(np.float32), np.ascontiguousarray(data.base, dtype=np.float32)
+        queries = data.queries.astype(np.float32)
         half = len(queries) // 2
         index.calibrate(queries[:half], recall=0.98, k=10)
-        D, partitions = base.shape[1], 1024 if name == "sift" else 256
+        if name not in graphs:
+            graphs[name] = hnswlib_peer(data)
         code = f"PQ{M}x4fs" if Ks == 16 else f"PQ{M}"
-        theirs = faiss.index_factory(D, f"IVF{partitions},{code},RFlat")
-        theirs.train(data.train.astype(np.float32))
-        theirs.add(base)
-        print(f"\n### {name}, ours M {M} x Ks {Ks}, Faiss IVF{partitions},{code},RFlat\n")
-        print("| recall@10 | ours: reached, us alone, in a batch | Faiss: nprobe, k_factor, the same |")
-        print("|---|---|---|")
+        peers = [peer for peer in (faiss_peer(name, code, data), graphs[name]) if peer is not None]
+        print(f"\n### {name}, ours M {M} x Ks {Ks}\n")
+        print("| recall@10 | who, at | reached | us alone, in a batch | ours over it |\n|---|---|---|---|---|")
         for target in TARGETS:
-            point = _quickest(theirs, queries[:half], data.neighbors[:half], target)
-            if point is None:
-                continue
-            faiss.extract_index_ivf(theirs.base_index).nprobe, theirs.k_factor = point
-            calls = {
-                "ours": partial(index.search, k=10, threads=1, recall=target),
-                "faiss": partial(_searched, theirs),
-            }
+            calls = {"pqstore": partial(_ids, index, target)}
+            for peer in peers:
+                point = _quickest(peer, queries[:half], data.neighbors[:half], target, clock)
+                if point is not None:
+                    peer.at(point)
+                    calls[f"{peer.name}, {point}"] = peer.search
             asked, truth = queries[half:], data.neighbors[half:]
-            taken = times(calls, asked[:200])
-            ours, others = share(calls["ours"](asked).ids, truth), share(calls["faiss"](asked)[1], truth)
-            print(
-                f"| {target} | {ours:.3f}, {taken['ours'][0]:.0f}, {taken['ours'][1]:.0f} | {point[0]}, {point[1]}, "
-                f"{others:.3f}, {taken['faiss'][0]:.0f}, {taken['faiss'][1]:.0f} |"
-            )
+            taken = times(calls, asked[:200], clock)
+            ours = taken["pqstore"]
+            for who, call in calls.items():
+                alone, batch = taken[who]
+                over = f"{alone / ours[0]:.2f}, {batch / ours[1]:.2f}"
+                print(f"| {target} | {who} | {share(call(asked), truth):.3f} | {alone:.0f}, {batch:.0f} | {over} |")
         index.close()
 
 
-def _searched(theirs: Any, queries: np.ndarray) -> Any:
-    return theirs.search(np.atleast_2d(queries), 10)
+def _ids(index: pqstore.Index, recall: float, queries: np.ndarray) -> np.ndarray:
+    return index.search(queries, k=10, threads=1, recall=recall).ids
 
 
-def _quickest(theirs: Any, queries: np.ndarray, truth: np.ndarray, target: float) -> tuple[int, int] | None:
-    import faiss
-
-    best, point = np.inf, None
-    for nprobe in (8, 12, 16, 24, 32, 48, 64, 96, 128):
-        for factor in (2, 4, 6, 8, 12, 16, 20, 28):
-            faiss.extract_index_ivf(theirs.base_index).nprobe, theirs.k_factor = nprobe, factor
-            begin = time.perf_counter()
-            _, ids = theirs.search(queries, 10)
-            taken = time.perf_counter() - begin
-            if taken < best and share(ids, truth) >= target:
-                best, point = taken, (nprobe, factor)
-    return point
+def _quickest(peer: Peer, queries: np.ndarray, truth: np.ndarray, target: float, clock: Clock) -> Any:
+    best, quickest = np.inf, None
+    for point in peer.points:
+        peer.at(point)
+        begin = clock()
+        ids = peer.search(queries)
+        taken = clock() - begin
+        if taken < best and share(ids, truth) >= target:
+            best, quickest = taken, point
+    return quickest
 
 
 def _blocks(base: np.ndarray, rows: int) -> Iterator[np.ndarray]:
@@ -201,6 +242,68 @@ def adds(directory: Path) -> None:
             print(f"| {how} | {p50:.2f} | {p99:.2f} | {p999:.1f} | {max(taken) * 1e3:.0f} |")
 
 
+def churn(directory: Path) -> None:
+    """A million rows of which a tenth is replaced 20 times while lists follow, beside a copy with fresh lists."""
+    data, rng, rows = load("sift"), np.random.default_rng(0), 1_000_000
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    vectors, queries = np.concatenate(list(_blocks(data.base, rows))), data.queries.astype(np.float32)
+    with pqstore.Index.create(directory / "churned", pq, bulk=True) as index:
+        index.add(vectors, np.arange(rows))
+    index = pqstore.Index.open(directory / "churned")
+    index.partition()
+    longest = []
+    for _ in range(20):
+        ids, moved = rng.choice(rows, rows // 10, replace=False), rng.integers(0, rows, rows // 10)
+        for some in np.array_split(np.arange(len(ids)), 100):
+            begin = time.perf_counter()
+            index.add(vectors[moved[some]], ids[some], on_conflict="replace")
+            longest.append(time.perf_counter() - begin)
+    _beside_fresh("A million rows, a tenth of them replaced 20 times", index, directory, queries, None)
+    print(f"| an add of 1,000: p50; most | {np.median(longest) * 1e3:.0f}; {max(longest) * 1e3:.0f} ms | |")
+
+
+def drift(directory: Path) -> None:
+    """Rows that come region by region; lists and calibration are of the first three tenths."""
+    data = load("sift")
+    pq = pqstore.PQ(M=16, verbose=False).fit(data.train.astype(np.float32), iter=10)
+    base, queries = data.base.astype(np.float32), data.queries.astype(np.float32)
+    centre = base.mean(axis=0)
+    axis = np.linalg.svd(base[::40] - centre, full_matrices=False)[2][0]
+    order = np.argsort((base - centre) @ axis)
+    tenths = np.array_split(order, 10)
+    edge = ((base[tenths[3][:1]] - centre) @ axis)[0]
+    first = queries[(queries - centre) @ axis < edge]
+    with pqstore.Index.create(directory / "drifted", pq) as index:
+        index.add(data.base[np.concatenate(tenths[:3])])
+        index.partition()
+        budget = index.calibrate(first, recall=0.98, k=10).scan
+        for tenth in tenths[3:]:
+            for some in np.array_split(tenth, 40):
+                index.add(data.base[some])
+        title = f"A stream, each tenth a new region, calibrated for .98 at three tenths ({budget:,} rows)"
+        _beside_fresh(title, index, directory, queries, 0.98)
+
+
+def _beside_fresh(title: str, index: pqstore.Index, directory: Path, queries: np.ndarray, recall: float | None) -> None:
+    """An index as it has become beside a copy whose lists are made anew: the share of what a scan of all codes finds,
+    by the same rows read; with `recall`, those that a calibration says."""
+    shutil.copytree(index.path, directory / "fresh")
+    with pqstore.Index.open(directory / "fresh") as fresh:
+        fresh.partition()
+        calls = {
+            "as it became": partial(index.search, k=10, threads=1, recall=recall),
+            "made anew": partial(fresh.search, k=10, threads=1, recall=recall),
+        }
+        taken = one_query_at_a_time(calls, queries[:200], 3)
+        exact = index.search(queries, 10, nprobe="all").ids
+        print(f"\n### {title}\n\n| lists | share of the flat scan's, rows read, runs | us |\n|---|---|---|")
+        for (name, call), each in zip(calls.items(), (index, fresh), strict=True):
+            hits = call(queries, explain=True)
+            read = hits.plan.lists
+            found = f"{share(hits.ids, exact):.4f}, {read.rows_read:,.0f} + {read.flat_rows:,}, {read.runs}"
+            print(f"| {name}: {each.stats().lists.partitions:,} | {found} | {taken[name] * 1e3:.0f} |")
+
+
 def filters(directory: Path) -> None:
     """The plan that is chosen beside the others, for filters at random and one that follows the clusters."""
     data = load("sift")
@@ -212,21 +315,36 @@ def filters(directory: Path) -> None:
     with pqstore.Index.open(directory / "filters") as index:
         index.partition()
         queries = data.queries.astype(np.float32)[:100]
-        print("\n### Filters, us a query\n\n| allowed | chosen | us | every code | share of the same |")
-        print("|---|---|---|---|---|")
-        for field, count in (("n", 40_000), ("n", 4000), ("n", 400), ("corner", 40_000), ("corner", 4000)):
+        print("\n### Filters that are used again and again, us a query\n")
+        print("| allowed | chosen | us | masked scan | gather | over the best of both | share of the same |")
+        print("|---|---|---|---|---|---|---|")
+        for field, count in (
+            ("n", 200_000),
+            ("n", 40_000),
+            ("n", 4000),
+            ("n", 400),
+            ("corner", 40_000),
+            ("corner", 400),
+        ):
             where = {field: {"$lt": count}}
             calls = {
                 "chosen": lambda q, w=where: index.search(q, 10, threads=1, where=w),
-                "all": lambda q, w=where: index.search(q, 10, threads=1, where=w, nprobe="all"),
+                "scan": lambda q, w=where: _all_codes(index, q, w, gathers=False),
+                "gather": lambda q, w=where: _all_codes(index, q, w, gathers=True),
             }
-            taken = one_query_at_a_time(calls, queries, 2)
+            exact = calls["scan"](queries)
+            taken = one_query_at_a_time(calls, queries, 4)
+            chosen, scan, gather = (taken[name] * 1e3 for name in calls)
             hits = index.search(queries, 10, where=where, explain=True)
-            same = share(hits.ids, calls["all"](queries).ids)
             print(
-                f"| {count:,} by {field} | {hits.plan.method} | {taken['chosen'] * 1e3:.0f} | {taken['all'] * 1e3:.0f} "
-                f"| {same:.3f} |"
+                f"| {count:,} by {field} | {hits.plan.method} | {chosen:.0f} | {scan:.0f} | {gather:.0f} "
+                f"| {chosen / min(scan, gather):.2f} | {share(hits.ids, exact.ids):.3f} |"
             )
+
+
+def _all_codes(index: pqstore.Index, queries: np.ndarray, where: Any, *, gathers: bool) -> Any:
+    with patch.object(Selection, "gathers", lambda *_: gathers):
+        return index.search(queries, 10, threads=1, where=where, nprobe="all")
 
 
 def cold(directory: Path) -> None:
@@ -257,24 +375,26 @@ def cold(directory: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", default="recall,peers,making,adds,filters")
+    parser.add_argument("--only", default="", help="of recall and peers: sets with their M, as sift-32,minilm-96")
+    parser.add_argument("--clock", default="wall", choices=CLOCKS, help="of recall and peers; cpu where others work")
     parser.add_argument("--rows", type=int, default=4_000_000)
     parser.add_argument("--disk", type=Path, help="where the indexes are made (default: a temporary directory)")
     options = parser.parse_args()
+    chosen = [each for each in CONFIGURATIONS if not options.only or f"{each[0]}-{each[1]}" in options.only.split(",")]
     print(f"{machine()}, kernels {pqstore.kernels.active().name}")
+    parts: dict[str, Callable[[Path], None]] = {
+        "recall": partial(recall_over_budgets, chosen=chosen, clock=CLOCKS[options.clock]),
+        "peers": partial(beside_peers, chosen=chosen, clock=CLOCKS[options.clock]),
+        "making": partial(making, rows=options.rows),
+        "adds": adds,
+        "churn": churn,
+        "drift": drift,
+        "filters": filters,
+        "cold": cold,
+    }
     for part in options.part.split(","):
         with tempfile.TemporaryDirectory(dir=options.disk) as name:
-            directory = Path(name)
-            if part == "making":
-                making(directory, options.rows)
-            else:
-                parts = {
-                    "recall": recall_over_budgets,
-                    "peers": beside_faiss,
-                    "adds": adds,
-                    "filters": filters,
-                    "cold": cold,
-                }
-                parts[part](directory)
+            parts[part](Path(name))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ PreparedGrid::PreparedGrid(const In<int16_t, 2>& centroids, const In<int32_t, 1>
 
 PreparedLists::PreparedLists(const PreparedGrid& grid, const std::vector<const PreparedRun*>& runs,
                              const PreparedChunks& flat, const In<int64_t, 1>& segments, nb::handle dead,
-                             int64_t segment_rows)
+                             int64_t segment_rows, bool selected)
     : grid_(grid.grid()),
       layout_(flat.layout()),
       flat_(flat),
@@ -124,6 +124,7 @@ PreparedLists::PreparedLists(const PreparedGrid& grid, const std::vector<const P
         }
         dead_.push_back(bits);
     }
+    if (selected) marks_ = std::make_unique<ListMarks>(runs_, grid_.P);
 }
 
 bool PreparedLists::fits(const Layout& layout, int64_t D) const { return same_layout(layout, layout_) && grid_.D == D; }
@@ -138,6 +139,7 @@ ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int6
             flat_.list().data(),
             flat_.list().size(),
             {segments_.data(), dead_.data(), static_cast<int64_t>(segments_.size()), segment_rows_},
+            marks_.get(),
             lists,
             rows,
             least,
@@ -159,9 +161,9 @@ void bind_prepared_lists(nb::module_& module) {
     // It points into its runs, its grid and its chunks.
     nb::class_<PreparedLists>(module, "PreparedLists")
         .def(nb::init<const PreparedGrid&, const std::vector<const PreparedRun*>&, const PreparedChunks&,
-                      const In<int64_t, 1>&, nb::handle, int64_t>(),
-             "grid"_a, "runs"_a, "flat"_a, exactly("segments"), "dead"_a, "segment_rows"_a, nb::keep_alive<1, 2>(),
-             nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>());
+                      const In<int64_t, 1>&, nb::handle, int64_t, bool>(),
+             "grid"_a, "runs"_a, "flat"_a, exactly("segments"), "dead"_a, "segment_rows"_a, "selected"_a,
+             nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>());
 }
 
 }  // namespace pqstore

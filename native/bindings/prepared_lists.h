@@ -57,11 +57,12 @@ class PreparedGrid {
 // The runs of one state, what of its rows is live, and its rows that are in no list.
 class PreparedLists {
   public:
-    // `segments` int64, ascending; `dead` a bitmap or None for each of them.
+    // `segments` int64, ascending; `dead` a bitmap or None for each of them; `selected`: most rows may be dead.
     PreparedLists(const PreparedGrid& grid, const std::vector<const PreparedRun*>& runs, const PreparedChunks& flat,
-                  const In<int64_t, 1>& segments, nb::handle dead, int64_t segment_rows);
+                  const In<int64_t, 1>& segments, nb::handle dead, int64_t segment_rows, bool selected);
 
     bool fits(const Layout& layout, int64_t D) const;
+    bool selected() const { return marks_ != nullptr; }
     ListRequest request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least, int64_t k) const;
 
   private:
@@ -74,6 +75,7 @@ class PreparedLists {
     HeldBuffers buffers_;
     int64_t segment_rows_;
     bool scattered_ = false;
+    std::unique_ptr<ListMarks> marks_;
 };
 
 void bind_prepared_lists(nb::module_& module);

@@ -116,7 +116,7 @@ class Searcher {
         require_queries(queries);
         const int64_t n = extent(queries, 0), k = extent(distances, 1);
         require(threads >= 1 && most >= 1 && budget >= 1, "threads, lists and rows must be at least 1");
-        require(least >= 0 && least <= k, "no more than k rows can be found");
+        require(least >= 0 && (least <= k || lists.selected()), "no more than k rows can be found");
         require(lists.fits(layout_, columns_.M * columns_.Ds), "the lists are of another layout");
         require(extent(distances, 0) == n && extent(rows, 0) == n && extent(rows, 1) == k && extent(read, 0) == n &&
                     extent(read, 1) == 3,

@@ -68,7 +68,7 @@ class ListScanner {
     static constexpr int64_t kOpening = 6, kLeastOpening = 256;  // rows: for each of the nearest; and at least
     static constexpr int64_t kLeastKept = 128;                   // rows, before they are summed
     static constexpr int64_t kStretch = 64;                      // blocks
-    static constexpr int64_t kSample = 32;                       // rows
+    static constexpr int64_t kSample = 32, kLeastSample = 8;     // rows
     static constexpr int64_t kAhead = 4, kAheadBytes = 1024;     // rows whose codes are fetched ahead, how much of each
     static constexpr int64_t kSpare = 128;                       // rows that are written past the last one
     static constexpr double kRescale = 0.8;
@@ -106,15 +106,17 @@ class ListScanner {
         return 0;
     }
 
-    // The mean distance of some rows of the first piece, which is near: a limit that about half of its rows are within.
+    // The mean distance of some rows of the first pieces, which are near: a limit that about half of these rows are within.
     float mean_of_first() const {
-        if (stretch_count_ == 0) return kInfinity;
-        const Stretch& first = stretches_[0];
         float total = 0;
         int64_t count = 0;
-        for (int64_t block = first.first; block < first.end && count < kSample; ++block)
-            for (uint32_t lanes = live_lanes(*first.chunk, block); lanes && count < kSample; lanes &= lanes - 1, ++count)
-                total += terms_.distance(codes_of(*first.chunk, block), __builtin_ctz(lanes));
+        for (int64_t i = 0; i < stretch_count_ && count < kLeastSample; ++i) {
+            const Stretch& first = stretches_[static_cast<size_t>(i)];
+            for (int64_t block = first.first; block < first.end && count < kSample; ++block)
+                for (uint32_t lanes = live_lanes(*first.chunk, block); lanes && count < kSample;
+                     lanes &= lanes - 1, ++count)
+                    total += terms_.distance(codes_of(*first.chunk, block), __builtin_ctz(lanes));
+        }
         return count > 0 ? total / static_cast<float>(count) : kInfinity;
     }
 
@@ -140,6 +142,7 @@ class ListScanner {
     [[gnu::noinline]] int64_t keep(int64_t number) {
         const Stretch& stretch = stretches_[static_cast<size_t>(number)];
         const Chunk& chunk = *stretch.chunk;
+        if (chunk.dead) return keep_marked(number);
         const int64_t last = stretch.end - 1;
         const int limit = limit_;
         Ahead next = ahead_of(number + 1);
@@ -156,6 +159,44 @@ class ListScanner {
                    static_cast<uint64_t>(number) << kPlaceBits | static_cast<uint64_t>(block * kBlockRows));
         }
         return (stretch.end - stretch.first) * kBlockRows;
+    }
+
+    // The same where it is known which rows are live: blocks without any are passed over, and only live rows count.
+    [[gnu::noinline]] int64_t keep_marked(int64_t number) {
+        const Stretch& stretch = stretches_[static_cast<size_t>(number)];
+        const Chunk& chunk = *stretch.chunk;
+        Ahead next = ahead_of(number + 1);
+        int64_t count = 0, waiting = -1;  // a block, for another that is bounded with it
+        uint32_t its_live = 0;
+        for (int64_t block = stretch.first; block < stretch.end; ++block) {
+            next.fetch(terms_.block_bytes);
+            const uint32_t live = live_lanes(chunk, block);
+            if (!live) continue;
+            count += __builtin_popcount(live);
+            if (Bounds::kBlocks == 2 && waiting < 0) {
+                waiting = block;
+                its_live = live;
+            } else if (Bounds::kBlocks == 2) {
+                keep_two(number, waiting, its_live, block, live);
+                waiting = -1;
+            } else {
+                keep_two(number, block, live, block, 0);
+            }
+        }
+        if (waiting >= 0) keep_two(number, waiting, its_live, waiting, 0);
+        return count;
+    }
+
+    [[gnu::always_inline]] void keep_two(int64_t number, int64_t first, uint32_t of_first, int64_t second,
+                                         uint32_t of_second) {
+        alignas(64) uint16_t sums[Bounds::kBlocks * kBlockRows];
+        const Chunk& chunk = *stretches_[static_cast<size_t>(number)].chunk;
+        const uint64_t rows = bounds_.bound(codes_of(chunk, first), codes_of(chunk, second), limit_, sums);
+        const uint64_t place = static_cast<uint64_t>(number) << kPlaceBits;
+        append(rows & of_first, sums, place + static_cast<uint64_t>(first * kBlockRows));
+        if (of_second)
+            append(rows & static_cast<uint64_t>(of_second) << kBlockRows, sums,
+                   place + static_cast<uint64_t>((second - 1) * kBlockRows));
     }
 
     // Codes that are fetched while others are read.

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "common/buffer.h"
+#include "common/living.h"
 #include "common/top_k.h"
 #include "contract.h"
 #include "services/parallel.h"
@@ -40,30 +41,11 @@ inline uint32_t live_lanes(const Chunk& chunk, int64_t block) {
     return live;
 }
 
-inline bool is_live(const Living& living, int64_t row) {
-    const int64_t segment = row / living.segment_rows, position = row % living.segment_rows;
-    int64_t low = 0, high = living.count;
-    if (high == 0) return false;
-    // Mostly they follow one another.
-    const int64_t guess = segment - living.segments[0];
-    if (guess >= 0 && guess < high && living.segments[guess] == segment) low = high = guess;
-    while (low < high) {
-        const int64_t middle = (low + high) / 2;
-        if (living.segments[middle] < segment) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low == living.count || living.segments[low] != segment) return false;
-    const uint8_t* dead = living.dead[low];
-    return !dead || !(dead[position >> 3] >> (position & 7) & 1);
-}
-
 // The number of a row that is in `live_lanes`, by its place in the chunk; -1: it is of a list, and dead.
 inline int64_t live_row(const ScanRequest& request, const Chunk& chunk, int64_t place) {
     if (!chunk.numbers) return chunk.first_row + place;
     const int64_t row = chunk.first_row + chunk.numbers[place];
+    if (chunk.dead) return row;
     return is_live(*request.living, row) ? row : -1;
 }
 

@@ -19,7 +19,7 @@ class Pieces {
             const ListRun& run = *request_.runs[i];
             const int64_t begin = run.offsets[partition], end = run.offsets[partition + 1];
             rows_ += end - begin;
-            for (int64_t at = begin; at < end;) at = add_piece(i, at, end);
+            for (int64_t at = begin; at < end;) at = add_piece(i, partition, at, end);
         }
     }
 
@@ -41,7 +41,7 @@ class Pieces {
 
   private:
     // Rows `at` up to `end` of a run, or to the end of their chunk. Returns where the next piece begins.
-    int64_t add_piece(int64_t number, int64_t at, int64_t end) {
+    int64_t add_piece(int64_t number, int64_t partition, int64_t at, int64_t end) {
         const ListRun& run = *request_.runs[number];
         const int64_t chunk = at / run.chunk_rows, place = at % run.chunk_rows;
         const int64_t count = std::min(end - at, run.chunk_rows - place);
@@ -51,7 +51,8 @@ class Pieces {
         } else {
             const int64_t block = place / kBlockRows, skipped = place % kBlockRows;
             const uint32_t* numbers = run.numbers[chunk].load(std::memory_order_relaxed);
-            chunks_.push_back({codes + block * request_.layout.block_bytes(), skipped + count, run.first_row, nullptr,
+            const uint8_t* dead = request_.marks ? request_.marks->dead(number, partition, at) : nullptr;
+            chunks_.push_back({codes + block * request_.layout.block_bytes(), skipped + count, run.first_row, dead,
                                numbers + block * kBlockRows, skipped});
         }
         return at + count;
@@ -72,13 +73,21 @@ bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[l
 bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
     Pieces pieces(request);
-    int64_t lists = 0, most = std::min(request.lists, request.grid.P), enough = request.rows;
+    const int64_t P = request.grid.P;
+    int64_t place = 0, lists = 0, live = 0, most = request.lists, enough = request.rows;
+    const auto is_short = [&] { return request.marks && live < request.least; };
     for (;;) {
-        for (; lists < most && pieces.rows() < enough; ++lists) {
-            const int64_t partition = order.at(lists);
-            pieces.fetch_offsets(order.known(lists + 2 * kAhead));
-            pieces.fetch_chunk(order.known(lists + kAhead));
+        for (; place < P && ((lists < most && pieces.rows() < enough) || is_short()); ++place) {
+            const int64_t partition = order.at(place);
+            pieces.fetch_offsets(order.known(place + 2 * kAhead));
+            pieces.fetch_chunk(order.known(place + kAhead));
+            if (request.marks) {
+                const int64_t rows_of_it = request.marks->live_rows(partition, request.living);
+                if (rows_of_it == 0) continue;
+                live += rows_of_it < 0 ? request.least : rows_of_it;  // what is missing comes first
+            }
             pieces.add_list(partition);
+            ++lists;
         }
         if (!pieces.missing().empty()) {
             missing.insert(missing.end(), pieces.missing().begin(), pieces.missing().end());
@@ -89,8 +98,8 @@ bool search_lists(const ListRequest& request, ListOrder& order, const float* tab
         request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
                                request.k, threads, distances, rows, &request.living, request.scattered});
         read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
-        if (lists == request.grid.P || has_found(rows, request.least)) return true;
-        most = std::min(request.grid.P, std::max<int64_t>(1, 2 * lists));
+        if (place == P || request.marks || has_found(rows, request.least)) return true;
+        most = std::max<int64_t>(1, 2 * lists);
         enough = INT64_MAX;
     }
 }

@@ -3,74 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
+import keyword
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from pqstore.cli.printed import printable
 from pqstore.cli.report import Report
-from pqstore.cli.verbs import (
-    add,
-    backup,
-    bench,
-    build,
-    calibrate,
-    compact,
-    completion,
-    count,
-    create,
-    dump,
-    expire,
-    export,
-    get,
-    import_,
-    info,
-    partition,
-    recall,
-    remove,
-    repair,
-    retrain,
-    search,
-    sets,
-    shards,
-    train,
-    verify,
-)
+from pqstore.cli.verbs import SUMMARIES
 from pqstore.errors import PQStoreError
 
 __all__ = ["main", "make_parser"]
-
-# In the order in which `pqstore --help` lists them.
-_VERBS = (
-    create,
-    build,
-    add,
-    remove,
-    expire,
-    search,
-    get,
-    dump,
-    count,
-    sets,
-    partition,
-    calibrate,
-    train,
-    retrain,
-    shards,
-    info,
-    verify,
-    compact,
-    backup,
-    repair,
-    export,
-    import_,
-    recall,
-    bench,
-    completion,
-)
 
 # Exit statuses: 0 done, 1 the answer is "no" (verify found problems), 2 an error, 130 interrupted.
 _ERROR, _INTERRUPTED = 2, 130
@@ -95,8 +42,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line."""
+def make_parser(verbs: Collection[str] = SUMMARIES.keys()) -> argparse.ArgumentParser:
+    """The parser of the command line, with the arguments of these verbs; of the others it knows what they are for."""
     parser = _Parser(
         prog="pqstore",
         description="A persistent, embedded, compressed vector index.",
@@ -104,29 +51,26 @@ def make_parser() -> argparse.ArgumentParser:
         "repair); 2 an error, told in one line; 130 interrupted.",
     )
     parser.add_argument("--version", action=_Version, default=argparse.SUPPRESS, help="show the version and exit")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in _VERBS:
-        # `import` is a word of Python; its module carries a trailing underscore.
-        name = module.__name__.rpartition(".")[2].rstrip("_")
-        # The first line of a verb's docstring is its summary, the rest its description and examples.
-        summary, _, details = (module.__doc__ or "").partition("\n")
-        verb = verbs.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog=details.strip(),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+    parsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in SUMMARIES.items():
+        verb = parsers.add_parser(
+            name, help=summary, description=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        module.add_arguments(verb)
-        verb.set_defaults(run=module.run, parser=parser)
+        if name in verbs:
+            module = importlib.import_module(f"pqstore.cli.verbs.{name}{'_' if keyword.iskeyword(name) else ''}")
+            verb.epilog = (module.__doc__ or "").partition("\n")[2].strip()
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run, whole_parser=make_parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     _print_whatever_comes()
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        options = make_parser().parse_args(arguments)
+        # Only verbs among the words are loaded: all of them take longer than the help of one.
+        options = make_parser([word for word in words if word in SUMMARIES]).parse_args(words)
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or 0)
     run: Callable[[argparse.Namespace, Report], int] = options.run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import numpy as np
 import numpy.typing as npt
 
-from pqstore.errors import CorruptIndexError
+from pqstore.errors import CorruptIndexError, PQStoreError
 from pqstore.index import records
 from pqstore.index.arguments.clock import Clock, as_moment
 from pqstore.index.arguments.counts import as_timeout
@@ -47,6 +48,7 @@ from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
 from pqstore.index.selection.select import count
 from pqstore.index.settings import (
+    as_field,
     as_fields,
     as_index_arguments,
     as_original_kind,
@@ -738,7 +740,7 @@ class Index:
         Raises:
             TypeError, ValueError: `field` is no name that a filter could use.
         """
-        (name,) = as_fields(field)
+        name = as_field(field)
 
         def declare(txn: WriteTransaction) -> None:
             unreadable = UnreadablePayloads(txn.rows.ids_of)
@@ -840,7 +842,8 @@ class Index:
 
         Compares with exact search over all originals: some seconds for a million vectors and a hundred queries; where
         none are stored, with a scan of all codes. Of all pairs that reach the recall the quickest is taken. When the
-        index grows, more rows are read, by the square root; calibrate again when it has grown several times over.
+        index grows, more rows are read, fewer of them after another `partition`; calibrate again when it has grown
+        several times over.
 
         Args:
             sample_queries: Array-like (n, D): queries as they will come; a hundred are enough for most purposes.
@@ -948,7 +951,8 @@ class Index:
             scan: No further list of a query is read once so many rows have been; None: 24 times the square root of
                 the rows, or what `calibrate` found, or every code where that is quicker. Rows that are in no list yet
                 are read in any case, and more lists where fewer than k rows are found.
-            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest.
+            recall: Take `scan` and `rerank` from what `calibrate` measured for this share of the true k nearest; more
+                under a filter, and every code where that is as quick.
             group_by: Only the `per_group` nearest vectors of each value of this payload field, of the k nearest of its
                 values: k times `per_group` places, exactly as if all vectors had been ranked. Vectors without the
                 field, and those whose value is a list or a map, are left out.
@@ -1254,6 +1258,10 @@ class Index:
         Returns:
             What is wrong; empty when the index is sound.
         """
+        with suppress(
+            PQStoreError
+        ):  # by the space it is known which lists rows belong to; what is wrong is found below
+            self._spaces.now  # noqa: B018
         return self._store.verify(deep=deep, progress=progress or no_progress)
 
     def compact(self, timeout: float | None = None, *, progress: Progress | None = None) -> None:

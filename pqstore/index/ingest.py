@@ -27,7 +27,7 @@ from pqstore.index.arguments.vectors import blocks_of_codes, blocks_of_vectors
 from pqstore.index.code_space import RowBlock
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.spaces import Space, Spaces
-from pqstore.index.vectorless import marked_payloads, without_missing
+from pqstore.index.vectorless import marked_payloads, unmarked, without_missing
 from pqstore.kernels import resolve_threads
 from pqstore.progress import Progress, ProgressStep
 from pqstore.storage import Spool, Store, WriteTransaction
@@ -147,6 +147,7 @@ def batch_of_vectors(
 ) -> Batch:
     """The arguments of `pqstore.Index.add`."""
     space = spaces.latest
+    payloads = unmarked(payloads)
     if vectors is None:
         payloads = _as_list(payloads)
     vectors, absent = without_missing(vectors, _rows_of_others(ids, payloads), space.D)
@@ -183,7 +184,7 @@ def batch_of_codes(spaces: Spaces, codes: Any, ids: Any, on_conflict: str, paylo
         raise ValueError("this index stores the original vectors, which cannot be made from codes: use add()")
     blocks, rows = blocks_of_codes(codes, space.M, space.Ks)
     stored = (RowBlock(space.to_stored(block)) for block in blocks)
-    return Batch(stored, rows, ids, on_conflict, payloads, id_type, None, spaces)
+    return Batch(stored, rows, ids, on_conflict, unmarked(payloads), id_type, None, spaces)
 
 
 def as_upsert_ids(ids: Any) -> Any:

@@ -21,7 +21,7 @@ from pqstore.index.arguments.payloads import PayloadBatch, as_payload_batch
 from pqstore.index.reading import Reading
 from pqstore.index.selection.select import select
 from pqstore.index.spaces import Spaces
-from pqstore.index.vectorless import has_no_vector, mark_again, seen_payload
+from pqstore.index.vectorless import has_no_vector, mark_again, seen_payload, unmarked
 from pqstore.storage import VECTORLESS_KEY, WriteTransaction
 
 __all__ = ["NOT_GIVEN", "payload_update"]
@@ -50,6 +50,7 @@ def payload_update(
     given = [payloads] * len(batch) if is_one_for_all else payloads
     changes = as_payload_batch(given, len(batch))
     _refuse_other_than_maps(changes)
+    unmarked(changes)
 
     def change(txn: WriteTransaction) -> int:
         _update(txn, batch, changes, merge=merge)
@@ -67,6 +68,7 @@ def _update_of_selected(
             f"with where= there is one payload for all that the filter finds, a dict or None; got "
             f"{type(payload).__name__}"
         )
+    unmarked(payload)
     if not where:
         raise ValueError("an empty filter would change every payload: say so by ids")
     if isinstance(ids, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
@@ -21,6 +21,7 @@ from pqstore.quantizer.state import Settings, check_settings
 from pqstore.storage import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY, Identity, Snapshot, field_name
 
 __all__ = [
+    "as_field",
     "as_fields",
     "as_index_arguments",
     "as_original_kind",
@@ -133,23 +134,28 @@ def as_original_kind(value: Any) -> OriginalKind | None:
     return value
 
 
-def as_fields(fields: Any) -> tuple[str, ...]:
-    """Names of payload fields to index, without repetition.
+def as_field(name: Any) -> str:
+    """The name of a payload field.
 
     Raises:
-        TypeError, ValueError: no names, or one that a filter could not name.
+        TypeError, ValueError: no name, or one that a filter could not name.
     """
-    names = (fields,) if isinstance(fields, str) else tuple(fields)
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"fields are names (str), got {type(name).__name__}")
-        try:
-            size = len(name.encode())
-        except UnicodeEncodeError as error:
-            raise ValueError(f"the field {name[:80]!r} is not valid Unicode: {error}") from error
-        if not 1 <= size <= MAX_FIELD_BYTES or name.startswith("$"):
-            raise ValueError(f"a field has 1 to {MAX_FIELD_BYTES} bytes and does not begin with '$', got {name[:80]!r}")
-    return tuple(map(str.__str__, dict.fromkeys(names)))
+    if not isinstance(name, str):
+        raise TypeError(f"a field is named by a str, got {type(name).__name__}")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the field {name[:80]!r} is not valid Unicode: {error}") from error
+    if not 1 <= size <= MAX_FIELD_BYTES or name.startswith("$"):
+        raise ValueError(f"a field has 1 to {MAX_FIELD_BYTES} bytes and does not begin with '$', got {name[:80]!r}")
+    return str.__str__(name)
+
+
+def as_fields(fields: Any) -> tuple[str, ...]:
+    """Names of payload fields to index, without repetition; see `as_field`."""
+    if not isinstance(fields, Iterable):
+        raise TypeError(f"fields are names (str), got {type(fields).__name__}")
+    return tuple(dict.fromkeys(map(as_field, (fields,) if isinstance(fields, str) else fields)))
 
 
 def fields_of(state: Snapshot) -> tuple[str, ...]:

@@ -67,9 +67,13 @@ class Spaces:
         identity, arrays = committed.schema.identity, committed.arrays()
         if known is not None and known.is_of(identity.settings, arrays):
             self._known = known._replace(generation=generation)
+            self._assign(known.space, identity.created)
             return known.space
         space = read_space(identity, arrays, self._store.path)
         self._known = _Known(generation, identity.settings, arrays, space)
-        if isinstance(space, CodeSpace):
-            self._store.assign_with(PartitionAssigner(space))
+        self._assign(space, identity.created)
         return space
+
+    def _assign(self, space: Space, created: float) -> None:
+        if isinstance(space, CodeSpace):
+            self._store.assign_with(PartitionAssigner(space), created)

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from pqstore.errors import DimensionError, MissingDependencyError
+from pqstore.errors import CorpusFileError, DimensionError, MissingDependencyError
 
 __all__ = ["TableRows", "rows_of_table"]
 
@@ -36,6 +36,11 @@ def rows_of_table(table: Any, vector: str, id: str | None, payload: Iterable[str
             raise ValueError(f"the table has no column {name!r}: it has {', '.join(map(repr, names)) or 'none'}")
     id = id if id in names else None
     keys = [name for name in names if name not in (vector, id)] if payload is None else payload
+    used = list(dict.fromkeys([vector, *([] if id is None else [id]), *keys]))
+    for name in used:
+        if names.count(name) > 1:
+            raise ValueError(f"the table has {names.count(name)} columns with the name {name!r}: rename them")
+    _validate(arrow, whole.select(used))
     return TableRows(_vectors(arrow, whole, vector), _ids(arrow, whole, id), _payloads(arrow, whole, keys))
 
 
@@ -46,6 +51,18 @@ def _pyarrow() -> Any:
         if error.name != "pyarrow":
             raise
         raise MissingDependencyError("tables are read by pyarrow: pip install 'pqstore[parquet]'") from error
+
+
+def _validate(arrow: Any, table: Any) -> None:
+    """Whoever made the table may have filled its buffers by hand, and offsets that lie would be followed out of them.
+
+    Raises:
+        CorpusFileError: names what is wrong.
+    """
+    try:
+        table.validate(full=True)
+    except arrow.ArrowException as error:
+        raise CorpusFileError(f"the table is not sound: {error}") from error
 
 
 def _compute() -> Any:
@@ -101,7 +118,7 @@ def _payloads(arrow: Any, table: Any, names: list[str]) -> Any:
 
     check_columns(arrow, "the table", table.schema, names)
     batches = table.select(names).combine_chunks().to_batches()
-    return [payload for batch in batches for payload in payloads_in(arrow, _decoded(arrow, batch), names)]
+    return [payload for batch in batches for payload in payloads_in(arrow, "the table", _decoded(arrow, batch), names)]
 
 
 def _decoded(arrow: Any, batch: Any) -> Any:

@@ -7,7 +7,7 @@ value says whether the caller gave one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pqstore.errors import DimensionError, InvalidPayloadError
 from pqstore.storage import VECTORLESS_KEY
 
-__all__ = ["has_no_vector", "mark_again", "marked_payloads", "seen_payload", "without_missing"]
+__all__ = ["has_no_vector", "mark_again", "marked_payloads", "seen_payload", "unmarked", "without_missing"]
 
 
 def without_missing(vectors: Any, rows: int | None, D: int) -> tuple[Any, npt.NDArray[np.bool_] | None]:
@@ -33,6 +33,28 @@ def without_missing(vectors: Any, rows: int | None, D: int) -> tuple[Any, npt.ND
     if absent.all():
         return np.ones((len(absent), D), dtype=np.float32), absent
     return [filler if vector is None else vector for vector in vectors], absent
+
+
+def unmarked(payloads: Any) -> Any:
+    """Payloads as callers give them, none of which says that its row has no vector: that is for `pqstore` to say.
+
+    Raises:
+        InvalidPayloadError: one does; of an iterator, when it comes to it.
+    """
+    if isinstance(payloads, Iterator):
+        return (_unmarked(payload, at) for at, payload in enumerate(payloads))
+    if isinstance(payloads, Mapping):
+        return _unmarked(payloads, 0)
+    if isinstance(payloads, (Sequence, np.ndarray)):  # what is neither is refused where it is taken
+        for at, payload in enumerate(payloads):
+            _unmarked(payload, at)
+    return payloads
+
+
+def _unmarked(payload: Any, at: int) -> Any:
+    if isinstance(payload, Mapping) and VECTORLESS_KEY in payload:
+        raise InvalidPayloadError(f"payload {at} has the key {VECTORLESS_KEY!r}, which only pqstore may use: rename it")
+    return payload
 
 
 def marked_payloads(payloads: Any, absent: npt.NDArray[np.bool_]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,19 @@ class PQStore:
 
         Args:
             metric: "euclidean" or "angular".
-            build: "M" and "Ks" of the codes, "opq" (whether to rotate), "originals" ("float16", or None for codes
-                alone), "partitions" (a number of lists, or "auto").
+            build: "M" (sub-spaces; one that does not divide the dimension is raised to the next that does, so that one
+                configuration serves all data sets) and "Ks" of the codes, "opq" (whether to rotate), "originals"
+                ("float16", or None for codes alone), "partitions" (a number of lists, or "auto").
         """
         if metric not in _METRICS:
             raise NotImplementedError(f"pqstore measures euclidean and angular distances, not {metric}")
         self._metric = _METRICS[metric]
         self._build = dict(build or {})
         self._asked: dict[str, Any] = {}
+        self._M: int | None = None
         self._place: str | None = None
         self._index: Index | None = None
-        self._found: npt.NDArray[Any] | None = None
+        self._found: Sequence[npt.NDArray[Any]] | None = None
 
     def fit(self, X: npt.NDArray[Any]) -> None:
         """Train, encode and store vectors (n, D), numbered from 0."""
@@ -50,8 +52,9 @@ class PQStore:
         self._place = tempfile.mkdtemp(prefix="pqstore-")
         dim = int(X.shape[1])
         made: Any = OPQ if self._build.get("opq") else PQ
-        M = self._build.get("M") or next(m for m in range(max(1, dim // 8), 0, -1) if dim % m == 0)
-        quantizer = made(M=M, Ks=self._build.get("Ks", 256), verbose=False)
+        least = min(dim, self._build.get("M") or max(1, dim // 8))
+        self._M = next(M for M in range(least, dim + 1) if dim % M == 0)
+        quantizer = made(M=self._M, Ks=self._build.get("Ks", 256), verbose=False)
         with Index.create(
             Path(self._place) / "index",
             quantizer,
@@ -74,24 +77,28 @@ class PQStore:
 
     def query(self, q: npt.NDArray[Any], n: int) -> npt.NDArray[Any]:
         """The numbers of the n nearest of one query (D,), by one thread."""
-        return self._search(q, n, threads=1)
+        (found,) = self._search(q[None], n, threads=1)
+        return found
 
     def batch_query(self, X: npt.NDArray[Any], n: int) -> None:
         """Look up all queries (q, D) with all cores, for `get_batch_results`."""
         self._found = self._search(X, n, threads=None)
 
-    def get_batch_results(self) -> npt.NDArray[Any]:
+    def get_batch_results(self) -> Sequence[npt.NDArray[Any]]:
         """The numbers of the nearest of each query, of the last `batch_query`."""
         assert self._found is not None, "batch_query comes first"
         return self._found
 
-    def _search(self, queries: npt.NDArray[Any], n: int, threads: int | None) -> npt.NDArray[Any]:
+    def _search(self, queries: npt.NDArray[Any], n: int, threads: int | None) -> Sequence[npt.NDArray[Any]]:
         assert self._index is not None, "fit comes first"
         asked = {**self._asked}
         if asked.get("rerank") and asked["rerank"] < n:
             asked["rerank"] = n
         found = self._index.search(queries, n, threads, **asked)
-        return found.ids[np.isfinite(found.distances)] if found.ids.ndim == 1 else found.ids
+        is_there = np.isfinite(found.distances)
+        if is_there.all():
+            return found.ids
+        return [ids[there] for ids, there in zip(found.ids, is_there, strict=True)]  # without padding
 
     def get_memory_usage(self) -> float:
         """Bytes of the index on the disk, in kB: it is searched where it lies."""
@@ -103,7 +110,7 @@ class PQStore:
 
     def get_additional(self) -> dict[str, Any]:
         """What is written down with the results."""
-        return {"kernels": active().name}
+        return {"kernels": active().name, "M": self._M or 0}
 
     def done(self) -> None:
         """Remove the index."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pqstore.errors import DuplicateIdError, InvalidFilterError, MissingDependencyError
 from pqstore.index import Filter, Include, Index
 from pqstore.index.asynchronous import in_thread
+from pqstore.integrations.answers import all_records, likeness
 from pqstore.integrations.haystack_filters import translated
+from pqstore.integrations.opening import OwnsIndex, opened_index
 from pqstore.quantizer import Metric
 
 try:
@@ -30,11 +31,12 @@ __all__ = ["PQStoreDocumentStore", "PQStoreEmbeddingRetriever"]
 # Keys of a payload; those of the metadata have "meta." before them, so that each gets an index, and is changed, alone.
 _ID, _CONTENT, _BLOB, _SPARSE = "id", "content", "blob", "sparse_embedding"
 _META = "meta."
-_PAGE = 1000
+_VALUES = 1000  # of a field, read at a time
+_USUAL_DIM = 768  # of Haystack's stores
 _TYPES = {"str": "keyword", "bool": "boolean", "number": "float", "datetime": "datetime"}
 
 
-class PQStoreDocumentStore:
+class PQStoreDocumentStore(OwnsIndex):
     """Documents in an index with str ids, with embeddings or without.
 
     The index begins empty and trains itself as it grows; contents and metadata are payloads. When a call returns, what
@@ -47,25 +49,28 @@ class PQStoreDocumentStore:
     def __init__(
         self,
         path: str,
-        embedding_dim: int = 768,
-        metric: Metric = "cosine",
+        embedding_dim: int | None = None,
+        metric: Metric | None = None,
         fields: Sequence[str] = (),
-        originals: str | None = "float32",
+        originals: str | None = "default",
         settings: dict[str, Any] | None = None,
+        readonly: bool = False,
     ) -> None:
         """Open the index at a path, or make an empty one where there is none yet.
 
         Args:
             path: The directory of the index.
-            embedding_dim: Dimension of the embeddings.
-            metric: "cosine", "dot" or "l2".
+            embedding_dim: Dimension of the embeddings. None: that of the index, 768 for a new one.
+            metric: "cosine", "dot" or "l2". None: that of the index, "cosine" for a new one.
             fields: Keys of the metadata that get an index, for quick filters; of a new index.
-            originals: How embeddings themselves are kept, as for `Index.create`.
+            originals: How embeddings themselves are kept, as for `Index.create`. "default": as the index has them,
+                "float32" in a new one.
             settings: Others of `Index.create`, of a new index, as ``{"train_at": 5000}``.
+            readonly: Open what is there, for questions only.
 
         Raises:
             DimensionError, ValueError: the index that is there has another dimension, metric or kind of ids.
-            What `Index.open_or_create` raises.
+            IndexNotFoundError: nothing is there, with `readonly`. What `Index.open_or_create` raises.
         """
         self._given: dict[str, Any] = {
             "path": os.fspath(path),
@@ -74,21 +79,24 @@ class PQStoreDocumentStore:
             "fields": list(fields),
             "originals": originals,
             "settings": dict(settings or {}),
+            "readonly": readonly,
         }
-        names = [_META + name.removeprefix(_META) for name in fields]
-        kept: Any = originals
-        self._index = Index.open_or_create(
-            path, id_type="str", metric=metric, dim=embedding_dim, originals=kept, fields=names, **(settings or {})
+        self._index = opened_index(
+            path,
+            embedding_dim,
+            metric,
+            [name.removeprefix(_META) for name in fields],
+            readonly,
+            {**(settings or {}), **({} if originals == "default" else {"originals": originals})},
+            dim_of_new=lambda: _USUAL_DIM,
+            prefix=_META,
+            of_new={"originals": "float32"},
         )
 
     @property
     def index(self) -> Index:
         """The index itself, for what Haystack has no name for: transactions, snapshots, backups."""
         return self._index
-
-    def close(self) -> None:
-        """Close the index; closing twice is allowed."""
-        self._index.close()
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` makes this store of."""
@@ -148,19 +156,17 @@ class PQStoreDocumentStore:
             self._index.compact()
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
-        """Remove what a filter finds, and say how many that were."""
-        where, ids = self._found(filters)
-        if where is None:
-            return self._index.clear() if ids is None else self._index.remove(ids, missing="ignore")
-        return self._index.delete(where)
+        """Remove what a filter finds, in one transaction, and say how many that were."""
+        with self._index.transaction() as txn:  # nobody writes between the look and the change
+            where = self._where(filters)
+            return txn.clear() if where is None else txn.delete(where)
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
-        """Change the metadata of what a filter finds, the keys that are named; how many documents that were."""
+        """Change the metadata of what a filter finds, the keys that are named, in one transaction; how many documents
+        that were."""
         changes = {_META + key: value for key, value in meta.items()}
-        where, ids = self._found(filters)
-        if where is None:
-            return self._index.update_payload(list(self._index) if ids is None else ids, changes)
-        return self._index.update_payload(payloads=changes, where=where)
+        with self._index.transaction() as txn:
+            return txn.update_payload(payloads=changes, where=self._where(filters) or {_ID: {"$exists": True}})
 
     # Asking it
 
@@ -170,22 +176,16 @@ class PQStoreDocumentStore:
 
     def filter_documents(self, filters: dict[str, Any] | None = None) -> list[Document]:
         """What a filter finds, or all; in the order in which the index has ids."""
-        where, ids = self._found(filters)
-        if ids is None:
-            return list(self._documents(where, ("payload", "vector")))
-        return [_document(record) for record in self._index.get(ids, missing="ignore") if record is not None]
+        return [_document(record) for record in all_records(self._index, self._where(filters), ("payload", "vector"))]
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:
         """How many documents a filter finds."""
-        where, ids = self._found(filters)
-        return self._index.count(where) if ids is None else len(ids)
+        return self._index.count(self._where(filters))
 
     def count_unique_metadata_by_filter(self, filters: dict[str, Any], metadata_fields: list[str]) -> dict[str, int]:
         """How many values each field has in what a filter finds."""
-        return {
-            field.removeprefix(_META): self.get_metadata_field_unique_values(field, size=0, filters=filters)[1]
-            for field in metadata_fields
-        }
+        where = self._where(filters)
+        return {field.removeprefix(_META): len(self._values(field, where)) for field in metadata_fields}
 
     def get_metadata_fields_info(self) -> dict[str, dict[str, str]]:
         """The fields of the metadata, and of what type each is."""
@@ -214,6 +214,7 @@ class PQStoreDocumentStore:
         filters: dict[str, Any] | None = None,
     ) -> tuple[list[Any], int]:
         """Values of a field, those that contain `search_term` (case does not count), and how many there are in all.
+        Members of lists are values; maps are not.
 
         Args:
             metadata_field: With "meta." before it or without.
@@ -222,23 +223,32 @@ class PQStoreDocumentStore:
             size: At most so many.
             filters: Only of documents that this finds.
         """
-        name, term = _META + metadata_field.removeprefix(_META), (search_term or "").casefold()
+        term = (search_term or "").casefold()
+        found = [value for value in self._values(metadata_field, self._where(filters)) if term in str(value).casefold()]
+        return found[from_ : from_ + size], len(found)
+
+    def _values(self, field: str, where: Filter | None) -> list[Any]:
+        """The distinct values of a field of the metadata, in their order."""
+        name = _META + field.removeprefix(_META)
+        found, after = [], None
+        while True:
+            page = self._index.field_values(name, where, limit=_VALUES, after=after)
+            found += [one.value for one in page.values if one.value is not None]
+            if page.after is None:
+                break
+            after = page.after
+        # Haystack tells 1 from 1.0, the index does not.
+        has_numbers = any(type(value) in (int, float) for value in found)
+        return self._values_in_payloads(name, where) if has_numbers else found
+
+    def _values_in_payloads(self, name: str, where: Filter | None) -> list[Any]:
         found: dict[tuple[str, Any], Any] = {}
-        where, ids = self._found(filters)
-        records = (
-            self._payloads(where)
-            if ids is None
-            else (
-                record.payload or {} for record in self._index.get(ids, include="payload", missing="ignore") if record
-            )
-        )
-        for payload in records:
-            value = payload.get(name)
+        for record in all_records(self._index, where, "payload"):
+            value = (record.payload or {}).get(name)
             for one in value if isinstance(value, list) else [value]:
-                if one is not None and term in str(one).casefold():
-                    found[type(one).__name__, one if not isinstance(one, (dict, list)) else str(one)] = one
-        ordered = [found[key] for key in sorted(found, key=lambda key: (key[0], key[1]))]
-        return ordered[from_ : from_ + size], len(ordered)
+                if one is not None and not isinstance(one, (dict, list)):
+                    found[type(one).__name__, one] = one
+        return [found[key] for key in sorted(found, key=lambda key: (key[0], key[1]))]
 
     def embedding_retrieval(
         self,
@@ -257,53 +267,27 @@ class PQStoreDocumentStore:
             return_embedding: Whether they bring their embeddings.
             search: Other arguments of `Index.search`, as ``rerank=``, ``mmr=`` or ``group_by=``.
         """
-        where, ids = self._found(filters)
         include: Include = ("payload", "vector") if return_embedding else ("payload",)
-        if ids is not None:
-            search["allow"] = ids
-        hits = self._index.search(query_embedding, top_k, where=where, include=include, **search)
-        larger = self._index.metric != "l2"
+        hits = self._index.search(query_embedding, top_k, where=self._where(filters), include=include, **search)
+        metric = self._index.metric
         return [
-            replace(
-                _document_of(hit["id"], hit["payload"], hit.get("vector")),
-                score=hit["distance"] if larger else 1 / (1 + hit["distance"]),
-            )
+            _document_of(hit["id"], hit["payload"], hit.get("vector"), likeness(metric, hit["distance"]))
             for hit in hits.to_dicts()
         ]
 
-    def _found(self, filters: dict[str, Any] | None) -> tuple[Filter | None, list[str] | None]:
-        """(filter of the index, None), or (None, ids) where Haystack has to look through what that finds."""
+    def _where(self, filters: dict[str, Any] | None) -> Filter | None:
+        """The filter of the index; where that finds too much, Haystack looks through what it finds."""
         if not filters:
-            return None, None
+            return None
         try:
             where, is_exact = translated(filters)
         except InvalidFilterError as error:
             raise FilterError(str(error)) from error
         if is_exact:
-            return where, None
-        ids = [
-            document.id for document in self._documents(where, "payload") if document_matches_filter(filters, document)
-        ]
-        return None, ids
-
-    def _documents(self, where: Filter | None, include: Include) -> Iterator[Document]:
-        after = None
-        while True:
-            page = self._index.scroll(where, limit=_PAGE, after=after, include=include)
-            yield from map(_document, page.records)
-            if page.after is None:
-                return
-            after = page.after
-
-    def _payloads(self, where: Filter | None) -> Iterator[Mapping[str, Any]]:
-        after = None
-        while True:
-            page = self._index.scroll(where, limit=_PAGE, after=after)
-            for record in page.records:
-                yield record.payload or {}
-            if page.after is None:
-                return
-            after = page.after
+            return where
+        narrowed = map(_document, all_records(self._index, where, "payload"))
+        ids = [document.id for document in narrowed if document_matches_filter(filters, document)]
+        return {"$and": [where, {_ID: {"$in": ids}}]}
 
     # In a thread, for event loops
 
@@ -403,6 +387,8 @@ class PQStoreEmbeddingRetriever:
         """
         if not isinstance(document_store, PQStoreDocumentStore):
             raise TypeError(f"document_store must be a PQStoreDocumentStore, got {type(document_store).__name__}")
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1, got {top_k}")
         self.document_store = document_store
         self.filters = filters
         self.top_k = top_k
@@ -479,7 +465,7 @@ def _document(record: Any) -> Document:
     return _document_of(record.id, record.payload, record.vector)
 
 
-def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any) -> Document:
+def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any, score: float | None = None) -> Document:
     kept = payload or {}
     blob, sparse = kept.get(_BLOB), kept.get(_SPARSE)
     return Document(
@@ -488,5 +474,6 @@ def _document_of(id: str, payload: Mapping[str, Any] | None, vector: Any) -> Doc
         blob=None if blob is None else ByteStream(**blob),
         meta={key.removeprefix(_META): value for key, value in kept.items() if key.startswith(_META)},
         embedding=None if vector is None else vector.tolist(),
+        score=score,
         sparse_embedding=None if sparse is None else SparseEmbedding.from_dict(sparse),
     )

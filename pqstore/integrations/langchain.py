@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from pqstore.errors import DimensionError, IndexNotFoundError, MissingDependencyError
+from pqstore.errors import DimensionError, MissingDependencyError
 from pqstore.index import Filter, Include, Index, SearchHits
 from pqstore.index.asynchronous import in_thread
-from pqstore.index.open_or_create import refuse_difference
+from pqstore.integrations.answers import likeness
 from pqstore.integrations.nested_filter import under
+from pqstore.integrations.opening import OwnsIndex, opened_index
 from pqstore.integrations.text_batch import TextBatch, as_text_batch
 from pqstore.quantizer import Metric
 
@@ -34,7 +34,7 @@ _TEXT = "text"
 _METADATA = "metadata"
 
 
-class PQStoreVectorStore(VectorStore):
+class PQStoreVectorStore(OwnsIndex, VectorStore):
     """Documents in an index with str ids, found by their embeddings.
 
     The index begins empty, trains itself as it grows, and keeps all that there is: text and metadata are payloads. When
@@ -88,9 +88,16 @@ class PQStoreVectorStore(VectorStore):
         """
         self._embedding = embedding
         self._relevance = relevance_score_fn
-        names = [fields] if isinstance(fields, str) else fields
-        settings["fields"] = [f"{_METADATA}.{name}" for name in names]
-        self._index = _opened(path, embedding, dim, metric, readonly, settings)
+        self._index = opened_index(
+            path,
+            dim,
+            metric,
+            fields,
+            readonly,
+            settings,
+            dim_of_new=lambda: len(embedding.embed_query("dimension")),
+            prefix=f"{_METADATA}.",
+        )
 
     @classmethod
     def from_texts(
@@ -155,18 +162,6 @@ class PQStoreVectorStore(VectorStore):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self._index!r}>"
-
-    def close(self) -> None:
-        """Close the index; closing twice is allowed."""
-        self._index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # Changing it
 
@@ -266,8 +261,9 @@ class PQStoreVectorStore(VectorStore):
     # Asking it
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """The documents with these ids, in their order; those that are not there are left out."""
-        records = self._index.get(list(ids), include="payload", missing="ignore")
+        """The documents with these ids, in their order; those that are not there are left out. One str is one id."""
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        records = self._index.get(wanted, include="payload", missing="ignore")
         return [_document(record.id, record.payload) for record in records if record is not None]
 
     def similarity_search(self, query: str, k: int = 4, filter: Filter | None = None, **search: Any) -> list[Document]:
@@ -354,39 +350,9 @@ class PQStoreVectorStore(VectorStore):
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         if self._relevance is not None:
             return self._relevance
-        return _relevance_of_distance if self._index.metric == "l2" else _relevance_of_product
-
-
-def _opened(
-    path: str | os.PathLike[str],
-    embedding: Embeddings,
-    dim: int | None,
-    metric: Metric | None,
-    readonly: bool,
-    settings: dict[str, Any],
-) -> Index:
-    if readonly:
-        index = Index.open(path, readonly=True)
-        try:
-            refuse_difference(index, None, "str", metric, None, dim)
-        except BaseException:
-            index.close()  # nobody has it, to close it
-            raise
-        return index
-    if not _is_there(path):
-        metric = metric or "cosine"
-        if dim is None and settings.get("quantizer") is None:
-            dim = len(embedding.embed_query("dimension"))
-    # Settings that cannot be meant are refused, also where there is an index already.
-    return Index.open_or_create(path, id_type="str", metric=metric, dim=dim, **settings)
-
-
-def _is_there(path: str | os.PathLike[str]) -> bool:
-    try:
-        Index.open(path).close()
-    except IndexNotFoundError:
-        return False
-    return True
+        metric = self._index.metric
+        # Within 0 .. 1: a cosine by codes may pass 1 by a little, and what points away is not relevant.
+        return lambda score: min(1.0, max(0.0, likeness(metric, score)))
 
 
 def _scored(index: Index, embedding: Any, k: int, filter: Filter | None, **search: Any) -> list[tuple[Document, float]]:
@@ -414,12 +380,3 @@ def _document(id: str, payload: Mapping[str, Any] | None) -> Document:
     """The document of a row; without a text where another program has added the row."""
     kept = payload or {}
     return Document(id=id, page_content=kept.get(_TEXT, ""), metadata=kept.get(_METADATA, {}))
-
-
-def _relevance_of_product(score: float) -> float:
-    """Within 0 .. 1: a cosine by codes may pass 1 by a little, and what points away is not relevant."""
-    return min(1.0, max(0.0, score))
-
-
-def _relevance_of_distance(score: float) -> float:
-    return 1 / (1 + score)

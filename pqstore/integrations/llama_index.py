@@ -9,7 +9,9 @@ from typing import Any
 from pqstore.errors import MissingDependencyError
 from pqstore.index import Filter, Index
 from pqstore.index.asynchronous import in_thread
+from pqstore.integrations.answers import all_records, likeness
 from pqstore.integrations.llama_index_filters import translated
+from pqstore.integrations.opening import OwnsIndex, opened_index
 from pqstore.quantizer import Metric
 
 try:
@@ -31,10 +33,9 @@ except ImportError as error:
 __all__ = ["PQStoreVectorStore"]
 
 _DOCUMENT = "ref_doc_id"
-_PAGE = 1000
 
 
-class PQStoreVectorStore(BasePydanticVectorStore):
+class PQStoreVectorStore(OwnsIndex, BasePydanticVectorStore):
     """Nodes in an index with str ids, with their texts and metadata, which are payloads.
 
     The index begins empty and trains itself as it grows. When a call returns, what it changed is on the disk; the same
@@ -52,30 +53,42 @@ class PQStoreVectorStore(BasePydanticVectorStore):
     def __init__(
         self,
         path: str | os.PathLike[str],
-        embed_dim: int,
-        metric: Metric = "cosine",
+        embed_dim: int | None = None,
+        metric: Metric | None = None,
         *,
         fields: Iterable[str] = (),
+        readonly: bool = False,
         **settings: Any,
     ) -> None:
         """Open the index at a path, or make an empty one where there is none yet.
 
         Args:
             path: The directory of the index.
-            embed_dim: Dimension of the embeddings.
-            metric: "cosine", "dot" or "l2".
+            embed_dim: Dimension of the embeddings; a new index needs it, None asks the one that is there.
+            metric: "cosine", "dot" or "l2"; None takes that of the index, "cosine" for a new one.
             fields: Keys of the metadata that get an index, for quick filters; of a new index.
+            readonly: Open what is there, for queries only.
             settings: Of a new index: ``train_at=``, ``originals=``, ``partitions=`` and others of `Index.create`.
 
         Raises:
             DimensionError, ValueError: the index that is there has another dimension, metric or kind of ids.
-            What `Index.open_or_create` raises.
+            ValueError: there is no index, and no `embed_dim`.
+            IndexNotFoundError: nothing is there, with `readonly`. What `Index.open_or_create` raises.
         """
-        super().__init__(path=os.fspath(path), embed_dim=embed_dim, metric=metric)
-        names = [fields] if isinstance(fields, str) else list(fields)
-        self._index = Index.open_or_create(
-            path, id_type="str", metric=metric, dim=embed_dim, fields=dict.fromkeys((_DOCUMENT, *names)), **settings
+        names = [fields] if isinstance(fields, str) else fields
+        for flag in ("stores_text", "is_embedding_query"):  # LlamaIndex's `from_dict` names all that `to_dict` told
+            settings.pop(flag, None)
+        index = opened_index(
+            path,
+            embed_dim,
+            metric,
+            (_DOCUMENT, *names),
+            readonly,
+            settings,
+            dim_of_new=lambda: _without_dimension(path),
         )
+        super().__init__(path=os.fspath(path), embed_dim=index.dim, metric=index.metric)
+        self._index = index
 
     @classmethod
     def class_name(cls) -> str:
@@ -86,10 +99,6 @@ class PQStoreVectorStore(BasePydanticVectorStore):
     def client(self) -> Index:
         """The index itself, for what LlamaIndex has no name for: counts, transactions, snapshots, backups."""
         return self._index
-
-    def close(self) -> None:
-        """Close the index; closing twice is allowed."""
-        self._index.close()
 
     # Changing it
 
@@ -139,15 +148,17 @@ class PQStoreVectorStore(BasePydanticVectorStore):
         where = _where(filters)
         if node_ids is not None:
             if where is not None:
-                allowed = {record.id for record in self._records(where)}
+                allowed = {record.id for record in all_records(self._index, where, ())}
                 node_ids = [id for id in node_ids if id in allowed]
             records = self._index.get(node_ids, missing="ignore")
             return [_node(record.payload, record.vector) for record in records if record is not None]
-        return [_node(record.payload, record.vector) for record in self._records(where)]
+        return [
+            _node(record.payload, record.vector) for record in all_records(self._index, where, ("payload", "vector"))
+        ]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """The nodes nearest to the embedding of a query, with similarities, of which more is nearer: cosines, inner
-        products, or 1 / (1 + squared distance) for "l2".
+        products, or 1 / (1 + squared distance) for "l2". They come without their embeddings, which `get_nodes` brings.
 
         Args:
             query: In mode "default", or "mmr" (maximal marginal relevance), with ``mmr_threshold`` from 0, difference,
@@ -171,24 +182,14 @@ class PQStoreVectorStore(BasePydanticVectorStore):
             query.similarity_top_k,
             where=_where(query.filters, query.doc_ids),
             allow=query.node_ids or None,  # retrievers ask for all with an empty list
-            include=("payload", "vector"),
+            include="payload",
             **asked,
         ).to_dicts()
-        larger = self._index.metric != "l2"
         return VectorStoreQueryResult(
-            nodes=[_node(hit["payload"], hit["vector"]) for hit in hits],
-            similarities=[hit["distance"] if larger else 1 / (1 + hit["distance"]) for hit in hits],
+            nodes=[_node(hit["payload"], None) for hit in hits],
+            similarities=[likeness(self._index.metric, hit["distance"]) for hit in hits],
             ids=[hit["id"] for hit in hits],
         )
-
-    def _records(self, where: Filter | None) -> Iterable[Any]:
-        after = None
-        while True:
-            page = self._index.scroll(where, limit=_PAGE, after=after, include=("payload", "vector"))
-            yield from page.records
-            if page.after is None:
-                return
-            after = page.after
 
     # In a thread, for event loops
 
@@ -221,6 +222,10 @@ class PQStoreVectorStore(BasePydanticVectorStore):
         return await in_thread(self.query, query, **kwargs)
 
 
+def _without_dimension(path: str | os.PathLike[str]) -> int:
+    raise ValueError(f"there is no index at {os.fspath(path)} yet: a new one needs embed_dim=, of your embedding model")
+
+
 def _where(filters: MetadataFilters | None, doc_ids: Sequence[str] | None = None) -> Filter | None:
     """What filters and documents to search in say; None: nothing."""
     parts: list[Filter] = [{_DOCUMENT: {"$in": list(doc_ids)}}] if doc_ids else []
@@ -231,5 +236,6 @@ def _where(filters: MetadataFilters | None, doc_ids: Sequence[str] | None = None
 
 def _node(payload: Any, vector: Any) -> BaseNode:
     node = metadata_dict_to_node(payload or {})
-    node.embedding = None if vector is None else vector.tolist()
+    if vector is not None:
+        node.embedding = vector.tolist()
     return node

@@ -12,6 +12,7 @@ import numpy as np
 
 from pqstore.errors import MissingDependencyError
 from pqstore.index import Index
+from pqstore.storage.disk.directory import sync_directory
 
 try:
     from txtai.ann import ANN
@@ -43,6 +44,7 @@ class PQStoreANN(ANN):
     def load(self, path: str | os.PathLike[str]) -> None:
         """Open what was saved at a path."""
         self.close()
+        _finish_save(Path(path))
         self.backend = Index.open(path)
 
     def index(self, embeddings: Any) -> None:
@@ -84,15 +86,23 @@ class PQStoreANN(ANN):
         return len(self.backend)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Put the index at a path, in place of what is there, whole."""
+        """Put the index at a path, in place of what is there, whole and durably.
+
+        A kill at any moment leaves this one or the one before, which `load` opens.
+        """
         target = Path(os.path.abspath(path))  # noqa: PTH100 # links on the way stay what they are
         if self._scratch is None and Path(self.backend.path) == target:
             return
-        new = target.with_name(target.name + ".new")
+        _finish_save(target)
+        new, old = _beside(target, ".new"), _beside(target, ".old")
         _remove(new)
+        _remove(old)
         self.backend.backup(new)
-        _remove(target)
+        if target.exists():
+            target.rename(old)
         new.rename(target)
+        sync_directory(target.parent)
+        _remove(old)
 
     def close(self) -> None:
         """Let go of the index; what was not saved is gone."""
@@ -116,6 +126,17 @@ class PQStoreANN(ANN):
             saved.backup(self._new_place())
             self.backend = Index.open(Path(str(self._scratch)) / "index")
             saved.close()
+
+
+def _finish_save(target: Path) -> None:
+    """A save that was killed between its two renames left nothing at `target`, and all of the index beside it."""
+    new = _beside(target, ".new")
+    if new.exists() and not target.exists():
+        new.rename(target)
+
+
+def _beside(target: Path, ending: str) -> Path:
+    return target.with_name(target.name + ending)
 
 
 def _remove(path: Path) -> None:

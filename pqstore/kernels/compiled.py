@@ -165,6 +165,7 @@ class CompiledSearcher:
             readable(lists.segments),
             lists.dead,
             lists.segment_rows,
+            lists.selected,
         )
         return prepared, runs
 

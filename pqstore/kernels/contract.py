@@ -43,7 +43,8 @@ class Searcher(Protocol):
         ask: AskChunks | None = None,
     ) -> tuple[F32, I64, I64] | None:
         """The k nearest rows of each query in its nearest lists, `most` of them or fewer that have `budget` rows, or
-        more until `least` rows are found, and in rows that are in no list; see `reference.list_search`. Distances and
+        more until `least` rows are found (of lists that are `selected`: until they have so many live ones), and in
+        rows that are in no list; see `reference.list_search`. Distances and
         rows as of `search`, then what was read: int64 (n, 3), lists, rows of them, pieces. None: as for `search`.
         `ask` may be told of chunks before they are read."""
 

@@ -84,6 +84,8 @@ class Lists(NamedTuple):
     dead: Sequence[U8 | None]
     """The bitmap of each segment, lowest bit first; None: no row of it is dead."""
     segment_rows: int
+    selected: bool = False
+    """Whether most rows may be dead, as under a filter. Then lists without a live row are passed over."""
 
 
 def list_grid(centroids: F32, spreads: F64, groups: F32, first: I64, *, dot: bool) -> ListGrid:

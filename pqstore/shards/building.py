@@ -15,6 +15,7 @@ from pqstore.index import Index
 from pqstore.progress import Progress, ProgressStep, no_progress
 from pqstore.shards.copying import copy_index
 from pqstore.shards.manifest import ShardFile, ShardManifest, read_manifest, write_manifest
+from pqstore.shards.own_files import has_shard
 from pqstore.shards.place import Place
 from pqstore.shards.recipe import Recipe, begun_shard, hash_of, load_centroids, read_recipe
 from pqstore.shards.scratch import scratch_directory
@@ -76,7 +77,7 @@ def build_shard(
     if known is not None:
         return known
     with scratch_directory(scratch) as directory:
-        if not place.shard(at, plan.hash).is_dir():
+        if not has_shard(place.shard(at, plan.hash)):
             index = directory / "index"
             _fill(plan, plan.shards[at], recipe, place, index, threads, progress or no_progress)
             reach("shard filled")
@@ -147,7 +148,7 @@ def built(place: Place, plan: Plan, number: int, recipe: Recipe) -> ShardManifes
         manifest = read_manifest(place, number, plan.hash)
     except MissingShardError:
         return None
-    if not place.shard(number, plan.hash).is_dir():
+    if not has_shard(place.shard(number, plan.hash)):
         return None
     if manifest.quantizer != recipe.quantizer or manifest.rows != plan.shards[number].rows:
         raise ForeignShardError(

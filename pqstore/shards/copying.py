@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pqstore.errors import ForeignShardError
 from pqstore.shards.manifest import ShardFile
+from pqstore.shards.own_files import open_own
 from pqstore.storage.disk.directory import sync_directory
 
 __all__ = ["checked_copy", "copy_index", "files_in"]
@@ -51,8 +52,13 @@ def checked_copy(source: Path, target: Path, files: tuple[ShardFile, ...]) -> No
     """`copy_index` of the files that a manifest names, each of which must be what it says.
 
     Raises:
-        ForeignShardError: a file differs from the manifest.
+        ForeignShardError: a file differs from the manifest, is none of the index, or is a link or something else that
+            is no file.
     """
+    there = {path.as_posix() for path in files_in(source)}
+    for file in files:
+        if file.path not in there:
+            raise ForeignShardError(f"{source} has no file {file.path!r}, which the manifest of the shard names")
     target.mkdir(parents=False)
     for file in files:
         if _copied(source, target, Path(file.path)) != file:
@@ -68,7 +74,7 @@ def _copied(source: Path, target: Path, path: Path) -> ShardFile:
     size = crc = 0
     new = target / path
     new.parent.mkdir(parents=True, exist_ok=True)
-    with (source / path).open("rb", buffering=0) as reading, new.open("xb", buffering=0) as writing:
+    with open_own(source / path) as reading, new.open("xb", buffering=0) as writing:
         while block := reading.read(_BLOCK):
             crc, size = zlib.crc32(block, crc), size + len(block)
             _write(writing.fileno(), block)

@@ -7,25 +7,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from pqstore.errors import DocumentError, FormatVersionError
+from pqstore.errors import CorruptIndexError, DocumentError, FormatVersionError
+from pqstore.shards.own_files import read_own
 from pqstore.storage.disk.directory import sync_directory
+from pqstore.storage.disk.regular_file import check_regular
 from pqstore.storage.format.fields import Field, UnfitError, matching, whole
 from pqstore.whole_file import whole_file
 
 __all__ = ["COUNT", "DIGEST", "TEXT", "canonical", "digest", "read_document", "text_of", "write_document"]
 
 VERSION = 1
-_LARGEST = 512 << 20  # bytes: a plan of a million pieces is a tenth of that
+_LARGEST = 64 << 20  # bytes, of which JSON makes some twenty times as many: a hundred thousand shards take half
 _DIGEST_BYTES = 16
 
 
 def text_of(most: int) -> Field:
     """A text of so many characters that may be a name of the system's."""
-    return matching(rf"[^\0]{{1,{most}}}", f"a text of 1 to {most} characters")
+    fits = matching(rf"[^\0]{{1,{most}}}", f"a text of 1 to {most} characters")
+
+    def check(value: Any) -> Any:
+        try:
+            os.fsencode(fits(value))
+        except UnicodeEncodeError:  # half of a pair of UTF-16
+            raise UnfitError(value, "a text that can be the name of a file") from None
+        return value
+
+    return check
 
 
 COUNT: Final = whole(0, 1 << 62)
@@ -48,30 +60,41 @@ def digest(*parts: bytes) -> str:
     return total.hexdigest()
 
 
-def write_document(path: Path, kind: str, body: Any) -> None:
-    """Write a document beside its place, make it durable, then put it there.
+def write_document(path: Path, kind: str, field: Field, body: Any, most: int = _LARGEST) -> None:
+    """Write a document beside its place, make it durable, then put it there; one that nobody could read is not written.
 
     Raises:
         OSError: it cannot be written.
+        DocumentError: it would not be what its field says, or longer than `most` bytes.
+        CorruptIndexError: in its place is a link, or what is no file.
     """
+    check_regular(path)
+    try:
+        field(json.loads(json.dumps(body)))
+    except UnfitError as error:
+        raise DocumentError(f"{path} would be no sound {kind}: {error}") from error
     contents = {"pqstore": kind, "version": VERSION, "body": body}
+    raw = json.dumps({**contents, "sum": digest(canonical(contents))}, indent=1).encode()
+    if len(raw) > most:
+        raise DocumentError(f"{path}: a {kind} takes at most {most >> 20} MiB, this one would take {len(raw):,} bytes")
     with whole_file(path) as stream:
-        stream.write(json.dumps({**contents, "sum": digest(canonical(contents))}, indent=1).encode())
+        stream.write(raw)
     sync_directory(path.parent)
 
 
-def read_document(path: Path, kind: str, field: Field) -> Any:
+def read_document(path: Path, kind: str, field: Field, most: int = _LARGEST) -> Any:
     """The body of a document, as its field says.
 
     Raises:
         FileNotFoundError: there is none.
-        DocumentError: it is damaged, of another kind, or says what cannot be.
+        DocumentError: it is damaged, of another kind, longer than `most` bytes, or says what cannot be; or it is a
+            link, a pipe, a directory.
         FormatVersionError: it is of a newer version.
     """
-    with path.open("rb") as stream:
-        raw = stream.read(_LARGEST + 1)
-    if len(raw) > _LARGEST:
-        raise DocumentError(f"{path}: a {kind} of at most {_LARGEST >> 20} MiB expected")
+    try:
+        raw = read_own(path, most)
+    except CorruptIndexError as error:
+        raise DocumentError(f"a {kind} expected: {error}") from error
     try:
         return field(_body_of(_parsed(raw), kind))
     except FormatVersionError as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from pqstore.errors import PQStoreError
 from pqstore.index import Index
 from pqstore.index.arguments.ids import IdArray
 from pqstore.index.moving import held_by, move
@@ -18,10 +19,12 @@ from pqstore.index.transaction import Transaction
 from pqstore.progress import Progress, ProgressStep
 from pqstore.shards.copying import copy_index
 from pqstore.shards.manifest import CollectionManifest, ShardEntry
+from pqstore.shards.own_files import has_shard
 from pqstore.shards.place import Place
 from pqstore.shards.recipe import begun_shard, read_recipe
 from pqstore.shards.routing import homes_of
 from pqstore.shards.scratch import scratch_directory
+from pqstore.shards.shard_plan import MAX_SHARDS
 from pqstore.storage.disk.crash_points import reach
 from pqstore.storage.disk.directory import sync_directory
 
@@ -38,10 +41,13 @@ def empty_shard(place: Place, manifest: CollectionManifest, scratch: Any) -> Sha
 
     Raises:
         MissingShardError, DocumentError: recipe or quantizer cannot be read.
+        PQStoreError: there is no number left.
         NetworkFileSystemError: `scratch` lies on a file system of a network.
     """
     recipe = read_recipe(place)
     number = max(entry.number for entry in manifest.shards) + 1
+    if number >= MAX_SHARDS:
+        raise PQStoreError(f"{place.directory}: shards have numbers below {MAX_SHARDS:,}, and the last is taken")
     with scratch_directory(scratch) as directory:
         with begun_shard(directory / "index", place, recipe, manifest.id_type):
             pass
@@ -51,7 +57,7 @@ def empty_shard(place: Place, manifest: CollectionManifest, scratch: Any) -> Sha
         try:
             files = copy_index(directory / "index", attempt)
             reach("shard copied")
-            if target.is_dir():  # of an attempt that died before a manifest named it
+            if has_shard(target):  # of an attempt that died before a manifest named it
                 shutil.rmtree(target)
             attempt.rename(target)
         finally:

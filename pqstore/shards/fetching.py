@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from pqstore.shards.copying import checked_copy
 from pqstore.shards.file_system import is_of_network, refuse_network
 from pqstore.shards.manifest import CollectionManifest, ShardEntry, read_collection, read_manifest, write_collection
 from pqstore.shards.opening import check_shard
+from pqstore.shards.own_files import has_shard, open_own
 from pqstore.shards.place import Place
 from pqstore.storage.disk.directory import sync_directory
+from pqstore.storage.disk.regular_file import check_directory, check_regular
 from pqstore.whole_file import whole_file
 
 __all__ = ["fetch", "fetch_shards"]
@@ -33,6 +36,7 @@ def fetch(source: Any, destination: Any) -> CollectionManifest:
         MissingShardError: there is no collection at `source`.
         ForeignShardError: a file is not what its manifest says: damaged on the way, or written to since it was built,
             where nobody can copy it safely; or there is another shard at the destination.
+        CorruptIndexError: a file or directory of the collection is a link that leads out of it, or no file.
         NetworkFileSystemError: `destination` lies on a file system of a network.
     """
     return fetch_shards(Place(source), Place(destination), None)
@@ -56,9 +60,13 @@ def fetch_shards(place: Place, target: Place, numbers: Collection[int] | None) -
 
 def _copy(path: Path, target: Place) -> None:
     """A small file, if there is one."""
-    if path.exists():
-        with whole_file(target.directory / path.name) as stream:
-            stream.write(path.read_bytes())
+    with ExitStack() as opened:
+        try:
+            source = opened.enter_context(open_own(path))
+        except FileNotFoundError:
+            return
+        check_regular(target.directory / path.name)
+        shutil.copyfileobj(source, opened.enter_context(whole_file(target.directory / path.name)))
 
 
 def _fetch_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, target: Place) -> None:
@@ -68,7 +76,8 @@ def _fetch_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, 
     them.
     """
     source, path = place.directory / entry.name, target.directory / entry.name
-    if not path.is_dir():
+    check_directory(source)
+    if not has_shard(path):
         attempt = target.attempt(entry.number, manifest.plan, os.urandom(8).hex())
         try:
             if is_of_network(place.directory):

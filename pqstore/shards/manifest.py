@@ -132,7 +132,7 @@ _COLLECTION_BODY = record_of(
 def write_manifest(place: Place, manifest: ShardManifest) -> None:
     """Put the manifest of a shard in its place, durable: from then on the shard is built."""
     body = {**asdict(manifest), "files": [list(file) for file in manifest.files]}
-    write_document(place.manifest(manifest.number, manifest.plan), _SHARD, body)
+    write_document(place.manifest(manifest.number, manifest.plan), _SHARD, _SHARD_BODY, body)
 
 
 def read_manifest(place: Place, number: int, plan: str) -> ShardManifest:
@@ -154,6 +154,8 @@ def read_manifest(place: Place, number: int, plan: str) -> ShardManifest:
         parts = PurePosixPath(file.path).parts
         if not parts or ".." in parts or PurePosixPath(file.path).is_absolute():
             raise DocumentError(f"{path}: a path within the shard expected, got {file.path!r}")
+    if len({file.path for file in files}) != len(files):
+        raise DocumentError(f"{path}: each file of the shard once expected")
     return ShardManifest(**{**body, "files": files})
 
 
@@ -161,7 +163,7 @@ def write_collection(place: Place, manifest: CollectionManifest) -> None:
     """Put the manifest of a collection in its place, durable: readers see this from then on."""
     body = {name: getattr(manifest, name) for name in CollectionManifest.__dataclass_fields__}
     body |= {"fields": list(manifest.fields), "shards": [list(entry) for entry in manifest.shards]}
-    write_document(place.collection, _COLLECTION, body)
+    write_document(place.collection, _COLLECTION, _COLLECTION_BODY, body)
 
 
 def read_collection(place: Place) -> CollectionManifest:
@@ -176,8 +178,11 @@ def read_collection(place: Place) -> CollectionManifest:
     except FileNotFoundError as error:
         raise MissingShardError(f"{place.directory} is no collection, or not committed yet: call commit()") from error
     shards = tuple(ShardEntry(*entry) for entry in body["shards"])
-    if [entry.number for entry in shards] != sorted({entry.number for entry in shards}) or len(
-        {entry.name for entry in shards}
-    ) != len(shards):
+    if [entry.number for entry in shards] != sorted({entry.number for entry in shards}):
         raise DocumentError(f"{place.collection}: shards that ascend by number, each once, expected")
+    if len({entry.uuid for entry in shards}) != len(shards):
+        raise DocumentError(f"{place.collection}: another index for each shard expected")
+    for entry in shards:
+        if entry.name != place.shard(entry.number, body["plan"]).name:
+            raise DocumentError(f"{place.collection}: shard {entry.number} of the plan expected, got {entry.name}")
     return CollectionManifest(**{**body, "shards": shards})

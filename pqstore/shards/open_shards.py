@@ -26,7 +26,7 @@ from pqstore.shards.file_system import refuse_network
 from pqstore.shards.locking import changing, looking
 from pqstore.shards.manifest import CollectionManifest, read_collection, write_collection
 from pqstore.shards.merging import Merged
-from pqstore.shards.opening import open_shard
+from pqstore.shards.opening import check_shard, open_shard
 from pqstore.shards.place import Place
 from pqstore.shards.several_transactions import several_transactions
 from pqstore.shards.writing import involved
@@ -51,23 +51,34 @@ def _signature(place: Place) -> tuple[int, int, int]:
     """
     try:
         found = os.stat(place.collection)  # noqa: PTH116 # asked for by every search
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingShardError(f"{place.directory} is no collection, or not committed yet: call commit()") from error
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _known(state: State) -> dict[tuple[int, str], Index]:
+    """Shards that are open, by what tells a shard from another that has taken its number since."""
+    return {
+        (entry.number, entry.uuid): state.shards[entry.number]
+        for entry in state.manifest.shards
+        if entry.number in state.shards
+    }
 
 
 def _opened(place: Place, before: State | None, numbers: Collection[int] | None, *, readonly: bool) -> State:
     """The collection as its manifest says now; shards that are open stay so."""
     signature = _signature(place)
     manifest = read_collection(place)
-    known = {} if before is None else before.shards
+    known = {} if before is None else _known(before)
     shards: dict[int, Index] = {}
     with ExitStack() as opened:
         for entry in manifest.shards:
             if numbers is not None and entry.number not in numbers:
                 continue
-            if entry.number in known:
-                shards[entry.number] = known[entry.number]
+            index = known.get((entry.number, entry.uuid))
+            if index is not None:
+                check_shard(index, manifest, entry)
+                shards[entry.number] = index
             else:
                 shards[entry.number] = open_shard(place, manifest, entry, readonly=readonly)
                 opened.callback(shards[entry.number].close)
@@ -86,12 +97,13 @@ class OpenShards:
         self._joint: JointCodes | None = None
         self._numbers = numbers
         self.latest = _opened(place, None, numbers, readonly=readonly)
+        self._replaced: list[Index] = []
 
     def close(self) -> None:
         """Close all shards; closing twice is allowed."""
         self.closed = True
         self._joint = None
-        for index in self.latest.shards.values():
+        for index in (*self._replaced, *self.latest.shards.values()):
             index.close()
 
     def state(self) -> State:
@@ -101,7 +113,10 @@ class OpenShards:
         if _signature(self.place) != self.latest.signature:
             with self._reopening:
                 if _signature(self.place) != self.latest.signature:
+                    before = self.latest.shards
                     self.latest = _opened(self.place, self.latest, self._numbers, readonly=self.readonly)
+                    # Others may be asking them still.
+                    self._replaced += [index for index in before.values() if index not in self.latest.shards.values()]
         return self.latest
 
     def publish(self, manifest: CollectionManifest) -> None:

@@ -7,6 +7,7 @@ from pqstore.index import Index
 from pqstore.shards.manifest import CollectionManifest, ShardEntry
 from pqstore.shards.place import Place
 from pqstore.shards.recipe import hash_of
+from pqstore.storage.disk.regular_file import check_directory
 
 __all__ = ["check_shard", "open_shard"]
 
@@ -15,8 +16,10 @@ def open_shard(place: Place, manifest: CollectionManifest, entry: ShardEntry, *,
     """A shard that is what the manifest says.
 
     Raises:
-        MissingShardError: it is not there. ForeignShardError: it is another index. CorruptIndexError: it is damaged.
+        MissingShardError: it is not there. ForeignShardError: it is another index. CorruptIndexError: it is damaged, or
+            a link that leads elsewhere.
     """
+    check_directory(place.directory / entry.name)
     try:
         index = Index.open(place.directory / entry.name, readonly=readonly)
     except IndexNotFoundError as error:

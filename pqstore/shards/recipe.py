@@ -15,7 +15,9 @@ from pqstore.index.arguments.ids import IdType
 from pqstore.kernels import OriginalKind
 from pqstore.quantizer import Metric, Quantizer
 from pqstore.shards.documents import COUNT, DIGEST, canonical, digest, read_document, text_of, write_document
+from pqstore.shards.own_files import read_own
 from pqstore.shards.place import Place
+from pqstore.storage.disk.regular_file import check_regular
 from pqstore.storage.format.fields import list_of, nullable, one_of, record_of, whole
 
 __all__ = [
@@ -28,8 +30,6 @@ __all__ = [
     "read_recipe",
     "write_recipe",
 ]
-
-_LARGEST_CENTROIDS = 4 << 30  # bytes
 
 _KIND = "recipe of shards"
 _BODY = record_of(
@@ -75,7 +75,7 @@ def hash_of(quantizer: Quantizer) -> str:
 
 def write_recipe(place: Place, recipe: Recipe) -> None:
     """Put the recipe in its place, durable."""
-    write_document(place.recipe, _KIND, {**asdict(recipe), "fields": list(recipe.fields)})
+    write_document(place.recipe, _KIND, _BODY, {**asdict(recipe), "fields": list(recipe.fields)})
 
 
 def read_recipe(place: Place) -> Recipe:
@@ -99,10 +99,15 @@ def load_quantizer(place: Place, recipe: Recipe) -> Quantizer:
 
     Raises:
         DocumentError: what lies there is another one.
-        InvalidQuantizerError, FileNotFoundError: the file is damaged or missing.
+        InvalidQuantizerError, MissingShardError: the file is damaged or missing.
+        CorruptIndexError: it is a link, or no file.
     """
     path = place.quantizer(recipe.quantizer)
-    quantizer = Quantizer.load(path).with_metric(recipe.metric)
+    check_regular(path)
+    try:
+        quantizer = Quantizer.load(path).with_metric(recipe.metric)
+    except FileNotFoundError as error:
+        raise MissingShardError(f"the quantizer of the collection is missing: {path} is not there") from error
     if not quantizer.is_trained or hash_of(quantizer) != recipe.quantizer:
         raise DocumentError(f"{path} holds another quantizer than its name says: train again, or copy the right file")
     return quantizer
@@ -135,14 +140,17 @@ def load_centroids(place: Place, recipe: Recipe, D: int) -> F32 | None:
 
     Raises:
         DocumentError: the file is damaged, or holds others.
-        FileNotFoundError: it is missing.
+        MissingShardError: it is missing.
+        CorruptIndexError: it is a link, or no file.
     """
     if recipe.centroids is None:
         return None
     path = place.centroids(recipe.centroids)
-    with path.open("rb") as stream:
-        raw = stream.read(_LARGEST_CENTROIDS + 1)
     shape = (recipe.partitions or 0, D)
+    try:
+        raw = read_own(path, 4 * shape[0] * D)
+    except FileNotFoundError as error:
+        raise MissingShardError(f"centroids of the collection are missing: {path} is not there") from error
     if len(raw) != 4 * shape[0] * D:
         raise DocumentError(f"{path}: {shape[0]:,} centroids of dimension {D} expected, got {len(raw):,} bytes")
     centroids: F32 = np.frombuffer(raw, dtype="<f4").reshape(shape).astype(np.float32)

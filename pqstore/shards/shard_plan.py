@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,14 +12,16 @@ from typing import Any, NamedTuple
 from pqstore.errors import DocumentError
 from pqstore.index.arguments.ids import IdType
 from pqstore.paths import as_path
-from pqstore.shards.documents import COUNT, DIGEST, TEXT, canonical, digest, read_document, text_of, write_document
-from pqstore.storage.format.fields import flag, list_of, nullable, one_of, record_of, row, whole
+from pqstore.shards.documents import COUNT, DIGEST, TEXT, canonical, digest, read_document, write_document
+from pqstore.storage.format.fields import flag, list_of, matching, nullable, one_of, record_of, row, whole
 
 __all__ = ["MAX_SHARDS", "Piece", "Plan", "PlannedShard", "SourceFile"]
 
 MAX_SHARDS = 100_000
 _KIND = "plan of shards"
 _MOST_ROWS = 1 << 48
+_LARGEST = 512 << 20  # bytes: a plan of a million pieces is a tenth of that
+_DTYPE = matching(r"bool|float(16|32|64|96|128)|u?int(8|16|32|64)|[<>][fiu]([248]|12|16)", "the type of plain numbers")
 
 
 class SourceFile(NamedTuple):
@@ -93,8 +96,9 @@ class Plan:
 
         Raises:
             OSError: it cannot be written.
+            DocumentError: the plan is larger than any that is read.
         """
-        write_document(as_path(path), _KIND, self._body())
+        write_document(_followed(path), _KIND, _BODY, self._body(), _LARGEST)
 
     @classmethod
     def load(cls, path: Any, root: Any = None) -> Plan:
@@ -109,8 +113,8 @@ class Plan:
             DocumentError: it is damaged, or no plan.
             FormatVersionError: a newer pqstore wrote it.
         """
-        place = as_path(path)
-        body = read_document(place, _KIND, _BODY)
+        place = _followed(path)
+        body = read_document(place, _KIND, _BODY, _LARGEST)
         try:
             return _plan_of(body if root is None else {**body, "root": str(as_path(root))})
         except DocumentError as error:
@@ -132,6 +136,11 @@ class Plan:
         }
 
 
+def _followed(path: Any) -> Path:
+    """Where a plan lies: its path is the caller's, and may be a link."""
+    return Path(os.path.realpath(as_path(path)))
+
+
 _FILE = row(TEXT, COUNT, whole(0, _MOST_ROWS), DIGEST)
 _PIECE = row(whole(0, 1 << 24), whole(0, _MOST_ROWS), whole(0, _MOST_ROWS), whole(1, _MOST_ROWS))
 _SHARD = row(whole(0, (1 << 62) - 1), whole(1, _MOST_ROWS), list_of(_PIECE, 1 << 20, 1))
@@ -141,7 +150,7 @@ _BODY = record_of(
         "files": list_of(_FILE, 1 << 20, 1),
         "shards": list_of(_SHARD, MAX_SHARDS, 1),
         "D": whole(1, (1 << 24) - 1),
-        "dtype": text_of(32),
+        "dtype": _DTYPE,
         "id_type": one_of("int64", "str"),
         "member": nullable(TEXT),
         "id_column": nullable(TEXT),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,14 @@ def open_file(plan: Plan, number: int) -> Corpus:
     """
     said = plan.files[number]
     path = Path(plan.root, said.path)
-    if path.stat().st_size != said.bytes or fingerprint(path) != said.fingerprint:
+    try:
+        found = path.stat()
+        is_same = S_ISREG(found.st_mode) and found.st_size == said.bytes and fingerprint(path) == said.fingerprint
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise CorpusFileError(f"{path} cannot be read: {error}") from error
+    if not is_same:
         raise CorpusFileError(f"{path} has changed since the plan was made: plan again")
     return open_source(path, plan.member, wanted_of(plan))
 

@@ -123,6 +123,7 @@ def sample(plan: Plan, rows: int, seed: int = _SEED) -> npt.NDArray[Any]:
         CorpusFileError: as `open_piece`.
     """
     total = plan.rows
+    open_piece(plan, plan.shards[0].pieces[0])  # whose dimension is compared, before room is made for many rows of it
     rng = np.random.default_rng(seed)
     if rows >= total:
         chosen: I64 = np.arange(total)

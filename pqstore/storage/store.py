@@ -79,7 +79,7 @@ class Store:
         self.readonly = readonly
         self._moment = moment
         self._packing_of = packing_of
-        self._assigner: Assigner | None = None
+        self._assigner: tuple[float, Assigner] | None = None  # and when the generation was created that it is of
         with self._reference.closed_if_it_fails():
             with self.read_as_stored() as snapshot:  # the counters agree, or this raises
                 self.identity = snapshot.records.schema.identity
@@ -291,16 +291,22 @@ class Store:
             raise ReadOnlyError(f"the index at {self.path} was opened with readonly=True")
         return shared
 
-    def assign_with(self, assign: Assign) -> None:
-        """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed."""
-        self._assigner = Assigner(assign)
+    def assign_with(self, assign: Assign, created: float | None = None) -> None:
+        """Who says to which partitions rows belong, from now on: rows get into lists by it as segments are sealed.
+
+        It knows the codes of the generation that was created then (None: of the newest) and of its compactions; rows in
+        other codes wait until somebody comes who knows these.
+        """
         with self.read_as_stored() as snapshot:
-            snapshot.records.schema.assigner = self._assigner
+            schema = snapshot.records.schema
+            self._assigner = schema.identity.created if created is None else created, Assigner(assign)
+            if self._assigner[0] == schema.identity.created:
+                schema.assigner = self._assigner[1]
 
     def _schema_of(self, generation: Generation) -> Schema:
         schema = generation.schema(self._packing_of)
-        if schema.assigner is None:
-            schema.assigner = self._assigner
+        if schema.assigner is None and self._assigner is not None and self._assigner[0] == schema.identity.created:
+            schema.assigner = self._assigner[1]
         return schema
 
     def verify(self, deep: bool = False, *, progress: Progress = no_progress) -> list[Problem]:

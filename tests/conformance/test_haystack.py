@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.testing import document_store as plain
 from haystack.testing import document_store_async as awaited
 
+import pqstore
 from pqstore.integrations.haystack import PQStoreDocumentStore, PQStoreEmbeddingRetriever
 
 
@@ -212,3 +214,51 @@ def test_the_life_of_a_store(tmp_path: Path) -> None:
     assert store.delete_by_filter(third) == 300
     assert not {int(d.id) % 10 for d in store.embedding_retrieval(rows[7].tolist(), top_k=50)} & {3}
     store.close()
+
+
+def test_opened_again_it_is_what_it_is(tmp_path: Path) -> None:
+    # The second process had to repeat the dimension, the metric and the kind of originals that the first one chose.
+    path = str(tmp_path / "index")
+    with PQStoreDocumentStore(path, 3, "l2", originals="float16") as store:
+        store.write_documents([Document(id="a", embedding=[1.0, 0.0, 0.0], meta={"n": 1})])
+    for readonly in (False, True):
+        with PQStoreDocumentStore(path, readonly=readonly) as store:
+            assert (store.index.dim, store.index.metric, store.index.readonly) == (3, "l2", readonly)
+            assert PQStoreDocumentStore.from_dict(store.to_dict()).count_documents() == 1
+            assert store.embedding_retrieval([1.0, 0.0, 0.0])[0].score == 1.0
+    with PQStoreDocumentStore(str(tmp_path / "new")) as store:
+        assert store.index.dim == 768
+        with pytest.raises(ValueError, match="top_k"):
+            PQStoreEmbeddingRetriever(store, top_k=0)
+
+
+def test_what_a_filter_finds_is_changed_in_one_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A filter that Haystack looks through was looked through first, and the change made later: another writer's change
+    # between the two was passed over.
+    with PQStoreDocumentStore(str(tmp_path / "index"), 2) as store, ThreadPoolExecutor(1) as another:
+        store.write_documents([Document(id=f"{n}", meta={"date": f"2024-01-0{n}"}) for n in range(1, 6)])
+        late = {"field": "meta.date", "operator": ">", "value": "2024-01-03"}
+        where = store._where
+
+        def interrupted(filters: Any) -> Any:
+            with pytest.raises(pqstore.IndexLockedError):
+                another.submit(store.index.remove, ["5"], timeout=0).result()
+            return where(filters)
+
+        monkeypatch.setattr(store, "_where", interrupted)
+        assert store.update_by_filter(late, {"seen": True}) == 2
+        assert store.delete_by_filter(late) == 2
+        assert store.count_documents() == 3
+        assert store.update_by_filter({}, {"seen": False}) == 3
+        assert store.delete_by_filter({}) == 3
+
+
+def test_values_of_fields_without_numbers_come_from_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PQStoreDocumentStore(str(tmp_path / "index"), 2, fields=["tags"]) as store:
+        store.write_documents([Document(id=f"{n}", meta={"tags": ["B", f"t{n}"], "n": n}) for n in range(3)])
+        assert store.get_metadata_field_unique_values("n") == ([0, 1, 2], 3)
+        monkeypatch.setattr(store, "_values_in_payloads", None)
+        assert store.get_metadata_field_unique_values("meta.tags", from_=1, size=2) == (["t0", "t1"], 4)
+        assert store.get_metadata_field_unique_values("tags", search_term="b") == (["B"], 1)
+        few = {"field": "meta.n", "operator": "<", "value": 1}
+        assert store.count_unique_metadata_by_filter(few, ["tags", "missing"]) == {"tags": 2, "missing": 0}

@@ -96,6 +96,39 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "embeddings"]
 
 
+@pytest.mark.parametrize("renames", [0, 1, 2])  # of the copy, the old one, the new one
+def test_a_save_that_is_killed_leaves_what_was_saved_before_or_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    # Between the removal of the old and the renaming of the new index there was once nothing to load.
+    ann, _ = made()
+    config, place = ann.config, tmp_path / "embeddings"
+    ann.save(str(place))
+    ann.append(unit(5, 2))
+    rename, done = Path.rename, []
+
+    def killed(path: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(path)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        ann.save(str(place))
+    monkeypatch.undo()
+    other = ANNFactory.create(dict(config))
+    other.load(str(place))
+    assert other.count() == (105 if renames == 2 else 100)
+    other.close()
+    ann.save(str(place))
+    ann.close()
+    other.load(str(place))
+    assert other.count() == 105
+    other.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["embeddings"]
+
+
 def test_indexed_again_begins_anew() -> None:
     ann, rows = made()
     ann.index(rows[:10])

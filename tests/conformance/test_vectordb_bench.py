@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+os.environ.setdefault("LOG_FILE", os.devnull)  # else importing it begins logs/vectordb_bench.log, wherever one is
 pytest.importorskip(
     "vectordb_bench.backend.clients.api", reason="the interface is vectordb-bench's", exc_type=ImportError
 )
@@ -76,3 +80,18 @@ def test_what_is_there_stays_unless_it_is_dropped(tmp_path: Path) -> None:
     again = PQStoreClient(D, {"path": str(tmp_path / "index")}, None, "c", drop_old=True)
     with again.init():
         assert len(again.index) == 0
+
+
+@pytest.mark.lives
+@pytest.mark.parametrize("filters", [[], ["--label"]])
+def test_a_case_is_run_by_its_own_runners(filters: list[str]) -> None:
+    for name in ("vectordb_bench.backend.task_runner", "vectordb_bench.backend.assembler"):
+        pytest.importorskip(name, reason="its runners need more than its interface: make peers", exc_type=ImportError)
+    command = [sys.executable, "-m", "benchmarks.integrations.vectordb_bench", "--rows", "2000", "--dim", "16"]
+    command += ["--seconds", "1", "--concurrency", "2", *filters]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows, _, _, recall, _, rates = (part.strip() for part in done.stdout.splitlines()[-1].strip("|").split("|"))
+    assert rows == "2,000"
+    assert float(recall) > 0.95
+    assert int(rates.removeprefix("2: ").replace(",", "")) > 0, "processes asked, and were answered"

@@ -24,6 +24,14 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 
 
 @pytest.fixture
+def sets() -> list[Kernels]:
+    """All of them, for tests in which the reference takes most of the time."""
+    if not compiled_names():
+        pytest.skip("no compiled kernels here")
+    return [get(name) for name in compiled_names()]
+
+
+@pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """Seeded by the test's own name, so that a failure repeats; the seed is shown with a failure."""
     seed = zlib.crc32(request.node.name.encode())

@@ -110,6 +110,33 @@ def test_search_of_lists(kernels: Kernels, rng: np.random.Generator, Ks: int, do
             )
 
 
+@pytest.mark.parametrize("Ks", [16, 256, 300])
+@pytest.mark.parametrize("dead", [0.3, 0.9, 0.999])
+def test_search_of_lists_of_which_most_rows_are_dead(
+    kernels: Kernels, rng: np.random.Generator, Ks: int, dead: float
+) -> None:
+    """Lists without a live row are passed over, and more are read until there are enough live ones."""
+    for M, Ds, rows, P, G in ((3, 5, 4000, 1, 1), (8, 2, 9000, 64, 1), (5, 3, 9000, 1100, 6)):
+        layout, words = CodeLayout(M, Ks), codewords(rng, M, Ks, Ds)
+        reference, searcher = searchers(kernels, layout, words, dot=False)
+        lists = made(rng, layout, M * Ds, rows, P, G, dot=False, dead=dead)[0]
+        lists = lists._replace(selected=True, dead=[_never(bitmap) for bitmap in lists.dead])
+        read, asked = reader(lists.runs), rng.standard_normal((5, M * Ds)).astype(np.float32)
+        prepared = searcher.prepare_lists(lists)
+        for k, *limits in ((10, 1, 10**9, 10), (10, P, 300, 0), (3, P, 300, 150), (700, 3, 40, 60), (1, P, 10**9, 0)):
+            expected = reference.search_lists(asked, lists, read, k, *limits)
+            for threads in (1, 2):
+                _equal(searcher.search_lists(asked, prepared, read, k, *limits, threads), expected)
+        everything = searcher.search_lists(asked, prepared, read, 20, P, 10**9, 0)
+        plain = searcher.prepare_lists(lists._replace(selected=False))
+        _equal(everything[:2], searcher.search_lists(asked, plain, read, 20, P, 10**9, 0)[:2])
+
+
+def _never(bitmap: Any) -> Any:
+    """A segment without any live row in the place of one in which all are."""
+    return exact(np.full(SEGMENT_ROWS // 8, 0xFF, dtype=np.uint8)) if bitmap is None else bitmap
+
+
 @pytest.mark.parametrize("Ks", [9, 16, 100, 256, 300])
 @pytest.mark.parametrize("dot", [False, True])
 def test_all_lists_are_the_flat_scan(kernels: Kernels, rng: np.random.Generator, Ks: int, dot: bool) -> None:

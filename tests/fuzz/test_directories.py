@@ -26,17 +26,17 @@ def make_case(built: dict[str, Path], place: Path) -> Case:
         path = place / "odd.pqs"
         shutil.copytree(built[name], path)
         for _ in range(int(rng.choice([1, 1, 2, 3]))):
-            change = _CHANGES[int(rng.integers(len(_CHANGES)))]
-            entry = _chosen(rng, path)
+            change = CHANGES[int(rng.integers(len(CHANGES)))]
+            entry = chosen_entry(rng, path)
             steps(f"{change.__name__} of {entry.relative_to(path)}, in {name}", lambda: None)
             with suppress(OSError):  # what earlier changes have left may not take this one
-                change(rng, entry, _chosen(rng, built[other]))
+                change(rng, entry, chosen_entry(rng, built[other]))
         use_all(path, name, steps)
 
     return case
 
 
-def _chosen(rng: Rng, path: Path) -> Path:
+def chosen_entry(rng: Rng, path: Path) -> Path:
     """Anything in a directory, or itself."""
     there = sorted(entry for entry in (path, *path.rglob("*")) if not entry.is_symlink())
     return there[int(rng.integers(len(there)))] if there else path
@@ -149,12 +149,12 @@ def _name(rng: Rng) -> str:
     names = (
         "generation-00000000", "generation-00000002", "generation-00000003", "generation-99999999", "generation-1",
         "generation-00000001", "segment-00000000", "segment-00000001", "segment-99999999", "segment-x", "data.mdb",
-        "lock.mdb", "writer.lock", "originals", "x.unfinished-y", "new\nline",
+        "lock.mdb", "writer.lock", "originals", "x.unfinished-y", "new\nline", "rebuilding-0123456789ab", "held",
     )  # fmt: skip
     return names[int(rng.integers(len(names)))]
 
 
-_CHANGES = (
+CHANGES = (
     missing, empty, shortened, prolonged, overwritten, of_another, link, pipe, unix_socket, directory_instead,
     file_instead, renamed, doubled, stray,
 )  # fmt: skip

@@ -22,7 +22,9 @@ def make_case(built: dict[str, Path], place: Path) -> Case:
         name = list(MAKES)[int(rng.integers(len(MAKES)))]
         path = place / "lying.pqs"
         shutil.copytree(built[name], path)
-        told = change_records(rng, generation_path(path, newest_generation(path)))
+        generation = generation_path(path, newest_generation(path))
+        begun = [place / "generation-00000001" for place in path.glob("rebuilding-*")]
+        told = change_records(rng, begun[0] if begun and rng.integers(2) else generation)
         steps(f"{told}, in {name}", lambda: None)
         use_all(path, name, steps)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 import pqstore
 from pqstore.storage import store as store_module
+from pqstore.storage.disk.crash_points import observe
 from pqstore.storage.upkeep import rebuild_plan
 
 from .runner import Steps
@@ -36,15 +38,18 @@ class Make:
     partitions: int | None = None
     begins: str = "codes"
     """What the vectors are at first: "codes", "exact", or "trains": exact, and then by codes."""
+    left: bool = False
+    """Whether another training was interrupted, whose rows so far lie in the directory."""
 
 
 MAKES = {
     "automatic": Make(4, 256, 16, "PQ", "l2", "int64", "float32", ("year", "tags"), 11),
     "4-bit": Make(3, 16, 12, "OPQ", "cosine", "str", None, ("year",)),
     "wide": Make(3, 300, 12, "PQ", "dot", "int64", "int8", (), 7),
-    "strings": Make(5, 100, 15, "PQ", "l2", "str", None, ("name",)),
+    "strings": Make(5, 100, 15, "PQ", "l2", "str", None, ("name", "in.page")),
     "exact": Make(4, 16, 16, "PQ", "cosine", "str", "float16", ("year",), begins="exact"),
-    "trained here": Make(4, 16, 16, "OPQ", "l2", "int64", "float16", ("year",), 7, begins="trains"),
+    "trained here": Make(4, 16, 16, "OPQ", "l2", "int64", "float16", ("year", "in.page"), 7, begins="trains"),
+    "training": Make(4, 16, 16, "PQ", "l2", "str", "float16", ("year",), 5, begins="trains", left=True),
 }
 _ROWS = 700
 _SEGMENT_ROWS = 256
@@ -65,19 +70,26 @@ def ids_of(make: Make, name: str) -> Any:
 def payload(at: int) -> dict[str, Any]:
     year = None if at % 7 == 0 else 1990 + at % 40
     content: dict[str, Any] = {"year": year, "tags": ["a", "b", "cc"][: at % 4], "name": f"n{at % 30}", "w": at * 0.5}
+    content["in"] = {"page": at % 9}
     return content | ({"big": "z" * 9000} if at % 301 == 0 else {})
 
 
 def build_all(folder: Path) -> dict[str, Path]:
     """An index of each make: sealed segments, runs, a tail, removed rows, payloads, sets."""
     built = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (store_module, rebuild_plan):
-            patch.setattr(module, "segment_rows_for", lambda packing: _SEGMENT_ROWS)
+    with _short_segments():
         for name, make in MAKES.items():
             built[name] = folder / f"{name}.pqs"
             _build(built[name], name, make)
     return built
+
+
+@contextmanager
+def _short_segments() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (store_module, rebuild_plan):
+            patch.setattr(module, "segment_rows_for", lambda packing: _SEGMENT_ROWS)
+        yield
 
 
 def _build(path: Path, name: str, make: Make) -> None:
@@ -103,11 +115,28 @@ def _build(path: Path, name: str, make: Make) -> None:
         index.remove(given[100:130] + given[-5:])
         index.save_set("some", given[:50])
         index.save_set("others", given[200:210])
+        if make.begins != "codes":
+            given += list(index.add(None, _new_ids(make, 9, 4 * 10**9), payloads=[payload(at) for at in range(9)]))
         if make.begins == "trains":
             index.train(trained)
         if make.partitions:
             index.partition(make.partitions)
+        if make.left:
+            _leave_training(index)
         assert index.verify(deep=True) == []
+
+
+def _leave_training(index: pqstore.Index) -> None:
+    def interrupt(point: str) -> None:
+        if point == "rows rebuilt":
+            raise KeyboardInterrupt
+
+    observe(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            index.retrain()
+    finally:
+        observe(None)
 
 
 def use_all(path: Path, name: str, steps: Steps) -> None:
@@ -119,8 +148,9 @@ def use_all(path: Path, name: str, steps: Steps) -> None:
     opened: list[pqstore.Index] = []
     if steps("open", lambda: opened.append(pqstore.Index.open(path))):
         index = opened[0]
-        for what, work in (_reads(index, make, vectors, some) | _writes(index, make, vectors, some, path)).items():
-            steps(what, work)
+        with _short_segments():  # what a training has left would be of another size
+            for what, work in (_reads(index, make, vectors, some) | _writes(index, make, vectors, some, path)).items():
+                steps(what, work)
         steps("repair while open", lambda: pqstore.Index.repair(path, path.with_name("salvaged.pqs")))
         steps("close", index.close)
     steps("repair", lambda: pqstore.Index.repair(path, path.with_name("repaired.pqs")))
@@ -161,6 +191,7 @@ def _reads(index: pqstore.Index, make: Make, vectors: Any, some: Any) -> dict[st
         reads["reach"] = lambda: (index.field_range("year"), index.field_range("name"), index.field_kinds())
         reads["groups"] = lambda: index.search(query, k=4, group_by="name", per_group=2, threads=1)
         reads["diversity"] = lambda: index.search(query, k=4, mmr=0.4, candidates=30, threads=1)
+        reads["where path"] = lambda: (index.count({"in.page": {"$gte": 4}}), index.field_values("in.page"))
         reads["where contains"] = lambda: index.count({"tags": {"$contains": "a"}})
     if make.originals:
         reads["rerank"] = lambda: index.search(query, k=5, rerank=60, threads=1)
@@ -176,6 +207,7 @@ def _writes(index: pqstore.Index, make: Make, vectors: Any, some: Any, path: Pat
     writes: dict[str, Callable[[], object]] = {
         "verify": index.verify,
         "verify deep": lambda: index.verify(deep=True),
+        **({"retrain": index.retrain} if make.left else {}),  # while not too much has changed to go on
         "backup": lambda: index.backup(path.with_name("backup.pqs")),
         "add": lambda: index.add(vectors[:40], ids=new, payloads=with_payloads(40)),
         "upsert": lambda: index.upsert(vectors[:3], ids=some[:3]),
@@ -194,7 +226,7 @@ def _writes(index: pqstore.Index, make: Make, vectors: Any, some: Any, path: Pat
         writes["lists after"] = lambda: index.search(vectors[:3], k=5, nprobe=_if_lists(index, 2), threads=1)
     if make.fields:
         writes["add without vectors"] = lambda: index.add(None, _new_ids(make, 5, 3 * 10**9))
-        writes["update vectors"] = lambda: index.update_vector(some[:4], [None, vectors[0], None, vectors[1]])
+        writes["update vectors"] = lambda: index.update_vector(some[:3], [None, vectors[0], None])
         writes["search beside them"] = lambda: index.search(vectors[:3], k=5, threads=1)
         writes["update by filter"] = lambda: index.update_payload(payloads={"w": 1}, where={"year": {"$gt": 2020}})
         writes["update payload"] = lambda: index.update_payload(some[:1], [{"year": 7}])

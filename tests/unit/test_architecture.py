@@ -150,11 +150,11 @@ FLOORS = {
     "index.lists": [["assigning"], ["prepared", "partitioning", "in_order"], ["list_stats", "wish"]],
     "index.recall": [["share", "report", "list_needs"], ["measuring"], ["calibrating"]],
     "integrations": [
-        ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters"],
+        ["nested_filter", "text_batch", "haystack_filters", "llama_index_filters", "opening", "answers"],
         ["langchain", "haystack", "llama_index", "txtai", "ann_benchmarks", "vectordb_bench"],
     ],
     "shards": [
-        ["file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial"],
+        ["file_system", "place", "repeated_ids", "routing", "locking", "merging", "replicas", "partial", "own_files"],
         ["documents", "scratch"],
         ["shard_plan", "recipe"],
         ["manifest"],

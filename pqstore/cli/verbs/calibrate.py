@@ -1,6 +1,7 @@
-"""Find how much a search must read for a recall, and keep that with the index: --rerank auto, search --recall.
+"""Find how much a search must read for a recall, and keep that with the index.
 
-Compares with exact search over all stored originals: some seconds for a million vectors and a hundred queries.
+What is kept serves `--rerank auto` and `search --recall`. It is found by comparing with exact search over all stored
+originals: some seconds for a million vectors and a hundred queries.
 
 examples:
   pqstore calibrate my-index queries.npy

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         import shtab
     except ModuleNotFoundError as error:
         raise MissingDependencyError("shell completion needs shtab: pip install 'pqstore[cli]'") from error
-    parser: argparse.ArgumentParser = options.parser
+    parser: argparse.ArgumentParser = options.whole_parser()
     for verb in _verbs(parser):
         for action in verb._actions:
             metavar = str(action.metavar)

@@ -1,4 +1,4 @@
-"""Print all records of an index, or those that a filter finds: a line of JSON for each, number ids in ascending order.
+"""Print all records of an index, or those a filter finds: a line of JSON each, number ids ascending.
 
 Lines are as those of pqstore get, of one state of the index, also while others write.
 

@@ -1,4 +1,4 @@
-"""Divide an index into inverted lists, so that searches read the nearest of them in place of every code.
+"""Divide an index into inverted lists, so that searches read the nearest of them, not every code.
 
 Lists follow adds and removes by themselves. Given again it makes them anew, which growth to several times the vectors
 asks for; readers and writers go on meanwhile, and a call that was killed is gone on with. --partitions none drops them.

@@ -22,11 +22,14 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pqstore.cli.inputs.paths import path
 from pqstore.cli.inputs.vectors import VECTORS_HELP
 from pqstore.cli.report import Report
+
+if TYPE_CHECKING:
+    from pqstore.interop.corpus import Corpus
 
 __all__ = ["add_arguments", "run"]
 
@@ -66,8 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, report: Report) -> int:
-    from pqstore import Index, NotTrainedError
-    from pqstore.cli.inputs.metrics import metric_of, note_metric
     from pqstore.cli.inputs.vectors import open_for, read_all
     from pqstore.cli.measuring.recall_plot import check_plot, plot_trials
     from pqstore.cli.measuring.trials import draw, measure, train
@@ -80,16 +81,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     if options.scan is not None:
         return _sweep(options, report)
     corpus = open_for(options.vectors, report)
-    own: Any = None
-    metric: Any
-    if options.index is None:
-        metric = metric_of(corpus.statements, options.metric, report)
-    else:
-        with Index.open(options.index, readonly=True) as index:
-            own, metric = index.quantizer, options.metric or index.metric
-        if not own.is_trained:
-            raise NotTrainedError(f"the index at {options.index} has no codes before it is trained: call pqstore train")
-        note_metric(corpus.statements, metric, "--metric" if options.metric else "the index", report)
+    own, metric = _subject(options, corpus, report)
     grid = _grid(options, corpus.D)
     ks = sorted({1, 10, 100, options.k})
     sample = draw(
@@ -105,13 +97,12 @@ def run(options: argparse.Namespace, report: Report) -> int:
         raise ValueError(f"-k {options.k}: the sample has {len(sample.base)} rows")
     about = f"{len(sample.queries):,} queries, {len(sample.base):,} of {corpus.n:,} rows, {metric}"
     report.note(f"exact search done: {about}")
-
     reranks = options.rerank or []
     trials = [] if own is None else measure(f"{options.index} (index)", own, sample, ks, reranks)
+    settings: dict[str, Any] = {"iterations": options.iter, "seed": options.seed, "threads": options.threads}
     for kind, M, Ks in grid:
         name = f"{kind.upper()} M {M} Ks {Ks}"
         with report.training(name) as progress:
-            settings: dict[str, Any] = {"iterations": options.iter, "seed": options.seed, "threads": options.threads}
             quantizer, seconds = train(kind, M, Ks, sample, progress=progress, **settings)
         trials += measure(name, quantizer, sample, ks, reranks, seconds)
     _show(trials, ks, options, report)
@@ -119,6 +110,21 @@ def run(options: argparse.Namespace, report: Report) -> int:
         plot_trials(options.plot, trials, options.k, options.target, about)
         report.note(f"wrote {options.plot}")
     return 0
+
+
+def _subject(options: argparse.Namespace, corpus: Corpus, report: Report) -> tuple[Any, Any]:
+    """The quantizer of the index, where one is named, and the metric by which to search."""
+    from pqstore import Index, NotTrainedError
+    from pqstore.cli.inputs.metrics import metric_of, note_metric
+
+    if options.index is None:
+        return None, metric_of(corpus.statements, options.metric, report)
+    with Index.open(options.index, readonly=True) as index:
+        quantizer, metric = index.quantizer, options.metric or index.metric
+    if not quantizer.is_trained:
+        raise NotTrainedError(f"the index at {options.index} has no codes before it is trained: call pqstore train")
+    note_metric(corpus.statements, metric, "--metric" if options.metric else "the index", report)
+    return quantizer, metric
 
 
 def _sweep(options: argparse.Namespace, report: Report) -> int:

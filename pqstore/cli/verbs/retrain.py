@@ -1,6 +1,6 @@
-"""Train a quantizer anew on the vectors that an index keeps, and encode all of them: other codes, the same index.
+"""Train a quantizer anew on the vectors that an index keeps, and encode all of them.
 
-Needs stored originals. Readers and writers go on meanwhile.
+The codes become others, the index stays the same. Needs stored originals. Readers and writers go on meanwhile.
 
 examples:
   pqstore retrain my-index

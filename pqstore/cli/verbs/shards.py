@@ -1,7 +1,7 @@
-"""Build and search a collection of many indexes, on one machine or on many; any batch queue can run the steps.
+"""Build and search a collection of many indexes, on one machine or on many.
 
-Plan once, train once, then build each shard wherever its files can be read: a build may be killed and given again, also
-twice at once. Commit when all are built; then search as one index, with the same answers.
+Plan once, train once, then build each shard wherever its files can be read, by any batch queue: a build may be killed
+and given again, also twice at once. Commit when all are built; then search as one index, with the same answers.
 
 examples:
   pqstore shards plan vectors.npy new-plan.json --rows 500

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from pqstore.index.facts.source import source_of
 from pqstore.index.reading import Reading
-from pqstore.index.settings import as_fields
+from pqstore.index.settings import as_field
 from pqstore.storage import FieldKind
 
 __all__ = ["FieldRange", "field_range"]
@@ -24,7 +24,7 @@ class FieldRange(NamedTuple):
 
 def field_range(reading: Reading, field: Any, where: Any, kind: Any) -> FieldRange:
     """See `pqstore.Index.field_range`."""
-    (name,) = as_fields(field)
+    name = as_field(field)
     if kind is not None and kind not in _ORDERED:
         raise ValueError(f"kind must be None or one of {', '.join(_ORDERED)}, got {kind!r}")
     source = source_of(reading, name, where)

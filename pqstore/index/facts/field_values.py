@@ -12,7 +12,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.facts.source import source_of
 from pqstore.index.facts.values import KINDS, FieldValue
 from pqstore.index.reading import Reading
-from pqstore.index.settings import as_fields
+from pqstore.index.settings import as_field
 from pqstore.storage import Bound, FieldKind, UnfitValueError, kind_of, plain_value
 
 __all__ = ["FieldValues", "field_values"]
@@ -28,7 +28,7 @@ class FieldValues(NamedTuple):
 
 def field_values(reading: Reading, field: Any, where: Any, prefix: Any, limit: Any, after: Any) -> FieldValues:
     """See `pqstore.Index.field_values`."""
-    (name,) = as_fields(field)
+    name = as_field(field)
     count = as_count(limit, "limit")
     if prefix is not None and not isinstance(prefix, str):
         raise TypeError(f"prefix is what texts begin with (str), got {type(prefix).__name__}")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import F32, I64
-from pqstore.errors import TrainingError
+from pqstore.errors import PQStoreError, TrainingError
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.lists.assigning import PartitionAssigner, decoded_codewords
@@ -25,7 +25,16 @@ from pqstore.quantizer.partitions import (
     table_around,
     train_partitions,
 )
-from pqstore.storage import Snapshot, SnapshotLists, Store, StoredTable, begin_lists, drop_lists, fill_lists
+from pqstore.storage import (
+    Snapshot,
+    SnapshotLists,
+    Store,
+    StoredTable,
+    WriteTransaction,
+    begin_lists,
+    drop_lists,
+    fill_lists,
+)
 
 __all__ = ["PartitionReport", "automatic_partitions", "partition", "partition_around"]
 
@@ -77,8 +86,9 @@ def partition(
         count = _as_partitions(partitions, snapshot.live_rows)
         rows = _sample(snapshot, None if sample is None else as_count(sample, "sample"), count)
         goes_on = SnapshotLists(snapshot).begun_partitions() == count
+        created = snapshot.records.schema.identity.created
         table = None if goes_on else _trained(snapshot, space, rows, count, workers)
-    listed = _fill(store, space, table, workers, timeout, progress)
+    listed = _fill(store, space, created, table, workers, timeout, progress)
     return PartitionReport(count, listed, 0 if goes_on else len(rows))
 
 
@@ -96,8 +106,9 @@ def _around(
 ) -> PartitionReport:
     with store.read() as snapshot:
         rows = _sample(snapshot, None, len(centroids))
+        created = snapshot.records.schema.identity.created
         table = table_around(centroids, _vectors_at(snapshot, space, rows), len(rows), threads=threads)
-    return PartitionReport(len(centroids), _fill(store, space, table, threads, timeout, progress), 0)
+    return PartitionReport(len(centroids), _fill(store, space, created, table, threads, timeout, progress), 0)
 
 
 def _as_centroids(given: npt.NDArray[Any], space: CodeSpace) -> F32:
@@ -115,18 +126,30 @@ def _as_centroids(given: npt.NDArray[Any], space: CodeSpace) -> F32:
 def _fill(
     store: Store,
     space: CodeSpace,
+    created: float,
     table: PartitionTable | None,
     threads: int,
     timeout: float | None,
     progress: Progress,
 ) -> int:
-    """Make the lists of a table, or go on with those that were begun. Returns how many rows are in lists."""
+    """Make the lists of a table, or go on with those that were begun, in the generation that was created then. Returns
+    how many rows are in lists.
+
+    Raises:
+        PQStoreError: the index was rebuilt since: its codes mean something else.
+    """
+
+    def checked(txn: WriteTransaction) -> WriteTransaction:
+        if txn.schema.identity.created != created:
+            raise PQStoreError(f"index at {store.path}: it was rebuilt meanwhile; partition it again")
+        return txn
+
     if table is not None:
         stored = StoredTable(table.stored, table.exponent, table.spreads, table.groups, table.first)
-        store.change(lambda txn: begin_lists(txn, stored), timeout)
-    with _assigning(store, space, threads):
+        store.change(lambda txn: begin_lists(checked(txn), stored), timeout)
+    with _assigning(store, space, created, threads):
         merged: set[int] = set()
-        while not store.change(lambda txn: fill_lists(txn, merged), timeout):
+        while not store.change(lambda txn: fill_lists(checked(txn), merged), timeout):
             with store.read() as snapshot:
                 progress(ProgressStep("lists", *SnapshotLists(snapshot).begun_rows()))
     with store.read() as snapshot:
@@ -137,16 +160,16 @@ def _fill(
 class _assigning:  # noqa: N801 - reads as the statement that it is
     """Assignment with several threads, for a `with` block."""
 
-    def __init__(self, store: Store, space: CodeSpace, threads: int) -> None:
-        self._store, self._space, self._threads = store, space, threads
+    def __init__(self, store: Store, space: CodeSpace, created: float, threads: int) -> None:
+        self._store, self._space, self._created, self._threads = store, space, created, threads
 
     def __enter__(self) -> None:
         assigner = PartitionAssigner(self._space)
         assigner.threads = self._threads
-        self._store.assign_with(assigner)
+        self._store.assign_with(assigner, self._created)
 
     def __exit__(self, *_: object) -> None:
-        self._store.assign_with(PartitionAssigner(self._space))
+        self._store.assign_with(PartitionAssigner(self._space), self._created)
 
 
 def _as_partitions(partitions: Any, rows: int) -> int:

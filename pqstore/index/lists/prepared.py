@@ -46,7 +46,7 @@ def _prepared(reading: Reading, selection: Selection | None) -> PreparedLists | 
         flat = cast(Sequence[CodeChunk], state.flat_chunks(reads.pending))
     else:
         segments, dead, flat = _selected(selection, state.flat_chunks(reads.pending))
-    lists = Lists(_grid(reading, reads), reads.runs, flat, segments, dead, rows)
+    lists = Lists(_grid(reading, reads), reads.runs, flat, segments, dead, rows, selection is not None)
     return PreparedLists(reads, reading.coded.searcher.prepare_lists(lists), sum(chunk.rows for chunk in flat))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pqstore.errors import CorruptIndexError
 from pqstore.index.reading import Reading
@@ -14,6 +15,9 @@ from pqstore.storage import Snapshot, WriteTransaction
 __all__ = ["Calibration", "Effort", "calibrated_rerank", "calibrated_scan", "effort_for", "keep_calibration"]
 __all__ += ["kept_calibration"]
 
+# Rows that a recall takes grow with this power of all rows as long as partitions stay as they are (benchmarks/search/
+# lists.py, "drift"), and with the square root where they were made anew since: then there are more of them.
+_GROWTH = 0.9
 _NOTE = "calibration"
 _NEVER = "needs a calibration: call index.calibrate(sample_queries) once"
 
@@ -68,7 +72,7 @@ def calibrated_rerank(reading: Reading, k: int) -> int:
 
 
 def calibrated_scan(reading: Reading) -> int | None:
-    """Rows of lists that a search reads: as calibrated; more, by the square root, when the index has grown. None: that
+    """Rows of lists that a search reads: as calibrated; more when the index has grown. None: that
     was never measured."""
     calibration = kept_calibration(reading.snapshot)
     if calibration is None or calibration.scan is None:
@@ -77,11 +81,15 @@ def calibrated_scan(reading: Reading) -> int | None:
 
 
 def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int | None]:
-    """(candidates, rows of lists) for a recall of the k nearest. All that was measured, where that is less.
+    """(candidates, rows of lists) for a recall of the k nearest. All that was measured, where that is less. The last
+    answer is kept with the state.
 
     Raises:
         TypeError, ValueError: it is no recall, or the index was never calibrated.
     """
+    known = reading.kept.get("effort")
+    if type(recall) is float and known is not None and known[0] == (recall, k):
+        return cast(tuple["int | None", "int | None"], known[1])
     if isinstance(recall, bool) or not isinstance(recall, numbers.Real):
         raise TypeError(f"recall must be a number above 0 and at most 1, got {recall!r}")
     share = float(recall)
@@ -93,7 +101,9 @@ def effort_for(reading: Reading, recall: Any, k: int) -> tuple[int | None, int |
     enough = [effort for effort in calibration.efforts if effort.recall >= share]
     effort = enough[0] if enough else calibration.efforts[-1]
     rerank = None if effort.rerank is None else _in_proportion(effort.rerank, k, calibration)
-    return rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)
+    found = rerank, None if effort.scan is None else _grown(effort.scan, reading, calibration)
+    reading.kept["effort"] = (share, k), found
+    return found
 
 
 def _in_proportion(candidates: int, k: int, calibration: Calibration) -> int:
@@ -106,9 +116,20 @@ def _in_proportion(candidates: int, k: int, calibration: Calibration) -> int:
 
 def _grown(scan: int, reading: Reading, calibration: Calibration) -> int:
     try:
-        return max(1, int(scan * math.sqrt(max(1.0, reading.snapshot.live_rows / calibration.vectors))))
+        then, now = calibration.vectors, reading.snapshot.live_rows
+        trained = min(max(then, _trained_rows(reading)), max(then, now))
+        return max(1, int(scan * math.sqrt(trained / then) * max(1.0, now / trained) ** _GROWTH))
     except (TypeError, ZeroDivisionError, ValueError, OverflowError) as error:
         raise CorruptIndexError(f"catalog: the calibration cannot be read ({error})") from error
+
+
+def _trained_rows(reading: Reading) -> int:
+    """How many rows there were when the partitions were trained; 0 where nothing can say."""
+    with suppress(CorruptIndexError):  # which the search of the lists tells
+        state = reading.snapshot.records.lists
+        if state is not None and state.current is not None:
+            return state.current.trained
+    return 0
 
 
 def kept_calibration(state: Snapshot) -> Calibration | None:

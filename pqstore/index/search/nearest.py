@@ -78,7 +78,7 @@ def _scanned(reading: Reading, queries: F32, k: int, threads: int, selection: Se
     """The k nearest, equal distances by row."""
     if selection is None:
         return reading.space.search(queries, reading.all_prepared(), k, threads)
-    if not selection.gathers(reading):
+    if not selection.gathers(reading, len(queries)):
         return reading.space.search(queries, selection.prepared(reading), k, threads)
     distances, places = reading.space.search(queries, selection.gathered(reading), k, threads)
     return distances, selection.rows_at(places)

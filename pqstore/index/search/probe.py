@@ -24,26 +24,25 @@ ROWS_OF_ROOT = 24
 """Rows that are read by default, for each of the square root of all rows."""
 
 _ALL = 1 << 62
-# What a row costs, in rows of a flat scan: in lists, of one that is fetched by itself, and in lists under a filter
-# that leaves a share of the rows (then most rows that pass the bound are looked up in vain).
+# What a row of lists costs, in rows of a flat scan.
 _LIST_COST = 2.0
-_GATHER_COST = 20
-_FILTERED_COST, _FILTERED_POWER, _BUDGET_POWER = 0.6, 0.42, 0.25
+# Under a filter that leaves a share of the rows, the budget grows as this power of it.
+_BUDGET_POWER = -0.25
 
 
 class Probe:
     """The lists that searches of one call read."""
 
-    def __init__(self, prepared: PreparedLists, lists: int, rows: int, least: int) -> None:
+    def __init__(self, prepared: PreparedLists, lists: int, rows: int, least: int, allowed: int = 0) -> None:
         """At most so many lists of a query, and no more once they have so many rows; but more where fewer than `least`
-        rows are found."""
+        rows are found, or, under a filter, fewer than `allowed` of their rows are allowed."""
         self._prepared = prepared
-        self._lists, self._rows, self._least = lists, rows, least
+        self._lists, self._rows, self._least, self._allowed = lists, rows, least, allowed
         self._read: I64 | None = None
 
     def search(self, reading: Reading, queries: F32, k: int, threads: int) -> tuple[F32, I64]:
         """The k nearest rows of these lists, equal distances by row; see `nearest_rows`."""
-        least, runs = min(k, self._least), self._prepared.reads.runs
+        least, runs = max(min(k, self._least), self._allowed), self._prepared.reads.runs
 
         def read_chunk(run: int, ordinal: int) -> Any:
             return SnapshotLists(reading.snapshot).chunk(runs[run], ordinal)
@@ -75,8 +74,11 @@ def _told(error: CorruptIndexError) -> CorruptIndexError:
     return CorruptIndexError(f"{error}: partition() makes the lists anew; nprobe='all' does without them")
 
 
-def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None) -> Probe | None:
-    """What to read of the lists for the k nearest; None: all rows, by a flat scan.
+def as_probe(
+    reading: Reading, nprobe: Any, scan: Any, k: int, selection: Selection | None, usual: int | None = None
+) -> Probe | None:
+    """What to read of the lists for the k nearest; None: all rows, by a flat scan. Where neither `nprobe` nor `scan`
+    says it, `usual` rows, grown under a filter, unless something else is as quick; None: what is read by default.
 
     Raises:
         TypeError, ValueError: an argument cannot be meant, or asks for lists that the index does not have.
@@ -96,7 +98,7 @@ def as_probe(reading: Reading, nprobe: Any, scan: Any, k: int, selection: Select
             name = "nprobe" if budget is None else "scan"
             raise ValueError(f"{name} says how much of the lists to read, and this index has none: call partition()")
         return None
-    return _chosen(reading, prepared, lists, budget, k, selection)
+    return _chosen(reading, prepared, lists, budget, k, selection, usual)
 
 
 def _as_nprobe(nprobe: Any) -> int:
@@ -118,24 +120,51 @@ def _chosen(
     budget: int | None,
     k: int,
     selection: Selection | None,
+    usual: int | None,
 ) -> Probe | None:
     """The probe of what was asked for, or of what is quickest where nothing was."""
-    allowed = reading.snapshot.live_rows if selection is None else selection.count
-    stored = max(1, reading.snapshot.total_rows)
+    if not prepared.reads.runs:  # no list has anything
+        return None
     if lists is not None and lists >= prepared.reads.lists.partitions and budget is None:
         return None
+    allowed = reading.snapshot.live_rows if selection is None else selection.count
+    enough = 0
     if lists is None and budget is None:
-        budget = calibrated_scan(reading) or max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))
-        share = max(allowed, 1) / stored
-        cost = _LIST_COST
-        if selection is not None:
-            budget = int(budget * share**-_BUDGET_POWER)
-            cost = max(cost, _FILTERED_COST * share**-_FILTERED_POWER)
-        others = stored if selection is None else min(stored, _GATHER_COST * allowed)
-        if prepared.flat_rows + cost * budget >= others:
+        budget, enough = _usual(reading, prepared, selection, usual)
+        if budget == 0:
             return None
     if selection is not None:
         mine = prepared_lists(reading, selection)
         assert mine is not None, "the state has lists"
         prepared = mine
-    return Probe(prepared, _ALL if lists is None else lists, _ALL if budget is None else budget, min(k, allowed))
+    most = _ALL if lists is None else lists
+    return Probe(prepared, most, _ALL if budget is None else budget, min(k, allowed), enough)
+
+
+def _usual(reading: Reading, prepared: PreparedLists, selection: Selection | None, rows: int | None) -> tuple[int, int]:
+    """Rows that a search reads which would read so many of all, and how many of them must be allowed at least; (0, 0)
+    where something else than lists is as quick. Worked out once for a state, or for a selection of its rows."""
+    kept: dict[Any, Any] = reading.kept if selection is None else selection.kept
+    known: tuple[int | None, tuple[int, int]] | None = kept.get("usual")
+    if known is None or known[0] != rows:
+        known = kept["usual"] = rows, _worked_out(reading, prepared, selection, rows)
+    return known[1]
+
+
+def _worked_out(
+    reading: Reading, prepared: PreparedLists, selection: Selection | None, rows: int | None
+) -> tuple[int, int]:
+    stored, enough = max(1, reading.snapshot.total_rows), 0
+    others, budget = stored, rows or calibrated_scan(reading) or _by_default(prepared)
+    if selection is not None:
+        share = max(selection.count, 1) / stored
+        budget = int(budget * share**_BUDGET_POWER)
+        # So many were allowed of these rows if the filter had nothing to do with where vectors lie.
+        enough = int(budget * share)
+        if selection.may_gather(reading):
+            others = min(stored, selection.count)  # which is what it costs from the second time on, and it is exact
+    return (budget, enough) if prepared.flat_rows + _LIST_COST * budget < others else (0, 0)
+
+
+def _by_default(prepared: PreparedLists) -> int:
+    return max(1, int(ROWS_OF_ROOT * math.sqrt(prepared.reads.lists.rows)))

@@ -38,11 +38,12 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
         variety = as_variety(question, k)
         k = k if variety is None else variety.depth
     batch, single = _as_queries(queries, reading.space)
+    usual = None  # rows of lists
     wanted = _NOTHING if include == () else as_include(include)
     if recall is not None:
         if rerank is not None or nprobe is not None or scan is not None:
             raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
-        rerank, scan = effort_for(reading, recall, k)
+        rerank, usual = effort_for(reading, recall, k)
     candidates, depth = None, k
     if rerank is not None or reading.space.training is not None:
         candidates = as_rerank(reading, rerank, k)
@@ -50,7 +51,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
         depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
     check_results(len(batch), depth, "k" if depth == k else "rerank")
     selection = select_searchable(reading, where, allow, deny)
-    probe = as_probe(reading, nprobe, scan, depth, selection)
+    probe = as_probe(reading, nprobe, scan, depth, selection, usual)
     distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
     if candidates is not None:
         distances, rows = Reranker(reading, batch, threads).best(rows, k)
@@ -63,7 +64,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
             if values is not None:
                 only = {question.group_by: {"$in": values}}
                 among = select_searchable(reading, only if where is None else {"$and": [where, only]}, allow, deny)
-            more = as_probe(reading, nprobe, scan, far, among)
+            more = as_probe(reading, nprobe, scan, far, among, usual)
             near, found = nearest_rows(reading, query, far, threads, among, more)
             return (near, found) if candidates is None else Reranker(reading, query, threads).best(found, count)
 

@@ -14,7 +14,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.reading import Reading
 from pqstore.index.search.diversity import diverse
 from pqstore.index.search.question import Question
-from pqstore.index.settings import as_fields
+from pqstore.index.settings import as_field
 from pqstore.index.unreadable import UnreadablePayloads
 from pqstore.storage import ABSENT, kind_of, value_at
 
@@ -127,7 +127,7 @@ def as_variety(question: Question, k: int) -> Grouped | Diverse | None:
     if question.group_by is not None:
         if question.mmr is not None:
             raise ValueError("group_by and mmr are two ways to hits that differ: choose one of them")
-        (field,) = as_fields(question.group_by)
+        field = as_field(question.group_by)
         return Grouped(field, k, as_count(question.per_group, "per_group"))
     if question.per_group != 1:
         raise ValueError("per_group says how many hits of each group there are to be: give group_by, their field")

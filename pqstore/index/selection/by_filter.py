@@ -8,7 +8,7 @@ from typing import Any
 from pqstore.errors import FilterKindWarning, UnreadablePayloadWarning
 from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
-from pqstore.index.selection.kept import keep
+from pqstore.index.selection.kept import bytes_of_selection, keep
 from pqstore.index.selection.selection import Selection
 from pqstore.storage import count_set
 from pqstore.warning import warn_caller
@@ -34,7 +34,7 @@ def select_by_filter(reading: Reading, where: Any) -> Selection:
     if known is None:
         known = _evaluated(reading, where)
         if key is not None:
-            keep(reading, key, known, reading.snapshot.total_rows // 8)
+            keep(reading, key, known, bytes_of_selection(reading))
     for complaint in known.complaints:
         warn_caller(complaint, FilterKindWarning)
     if known.unreadable is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pqstore.index.reading import Reading
 
-__all__ = ["keep"]
+__all__ = ["bytes_of_selection", "keep"]
 
 _MOST_BYTES = 64 << 20  # of each kind, for one state of the index
 _MOST_ENTRIES = 32
@@ -23,3 +23,8 @@ def keep(reading: Reading, key: tuple[Any, ...], value: Any, size: int) -> None:
     for other in alike[: max(0, len(alike) + 1 - most)]:
         kept.pop(other, None)
     kept[key] = value
+
+
+def bytes_of_selection(reading: Reading) -> int:
+    """What a selection takes: a bitmap of rows, and another in the order of lists where there are some."""
+    return reading.snapshot.total_rows // 4

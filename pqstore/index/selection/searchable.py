@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pqstore.arrays import I64, U8
 from pqstore.index.all_rows import all_rows
 from pqstore.index.reading import Reading
-from pqstore.index.selection.kept import keep
+from pqstore.index.selection.kept import bytes_of_selection, keep
 from pqstore.index.selection.row_masks import count_rows
 from pqstore.index.selection.select import select
 from pqstore.index.selection.selection import Selection
@@ -50,7 +50,7 @@ def select_searchable(reading: Reading, where: Any = None, allow: Any = None, de
     if known is None or known.part_of is not chosen:
         known = _without(reading, chosen, hidden)
         known.part_of = chosen
-        keep(reading, key, known, reading.snapshot.total_rows // 8)
+        keep(reading, key, known, bytes_of_selection(reading))
     return known
 
 

@@ -13,7 +13,7 @@ from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import ids_of_set
 from pqstore.index.selection.by_filter import select_by_filter
 from pqstore.index.selection.id_set import IdSet
-from pqstore.index.selection.kept import keep
+from pqstore.index.selection.kept import bytes_of_selection, keep
 from pqstore.index.selection.row_masks import are_in, count_rows, masks_of
 from pqstore.index.selection.selection import Selection
 
@@ -40,7 +40,7 @@ def select(reading: Reading, where: Any = None, allow: Any = None, deny: Any = N
     if known is None or known.part_of is not chosen:
         known = _combine(reading, chosen, allow, deny)
         known.part_of = chosen
-        keep(reading, key, known, reading.snapshot.total_rows // 8)
+        keep(reading, key, known, bytes_of_selection(reading))
     return known
 
 

@@ -17,10 +17,12 @@ from pqstore.storage import RowUnit
 
 __all__ = ["Selection"]
 
-# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/search/filters.py),
-# above all for a filter that is used again: its codes are kept, up to so many bytes.
+# With at most one row of so many allowed, fetching codes is quicker than scanning (benchmarks/search/filters.py).
 _GATHER_COST = 20
 _GATHER_BYTES = 8 << 20
+# Codes that were fetched are kept. For a filter that is used again and again that pays with more rows, too: as soon as
+# its scans have cost as much as the fetching would. Of so many bytes, since many selections are kept.
+_KEPT_BYTES = 2 << 20
 
 
 @dataclass(slots=True)
@@ -48,6 +50,7 @@ class Selection:
     _gathered: Any = None
     _rows_and_none: I64 | None = None
     _gathers: bool | None = None
+    _scanned: int = 0
     kept: dict[Any, Any] = field(default_factory=dict)
     """What others have worked out of it."""
     part_of: Selection | None = None
@@ -66,12 +69,21 @@ class Selection:
             self._masks = masks_of(self.units, self._rows)
         return self._masks
 
-    def gathers(self, reading: Reading) -> bool:
-        """Whether so few rows are allowed that their codes are better fetched one by one."""
-        if self._gathers is None:
-            few = self.count * _GATHER_COST <= reading.snapshot.total_rows
-            self._gathers = few and self.count * reading.space.row_cost <= _GATHER_BYTES
-        return self._gathers
+    def may_gather(self, reading: Reading) -> bool:
+        """Whether so few rows are allowed that their codes can be fetched one by one and kept."""
+        size = self.count * reading.space.row_cost
+        return size <= (_GATHER_BYTES if self._is_few(reading) else _KEPT_BYTES)
+
+    def gathers(self, reading: Reading, queries: int = 0) -> bool:
+        """Whether codes are better fetched one by one than scanned, for so many queries; 0: as it was decided last."""
+        if not self._gathers and (queries or self._gathers is None):
+            scanned = self._scanned + max(1, queries) * reading.snapshot.total_rows
+            self._gathers = self.may_gather(reading) and self.count * _GATHER_COST <= scanned
+            self._scanned = scanned
+        return bool(self._gathers)
+
+    def _is_few(self, reading: Reading) -> bool:
+        return self.count * _GATHER_COST <= reading.snapshot.total_rows
 
     def chunks(self, reading: Reading) -> list[CodeChunk]:
         """What is left to scan: chunks with an allowed row, all others of their rows marked as dead."""

@@ -64,7 +64,7 @@ class ArrowCorpus(Corpus):
         if not self._payload_columns:
             return None
         batches = self._table.batches(self._payload_columns, self.block_rows(rows), self._valid)
-        return (payloads_in(self._arrow, batch, self._payload_columns) for batch in batches)
+        return (payloads_in(self._arrow, self.name, batch, self._payload_columns) for batch in batches)
 
     def units(self) -> list[int]:
         rows = self._table.group_rows

@@ -398,31 +398,9 @@ def _write(
     blocks: Iterable[tuple[npt.NDArray[np.int64], npt.NDArray[Any]]],
 ) -> int:
     codewords, nbits = padded_codewords(quantizer)
-    M, _, Ds = codewords.shape
-    D = M * Ds
-    metric_type = L2 if quantizer.metric == "l2" else INNER_PRODUCT
-    counts: list[int] = []  # where the number of rows has to be filled in
-
-    def header(code: bytes) -> None:
-        stream.write(code + struct.pack("<i", D))
-        counts.append(stream.tell())
-        stream.write(struct.pack("<qqqBi", 0, 1 << 20, 1 << 20, 1, metric_type))
-
-    header(b"IxM2")
-    chain = []
-    if quantizer.metric == "cosine":
-        chain.append(b"VNrm" + struct.pack("<f", 2.0))
-    if isinstance(quantizer, OPQ):
-        assert quantizer.R is not None
-        matrix = np.ascontiguousarray(quantizer.R.T, dtype="<f4").tobytes()
-        chain.append(b"LTra" + struct.pack("<BQ", 0, D * D) + matrix + struct.pack("<Q", 0))
-    if chain:
-        header(b"IxPT")
-        stream.write(struct.pack("<i", len(chain)))
-        for transform in chain:
-            stream.write(transform + struct.pack("<iiB", D, D, 1))
-    header(b"IxPq")
-    stream.write(struct.pack("<QQQQ", D, M, nbits, codewords.size))
+    M = len(codewords)
+    counts = _write_headers(stream, quantizer, M * codewords.shape[2])
+    stream.write(struct.pack("<QQQQ", M * codewords.shape[2], M, nbits, codewords.size))
     stream.write(codewords.astype("<f4", copy=False).tobytes())
     length_of_codes = stream.tell()
     stream.write(struct.pack("<Q", 0))
@@ -444,3 +422,32 @@ def _write(
     stream.seek(length_of_codes)
     stream.write(struct.pack("<Q", rows * row_bytes(M, nbits)))
     return rows
+
+
+def _write_headers(stream: BinaryIO, quantizer: Quantizer, D: int) -> list[int]:
+    """The map of ids, what is done to a vector before it is encoded, and the head of the codes.
+
+    Returns the places where the number of rows has to be filled in."""
+    metric_type = L2 if quantizer.metric == "l2" else INNER_PRODUCT
+    counts: list[int] = []
+
+    def header(code: bytes) -> None:
+        stream.write(code + struct.pack("<i", D))
+        counts.append(stream.tell())
+        stream.write(struct.pack("<qqqBi", 0, 1 << 20, 1 << 20, 1, metric_type))
+
+    header(b"IxM2")
+    chain = []
+    if quantizer.metric == "cosine":
+        chain.append(b"VNrm" + struct.pack("<f", 2.0))
+    if isinstance(quantizer, OPQ):
+        assert quantizer.R is not None
+        matrix = np.ascontiguousarray(quantizer.R.T, dtype="<f4").tobytes()
+        chain.append(b"LTra" + struct.pack("<BQ", 0, D * D) + matrix + struct.pack("<Q", 0))
+    if chain:
+        header(b"IxPT")
+        stream.write(struct.pack("<i", len(chain)))
+        for transform in chain:
+            stream.write(transform + struct.pack("<iiB", D, D, 1))
+    header(b"IxPq")
+    return counts

@@ -53,16 +53,23 @@ def search_lists(
     pieces (a list of a run within a chunk).
 
     At most `most` lists are read, and no more once they have `budget` rows, dead ones too. Where fewer than `least`
-    rows were found, at most k, twice as many lists are read, and so on to all of them. Rows in no list are read in any
-    case.
+    rows were found, at most k, twice as many lists are read, and so on to all of them. Of lists that are `selected`
+    those without a live row are passed over, and further ones are read until they have `least` live rows. Rows in no
+    list are read in any case.
     """
     order = list_order(lists.grid, query)
-    sizes: I64 = np.zeros(len(order), dtype=np.int64)
+    if lists.selected:
+        live = _live_rows(lists, read)[order]
+        order, live = order[live > 0], live[live > 0]
+    sizes: I64 = np.zeros(len(lists.grid.centroids), dtype=np.int64)
     for run in lists.runs:
         offsets = run.offsets.astype(np.int64)
         sizes += offsets[1:] - offsets[:-1]
     before = np.cumsum(sizes[order]) - sizes[order]
     count = min(most, int(np.searchsorted(before, budget, side="left")))
+    if lists.selected:
+        count = max(count, int(np.searchsorted(np.cumsum(live) - live, least, side="left")))
+        least = 0
     flat_distances, flat_rows = scan(lists.flat, layout, table[None], k)
     while True:
         distances, rows, pieces = _rows_of(lists, read, layout, table, order[:count])
@@ -76,6 +83,18 @@ def search_lists(
     out_rows = np.full(k, -1, dtype=np.int64)
     out_distances[: len(best)], out_rows[: len(best)] = distances[best], rows[best]
     return out_distances, out_rows, (count, int(sizes[order[:count]].sum()), pieces)
+
+
+def _live_rows(lists: Lists, read: ReadChunk) -> I64:
+    """How many rows of each list are live: int64 (P,)."""
+    live: I64 = np.zeros(len(lists.grid.centroids), dtype=np.int64)
+    for number, run in enumerate(lists.runs):
+        offsets = run.offsets.astype(np.int64)
+        chunks = [read(number, ordinal)[1] for ordinal in range(-(-int(offsets[-1]) // run.chunk_rows))]
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *chunks]).astype(np.int64) + run.first_row
+        before = np.concatenate(([0], np.cumsum(_are_live(lists, rows))))
+        live += before[offsets[1:]] - before[offsets[:-1]]
+    return live
 
 
 def _rows_of(lists: Lists, read: ReadChunk, layout: CodeLayout, table: F32, partitions: I64) -> tuple[F32, I64, int]:

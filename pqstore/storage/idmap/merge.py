@@ -90,18 +90,7 @@ def step(
         last_keys.append(keys_so_far)
     spent, window, done = 0, 2 * chunk_entries, False
     while spent < budget and not done:
-        pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]
-        more = [
-            keys[-1]
-            for (keys, _), reader, at in zip(pieces, inputs, job.positions, strict=True)
-            if at + len(keys) < reader.entries
-        ]
-        done = not more
-        # Beyond the lowest of the windows' ends an input that is not read yet may have smaller keys.
-        sizes = [int(np.searchsorted(keys, min(more), side="right")) if more else len(keys) for keys, _ in pieces]
-        keys = np.concatenate([piece[0][:size] for piece, size in zip(pieces, sizes, strict=True)])
-        rows = np.concatenate([piece[1][:size] for piece, size in zip(pieces, sizes, strict=True)])
-        origin = np.repeat(np.arange(len(pieces)), sizes)
+        keys, rows, origin, done = _next_entries(job, inputs, window, get)
         order = np.argsort(keys, kind="stable")  # linear on a few sorted stretches
         kept = np.flatnonzero(are_live(rows[order]))
         whole = len(kept) // chunk_entries * chunk_entries
@@ -115,10 +104,26 @@ def step(
             part = chosen[start : start + chunk_entries]
             put("runchunks", records.key2(job.output, ordinal), pack_chunk(job.output, ordinal, keys[part], rows[part]))
             last_keys.append(keys[part[-1:]])
-        taken = np.bincount(origin[order[:cut]], minlength=len(pieces)).tolist()
+        taken = np.bincount(origin[order[:cut]], minlength=len(inputs)).tolist()
         positions = tuple(at + count for at, count in zip(job.positions, taken, strict=True))
         job = replace(job, positions=positions, entries=job.entries + len(chosen))
         spent += cut
     if job.entries:
         put("runs", records.key1(job.output), pack_directory(job.output, job.entries, np.concatenate(last_keys)))
     return job, spent, done
+
+
+def _next_entries(job: MergeJob, inputs: Sequence[RunReader], window: int, get: Get) -> tuple[U64, I64, I64, bool]:
+    """Keys, rows and inputs of the entries that come next, from about `window` entries of each input: sorted within an
+    input. And whether they are the last ones."""
+    pieces = [reader.entries_from(at, window, get) for reader, at in zip(inputs, job.positions, strict=True)]
+    more = [
+        keys[-1]
+        for (keys, _), reader, at in zip(pieces, inputs, job.positions, strict=True)
+        if at + len(keys) < reader.entries
+    ]
+    # Beyond the lowest of the windows' ends an input that is not read yet may have smaller keys.
+    sizes = [int(np.searchsorted(keys, min(more), side="right")) if more else len(keys) for keys, _ in pieces]
+    keys = np.concatenate([piece[0][:size] for piece, size in zip(pieces, sizes, strict=True)])
+    rows = np.concatenate([piece[1][:size] for piece, size in zip(pieces, sizes, strict=True)])
+    return keys, rows, np.repeat(np.arange(len(pieces)), sizes), not more

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from pqstore.errors import CorruptIndexError
 from pqstore.storage.disk.data_file import DATA_FILE
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.disk.regular_file import open_regular
@@ -52,14 +53,15 @@ def hold(place: Path) -> BinaryIO:
 
 
 def free_places(index: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Places that nobody holds any more, each held by the caller now, who closes the file; the newest first."""
+    """Places that nobody holds any more, each held by the caller now, who closes the file; the newest first. What only
+    has the name of one is passed over."""
     places: list[Path] = []
     with suppress(OSError), os.scandir(index) as entries:
         places = [
             Path(entry.path) for entry in entries if _NAME.match(entry.name) and entry.is_dir(follow_symlinks=False)
         ]
     for place in sorted(places, key=_last_written, reverse=True):
-        with suppress(OSError):
+        with suppress(OSError, CorruptIndexError):  # where `held` is a pipe or a link, no process of ours has made it
             if not (place / _HELD).exists():
                 if time.time() - place.stat().st_mtime > _MOMENT:
                     shutil.rmtree(place, ignore_errors=True)

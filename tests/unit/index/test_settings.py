@@ -1,4 +1,4 @@
-"""Settings and arrays of an index that contradict each other are refused by name, and leave no handle."""
+"""Settings and arrays that contradict each other are refused by name, and leave no handle; so are names of no field."""
 
 from __future__ import annotations
 
@@ -116,3 +116,21 @@ def test_a_failed_open_leaves_no_handle(tmp_path: Path) -> None:
 def test_a_sound_one_opens(tmp_path: Path) -> None:
     with pqstore.Index.open(made(tmp_path / "x.pqs", {}, {})) as index:
         assert len(index.add(VECTORS)) == 600
+
+
+@pytest.mark.parametrize("name", [3, None, ["a"], ("a", "b"), b"a", 1.5, {"a": 1}])
+def test_a_field_is_named_by_one_text(tmp_path: Path, name: Any) -> None:
+    with pqstore.Index.create(tmp_path / "x.pqs", dim=4) as index:
+        index.add(np.eye(4), payloads=[{"a": 1}] * 4)
+        for ask in (
+            index.field_values,
+            index.field_range,
+            index.create_field_index,
+            lambda given: index.search(np.ones(4), group_by=given) if given is not None else index.field_range(given),
+        ):
+            with pytest.raises(TypeError, match="named by a str"):
+                ask(name)
+    for fields in (3, [name], None):
+        with pytest.raises(TypeError, match="str"):
+            pqstore.Index.create(tmp_path / "y.pqs", dim=4, fields=fields)
+    assert not (tmp_path / "y.pqs").exists()

@@ -103,3 +103,36 @@ def test_what_cannot_be_meant(index: pqstore.Index, call: Any, error: type, says
     with pytest.raises(error, match=says):
         call(index)
     assert len(index) == 0
+
+
+def _texts(content: bytes, ends: list[int]) -> Any:
+    """An array of strings that somebody has put together from bytes."""
+    return pa.StringArray.from_buffers(
+        len(ends) - 1, pa.py_buffer(np.array(ends, dtype="<i4").tobytes()), pa.py_buffer(content)
+    )
+
+
+UNFIT = {
+    "no UTF-8": (lambda: _texts(b"\xff\xfea", [0, 1, 2, 3]), "not sound"),
+    "beyond its bytes": (lambda: _texts(b"abc", [0, 1 << 30, 2, 3]), "not sound"),
+    "an unknown time zone": (lambda: pa.array([1, 2, 3], type=pa.timestamp("ns", tz="Mars/Phobos")), "'more' holds"),
+    "seconds of long ago": (lambda: pa.array([1, 2, -(2**62)], type=pa.timestamp("s")), "'more' holds"),
+    "the year 200,000": (lambda: pa.array([1, 2, 1 << 62], type=pa.timestamp("us")), "'more' holds"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_what_no_payload_can_hold_is_named(index: pqstore.Index, kind: str) -> None:
+    """Texts that are no UTF-8 and unknown time zones raised errors of others; times out of range became 1970."""
+    made, match = UNFIT[kind]
+    with pytest.raises(pqstore.CorpusFileError, match=match):
+        index.add_table(table(more=made()))
+    assert len(index) == 0
+
+
+@pytest.mark.parametrize("name", ["id", "vector", "n"])
+def test_a_name_of_two_columns_is_refused(index: pqstore.Index, name: str) -> None:
+    made = table()
+    with pytest.raises(ValueError, match="2 columns with the name"):
+        index.add_table(made.append_column(name, made.column(name)))
+    assert len(index) == 0

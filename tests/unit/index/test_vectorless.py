@@ -229,3 +229,30 @@ def test_of_every_metric_through_training(tmp_path: Path, metric: str) -> None:
         assert not set(index.search(np.eye(1, D), k=400).ids[0].tolist()) & set(bare.tolist())
         assert index.get(bare[0]).vector is None
         assert index.verify(deep=True) == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_no_payload_says_by_itself_that_its_row_has_no_vector(tmp_path: Path, first: bool) -> None:
+    """A payload with the key by which that is stored hid its vector from every search, or made `verify` complain."""
+    lies: dict = {"$pqstore vectorless": True}
+    with pqstore.Index.create(tmp_path / "i", dim=D, train="manual") as index:
+        index.add(vectors(2), [1, 2], payloads=[{"n": 1}, None])
+        if not first:
+            index.add(None, [3])
+        before = index.scroll(limit=9).records
+        attempts = (
+            lambda: index.add(vectors(1), [4], payloads=[lies]),
+            lambda: index.add(vectors(1), [4], payloads=lies),
+            lambda: index.add(vectors(1), [4], payloads=iter([lies])),
+            lambda: index.add(vectors(1), [4], payloads=np.array([lies], dtype=object)),
+            lambda: index.add(None, [4], payloads=[lies]),
+            lambda: index.upsert([None, vectors(1)[0]], [4, 5], payloads=[None, lies]),
+            lambda: index.update_payload([1], [lies]),
+            lambda: index.update_payload([1], lies, merge=True),
+            lambda: index.update_payload(payloads=lies, where={"n": 1}),
+        )
+        for attempt in attempts:
+            with pytest.raises(pqstore.InvalidPayloadError, match="which only pqstore may use"):
+                attempt()
+        assert index.scroll(limit=9).records == before
+        assert index.verify(deep=True) == []

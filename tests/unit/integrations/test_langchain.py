@@ -111,6 +111,7 @@ def test_replacing_deleting_and_getting(store: PQStoreVectorStore) -> None:
     assert changed == Document("violet cup", id="doc-3", metadata={})
     assert store.delete(["doc-3", "doc-4", "nobody"]) is True
     assert [document.id for document in store.get_by_ids(["doc-5", "doc-4", "doc-0"])] == ["doc-5", "doc-0"]
+    assert store.get_by_ids("doc-5") == store.get_by_ids(["doc-5"])  # not the ids "d", "o", "c", ...
     store.delete(["doc-5", "doc-6"], filter={"n": 5})
     assert [document.id for document in store.get_by_ids(["doc-5", "doc-6"])] == ["doc-6"]
     store.delete([])

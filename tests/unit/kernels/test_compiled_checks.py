@@ -157,6 +157,7 @@ class TestLists:
             "segments": np.array([0, 3]),
             "dead": [None, np.zeros(8, np.uint8)],
             "segment_rows": 64,
+            "selected": False,
         }
         return native_module().PreparedLists(**{**made, **changes})
 

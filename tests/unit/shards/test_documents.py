@@ -64,7 +64,6 @@ def json_of(raw: bytes) -> object:
 # Not every other value is wrong: some say something else, and are compared where they are used.
 MEANT = {
     "root": ["../y"],
-    "dtype": ["../y"],
     "member": [None, "../y"],
     "id_column": [None, "../y"],
     "metric": [None],
@@ -120,7 +119,7 @@ def test_plans_that_contradict_themselves_are_refused(collection) -> None:
 
 def test_other_documents_and_versions_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    write_document(path, "test", 5)
+    write_document(path, "test", whole(0, 9), 5)
     assert read_document(path, "test", whole(0, 9)) == 5
     with pytest.raises(DocumentError, match="a other of pqstore expected"):
         read_document(path, "other", whole(0, 9))

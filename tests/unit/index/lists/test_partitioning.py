@@ -281,6 +281,28 @@ def test_beside_readers_and_another_handle(tmp_path: Path, pq: pqstore.PQ) -> No
         assert index.verify(deep=True) == []
 
 
+def test_two_handles_partition_at_once(tmp_path: Path, pq: pqstore.PQ) -> None:
+    """Who comes second gives up what the first has begun; both return, and the lists are those of one of them."""
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(2000))
+        reports: list[Any] = []
+
+        def make(partitions: int) -> None:
+            with pqstore.Index.open(index.path) as other:
+                reports.append(other.partition(partitions))
+
+        threads = [threading.Thread(target=make, args=(partitions,)) for partitions in (8, 13)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {report.partitions for report in reports} == {8, 13}
+        assert index.stats().lists.partitions in (8, 13)
+        assert index.stats().lists.listed_rows == 15 * 128
+        assert index.verify(deep=True) == []
+        assert assert_all_lists_are_flat(index, vectors(3), 10)
+
+
 def test_around_given_centroids(tmp_path: Path, pq: pqstore.PQ) -> None:
     """Two indexes have the same lists: a row belongs to the nearest of the centroids in both."""
     with (

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import pqstore
 from pqstore.index.selection.select import select
+from pqstore.index.selection.selection import Selection
 from pqstore.kernels import active
 from pqstore.storage import SnapshotLists
 from pqstore.storage.disk.data_file import DataFile
@@ -90,6 +92,104 @@ def test_filters(index: pqstore.Index, where: Any) -> None:
             assert payload["half"] == 1 or "half" not in where
     by_default = index.search(queries, 20, where=where, explain=True)
     assert by_default.plan.method == {0: "empty", 100: "gather", 700: "gather", 10_000: "lists"}[count]
+
+
+def test_a_filter_that_follows_the_clusters(tmp_path: Path) -> None:
+    """Allowed is what lies in one corner, asked from everywhere: the nearest lists hold nothing of it."""
+    made = vectors(20_000)
+    centres = np.random.default_rng(5).standard_normal((30, D)) * 3
+    corner = np.argmin(((made[:, None] - centres) ** 2).sum(axis=2), axis=1) < 2
+    corner |= np.random.default_rng(1).random(len(made)) < 0.003  # and some that lie elsewhere
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with small_segments(512), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(made)
+        index.partition(200)
+        allowed = pqstore.IdSet(np.flatnonzero(corner))
+        queries = vectors(40, 9)
+        with patch.object(Selection, "may_gather", lambda *_: False):
+            found = index.search(queries, 10, allow=allowed, explain=True)
+        exact = index.search(queries, 10, nprobe="all", allow=allowed)
+        assert found.plan.method == "lists"
+        assert found.plan.lists.rows_read < 12_000
+        same = [len(set(a) & set(b)) for a, b in zip(found.ids.tolist(), exact.ids.tolist(), strict=True)]
+        assert np.mean(same) > 9.5
+        few = index.search(queries, 10, nprobe=1, allow=allowed, explain=True)
+        assert np.isfinite(few.distances).all()
+        for k in (1, len(allowed)):
+            ids = index.search(queries[:2], k, scan=1, allow=allowed).ids
+            assert all(len(set(row)) == k and set(row) <= set(allowed) for row in ids.tolist())
+
+
+def test_codes_of_a_filter_are_kept_when_it_is_used_again(index: pqstore.Index) -> None:
+    """Scans of all codes that have cost as much as fetching those that are allowed are the last; answers stay."""
+    queries, where = vectors(1, 4), {"n": {"$lt": 2500}}
+    methods, answers = [], []
+    for _ in range(4):
+        hits = index.search(queries, 10, where=where, nprobe="all", explain=True)
+        methods.append(hits.plan.method)
+        answers.append((hits.ids.tolist(), hits.distances.tolist()))
+    assert methods == ["masked scan", "masked scan", "gather", "gather"]
+    assert answers[1:] == answers[:-1]
+    batch = index.search(vectors(9, 4), 10, where={"n": {"$lt": 2501}}, explain=True)
+    assert batch.plan.method == "gather"
+
+
+def test_a_recall_is_reached_in_the_quickest_way(index: pqstore.Index) -> None:
+    """Rows for a recall grow under a filter; where all codes are as quick, they are scanned."""
+    queries = vectors(60, 6)
+    index.calibrate(queries, recall=0.9, k=10)
+    plan = index.search(queries, 10, recall=0.9, explain=True).plan
+    assert plan.method == "lists"
+    with patch.object(Selection, "may_gather", lambda *_: False):
+        filtered = index.search(queries, 10, recall=0.9, where={"half": 1}, explain=True).plan
+    assert filtered.lists.budget == int(plan.lists.budget * 0.5**-0.25)
+    assert index.search(queries, 10, scan=plan.lists.budget, where={"half": 1}, explain=True).plan.lists.budget == (
+        plan.lists.budget
+    )
+    index.remove(range(400, 20_000))
+    assert index.search(queries, 10, recall=0.9, explain=True).plan.method == "scan"
+    with pytest.raises(TypeError, match="recall"):
+        index.search(queries, 10, recall=True)
+
+
+def test_queries_far_outside_the_data(index: pqstore.Index) -> None:
+    """Beyond the grid on which lists are ordered all queries look alike: they still find k, at their distances."""
+    for far in (1e4, 1e15):
+        queries = np.stack([np.full(D, far), -np.full(D, far)]).astype(np.float32)
+        ids, distances = index.search(queries, 10, scan=500)
+        assert [len(set(row)) for row in ids.tolist()] == [10, 10]
+        assert (distances >= index.search(queries, 10, nprobe="all").distances).all()
+    with pytest.raises(pqstore.InvalidVectorError, match="overflow float32"):
+        index.search(np.full(D, 1e30, dtype=np.float32), 10, scan=500)
+
+
+def test_rows_read_grow_with_the_index(index: pqstore.Index) -> None:
+    """Nearly in proportion as long as partitions stay, by the square root where they were made anew."""
+    queries = vectors(60, 6)
+
+    def budget() -> int:
+        return index.search(queries[:1], 10, recall=0.9, explain=True).plan.lists.budget
+
+    index.calibrate(queries, recall=0.9, k=10)
+    scan = budget()
+    index.add(vectors(20_000, 1))
+    assert budget() == int(scan * 2**0.9)
+    index.partition(300)
+    assert budget() == int(scan * 2**0.5)
+    index.remove(range(15_000))
+    assert budget() == int(scan * (25 / 20) ** 0.5)
+
+
+def test_lists_that_have_nothing_yet_are_not_read(tmp_path: Path) -> None:
+    """A tail that was never sealed is scanned as without lists."""
+    made = vectors(2000)
+    pq = pqstore.PQ(M=32, Ks=16, verbose=False).fit(made[:400], iter=2)
+    with pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(made)
+        index.partition(20)
+        hits = index.search(made[:3], 10, scan=100, explain=True)
+        assert (hits.plan.method, index.stats().lists.listed_rows) == ("scan", 0)
+        np.testing.assert_array_equal(hits.ids, index.search(made[:3], 10, nprobe="all").ids)
 
 
 def test_ids_are_allowed_and_denied(index: pqstore.Index) -> None:
