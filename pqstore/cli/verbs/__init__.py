@@ -13,6 +13,7 @@ SUMMARIES = {
     "get": "Look at records by id: a line of JSON for each.",
     "dump": "Print all records of an index, or those a filter finds: a line of JSON each, number ids ascending.",
     "count": "Count the vectors of an index, or those that a filter finds.",
+    "values": "List the values of a payload field, ascending, and how many vectors have each: a line of JSON for each.",
     "sets": "List the saved sets of ids of an index, or save, show or drop one.",
     "partition": "Divide an index into inverted lists, so that searches read the nearest of them, not every code.",
     "calibrate": "Find how much a search must read for a recall, and keep that with the index.",
