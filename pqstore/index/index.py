@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pqstore.errors import CorruptIndexError, PQStoreError
 from pqstore.index import records
+from pqstore.index.arguments.clock import Clock, as_moment
 from pqstore.index.arguments.counts import as_timeout
 from pqstore.index.arguments.ids import IdArray, IdType
 from pqstore.index.arguments.sets import as_set_name
@@ -23,6 +24,7 @@ from pqstore.index.background import in_background
 from pqstore.index.code_space import CodeSpace, Phase, RetrainMode
 from pqstore.index.drift import DriftWatch
 from pqstore.index.exact_space import ExactSpace, TrainMode
+from pqstore.index.expiry import as_expiry, expiry_of, setting_of_expiry
 from pqstore.index.facts.field_kinds import field_kinds
 from pqstore.index.facts.field_range import FieldRange, field_range
 from pqstore.index.facts.field_values import FieldValues, field_values
@@ -109,6 +111,7 @@ class Index:
     """
 
     _store: Store
+    _clock: Clock | None
     _spaces: Spaces
     _id_type: IdType
     _wish: Wish
@@ -123,13 +126,14 @@ class Index:
         )
 
     @classmethod
-    def _of(cls, store: Store) -> Self:
+    def _of(cls, store: Store, clock: Clock | None) -> Self:
         index = cls.__new__(cls)
         index._store = store
+        index._clock = clock
         try:
             index._spaces = Spaces(store)
             index._spaces.now  # noqa: B018 - what cannot be read is told now
-            with store.read() as snapshot:
+            with store.read_as_stored() as snapshot:
                 index._wish = wish_of(snapshot)
             index._id_type = store.identity.id_type
             index._drift = DriftWatch()
@@ -158,6 +162,8 @@ class Index:
         train_at: int | Literal["default"] | None = "default",
         retrain: RetrainMode = "manual",
         partitions: int | str | None = None,
+        expiry: str | None = None,
+        clock: Clock | None = None,
     ) -> Index:
         """Make a new, empty index in a directory that does not exist yet, or is empty.
 
@@ -190,6 +196,8 @@ class Index:
                 `retrain`.
             partitions: Divide the vectors into so many inverted lists (see `partition`) as soon as there are 64 for
                 each; "auto": at 100,000 vectors, by the call that adds them. None: when `partition` is called.
+            expiry: A payload field whose datetime says when a vector expires: see `set_expiry`. It gets an index.
+            clock: As for `open`.
 
         Raises:
             NotTrainedError: the quantizer is not trained, and there is no `dim`.
@@ -200,7 +208,8 @@ class Index:
         if isinstance(path, Quantizer):
             raise TypeError("the path comes first: Index.create(path, quantizer)")
         metric = as_index_arguments(quantizer, id_type, metric, durability)
-        names, wish = as_fields(fields), as_wish(partitions)
+        wish, moment, ends = as_wish(partitions), as_moment(clock), as_expiry(expiry)
+        names = as_fields((*as_fields(fields), *(() if ends is None else (ends,))))
         space = first_space(quantizer, metric, dim, originals, train, train_at, retrain)
         settings, arrays = record_of(space)
         store = Store.create(
@@ -213,27 +222,35 @@ class Index:
             row_bytes=0 if space.originals is None else space.originals.row_bytes,
             bulk=bulk,
             fields=tuple(map(stored_field, names)),
+            expiry=None if ends is None else stored_field(ends),
             features=features_of(space),
             packing_of=packing_of,
             notes=notes_of_wish(wish),
+            moment=moment,
         )
-        return cls._of(store)
+        return cls._of(store, clock)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
+    def open(cls, path: str | os.PathLike[str], readonly: bool = False, *, clock: Clock | None = None) -> Index:
         """Open an index.
 
         Opening a path twice in one process shares one environment: close each of them.
+
+        Args:
+            path: The directory.
+            readonly: Whether nothing is to be changed.
+            clock: What says which vectors have expired (`set_expiry`), for this handle: seconds since 1970, as
+                `time.time` gives them, which None stands for.
 
         Raises:
             IndexNotFoundError: nothing is at `path`, or a directory that is no index.
             FormatVersionError: the index is of a newer format.
             CorruptIndexError: its first records are damaged.
-            TypeError: `readonly` is no bool, but a mode as of files, perhaps.
+            TypeError: `readonly` is no bool, but a mode as of files, perhaps; or `clock` no function.
         """
         if not isinstance(readonly, (bool, np.bool_)):
             raise TypeError(f"readonly must be True or False, got {readonly!r}")
-        return cls._of(Store.open(path, packing_of, readonly=bool(readonly)))
+        return cls._of(Store.open(path, packing_of, readonly=bool(readonly), moment=as_moment(clock)), clock)
 
     @classmethod
     def open_or_create(
@@ -251,6 +268,8 @@ class Index:
         train_at: int | Literal["default"] | None = "default",
         retrain: RetrainMode = "manual",
         partitions: int | str | None = None,
+        expiry: str | None = None,
+        clock: Clock | None = None,
     ) -> Index:
         """Open the index at a path, or make an empty one where there is none yet.
 
@@ -262,10 +281,11 @@ class Index:
                 yet.
             id_type, metric, durability, dim, originals, fields, train, train_at, retrain, partitions: As for `create`.
                 An index that is there keeps its own durability, fields, training and lists; see Raises for the others.
+            expiry, clock: As for `create`.
 
         Raises:
-            ValueError: the index that is there has ids of another type, or another metric or kind of originals than the
-                one given here.
+            ValueError: the index that is there has ids of another type, or another metric, kind of originals or field
+                of ends than the one given here.
             DimensionError: it is of vectors of another dimension than given here.
             IndexExistsError: something that is no index is at `path`.
             What `open` and `create` raise.
@@ -286,14 +306,16 @@ class Index:
                 train_at=train_at,
                 retrain=retrain,
                 partitions=partitions,
+                expiry=expiry,
+                clock=clock,
             )
 
         def look_over(index: Index) -> None:
             asked = None if originals == "default" else as_original_kind(originals)
             kind = None if index._space.fulfils(asked) else asked
-            refuse_difference(index, quantizer, id_type, metric, kind, dim)
+            refuse_difference(index, quantizer, id_type, metric, kind, dim, as_expiry(expiry))
 
-        return open_or_create(lambda: cls.open(path), create, look_over)
+        return open_or_create(lambda: cls.open(path, clock=clock), create, look_over)
 
     def publish(self) -> None:
         """Make an index created with ``bulk=True`` durable, and give it its name; no other needs it."""
@@ -327,7 +349,8 @@ class Index:
         await in_thread(self.__exit__, kind, error, trace)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Index.open, (str(self._store.path), self._store.readonly)
+        opened = Index.open if self._clock is None else partial(Index.open, clock=self._clock)
+        return opened, (str(self._store.path), self._store.readonly)
 
     # What it is
 
@@ -376,6 +399,12 @@ class Index:
         """Payload fields that have an index."""
         with self._store.read() as snapshot:
             return fields_of(snapshot)
+
+    @property
+    def expiry(self) -> str | None:
+        """The payload field that says when vectors expire (`set_expiry`); None: they do not."""
+        with self._store.read_as_stored() as snapshot:
+            return expiry_of(snapshot)
 
     @property
     def sets(self) -> dict[str, int]:
@@ -515,7 +544,7 @@ class Index:
 
     def _with_another_handle(self, work: Callable[..., object]) -> None:
         """This one may be closed meanwhile. A core is left to those who do not wait for it."""
-        with Index.open(self._store.path) as index:
+        with Index.open(self._store.path, clock=self._clock) as index:
             work(index, threads=max(1, resolve_threads(None) - 1))
 
     def upsert(
@@ -723,6 +752,43 @@ class Index:
             unreadable.warn()
 
         self._change(declare, timeout)
+
+    def set_expiry(self, field: str | None, *, timeout: float | None = None) -> None:
+        """Let vectors expire by a payload field, in one transaction: from the moment that it names, a datetime, nothing
+        finds a vector any more, and its id is free. Vectors without the field, or with None there, stay for ever.
+
+        What has expired takes its space until the index is next written to, compacted, or told to `expire`. The field
+        gets an index; from now on it takes datetimes with a time zone and None, nothing else.
+
+        A moment is that of a call, by the clock of the handle (`open`); of a snapshot or a transaction that in which it
+        began.
+
+        Example: ``index.set_expiry("until")``, then ``index.add(vector, payloads={"until": midnight})``
+
+        Args:
+            field: Its name, as filters have it; None: vectors do not expire any more.
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Raises:
+            InvalidPayloadError: a vector has another value there already.
+            TypeError, ValueError: `field` is no name that a filter could use.
+            ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
+        """
+        self._change(setting_of_expiry(field), timeout)
+
+    def expire(self, *, timeout: float | None = None) -> int:
+        """Remove the vectors that have expired, durably; what is written to the index removes them too.
+
+        Args:
+            timeout: Seconds to wait while another writes; None means 60.
+
+        Returns:
+            How many went. `compact` gives their disk space back.
+
+        Raises:
+            ReadOnlyError, IndexLockedError, StorageFullError: as `add`.
+        """
+        return self._change(lambda txn: txn.expired, timeout)
 
     def save_set(self, name: str, ids: Any, *, timeout: float | None = None) -> int:
         """Keep a set of ids under a name, for `allow` and `deny` of searches, in one transaction. A set that is there
@@ -1418,7 +1484,7 @@ class Index:
                     block = index._coded().join(codes, vectors)
                     batch = Batch([block], len(block), names, "error", None, index._id_type)
                     add_rows(index._store, batch, None)
-        index = Index.open(path)
+        index = Index.open(path, clock=settings.get("clock"))
         centroids = contents.list_centroids()
         if centroids is not None and settings.get("partitions") is None:
             partition_around(index._store, index._coded(), centroids)
@@ -1461,6 +1527,8 @@ class Index:
     aupdate_payload = twin_of(update_payload)
     aupdate_vector = twin_of(update_vector)
     acreate_field_index = twin_of(create_field_index)
+    aset_expiry = twin_of(set_expiry)
+    aexpire = twin_of(expire)
     asave_set = twin_of(save_set)
     asaved_set = twin_of(saved_set)
     adrop_set = twin_of(drop_set)
@@ -1496,9 +1564,9 @@ class Index:
         return await in_thread(cls.create, path, quantizer, **settings)
 
     @classmethod
-    async def aopen(cls, path: str | os.PathLike[str], readonly: bool = False) -> Index:
+    async def aopen(cls, path: str | os.PathLike[str], readonly: bool = False, *, clock: Clock | None = None) -> Index:
         """`open` in a thread."""
-        return await in_thread(cls.open, path, readonly)
+        return await in_thread(partial(cls.open, clock=clock), path, readonly)
 
     @classmethod
     async def aopen_or_create(

@@ -26,6 +26,8 @@ class _Index(Protocol):
     def id_type(self) -> str: ...
     @property
     def originals(self) -> str | None: ...
+    @property
+    def expiry(self) -> str | None: ...
     def close(self) -> None: ...
 
 
@@ -57,7 +59,13 @@ def open_or_create(
 
 
 def refuse_difference(
-    index: _Index, quantizer: Any, id_type: str, metric: str | None, originals: str | None, dim: Any = None
+    index: _Index,
+    quantizer: Any,
+    id_type: str,
+    metric: str | None,
+    originals: str | None,
+    dim: Any = None,
+    expiry: str | None = None,
 ) -> None:
     """Raise `ValueError` or `DimensionError` where the index is not what was asked for.
 
@@ -69,7 +77,7 @@ def refuse_difference(
             f"the index at {index.path} is there already, for vectors of dimension {index.dim}, not {given}: "
             "choose another path"
         )
-    wanted = (("id_type", id_type), ("metric", metric), ("originals", originals))
+    wanted = (("id_type", id_type), ("metric", metric), ("originals", originals), ("expiry", expiry))
     for name, value in wanted:
         stored = getattr(index, name)
         if value is not None and value != stored:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pqstore.errors import CorruptIndexError
 from pqstore.index.code_space import Phase
 from pqstore.index.drift import drift_of
+from pqstore.index.expiry import expiry_of
 from pqstore.index.lists.list_stats import ListStats
 from pqstore.index.reading import Reading
 from pqstore.index.saved_sets import sizes_of_sets
@@ -29,7 +30,9 @@ class IndexStats:
     without_vector: int
     """How many of them were added without a vector."""
     dead_rows: int
-    """Rows of removed and replaced vectors whose space is not reused yet."""
+    """Rows of removed, replaced and expired vectors whose space is not reused yet."""
+    expired: int
+    """How many of them have expired and not been removed so far."""
     D: int
     quantizer: str
     """ "PQ" or "OPQ"; of an index that is not trained, what it will be."""
@@ -48,6 +51,8 @@ class IndexStats:
     codebook fits. None: not known, since it did not train itself or keeps no originals."""
     fields: tuple[str, ...]
     """Payload fields that have an index."""
+    expiry: str | None
+    """The field that says when vectors expire; None: they do not."""
     sets: dict[str, int]
     """Names of the saved sets of ids, and how many ids each has."""
     lists: ListStats | None
@@ -100,6 +105,7 @@ class IndexStats:
         """The numbers of an open store."""
         space, snapshot = reading.space, reading.snapshot
         fields, sets, calibration = fields_of(snapshot), sizes_of_sets(snapshot), kept_calibration(snapshot)
+        expiry = expiry_of(snapshot)
         without = snapshot.live_rows - count_searchable(reading)
         drift, lists = drift_of(reading), ListStats.of(snapshot, space.metric)
         reading.close()  # else it would count among the readers
@@ -109,6 +115,7 @@ class IndexStats:
             vectors=stored.live_rows,
             without_vector=without,
             dead_rows=stored.dead_rows,
+            expired=stored.ended_rows,
             D=space.D,
             quantizer=space.quantizer.kind,
             M=space.M,
@@ -120,6 +127,7 @@ class IndexStats:
             trained_on=None if space.training is None else space.training.rows,
             drift=drift,
             fields=fields,
+            expiry=expiry,
             sets=sets,
             lists=lists,
             calibration=calibration,

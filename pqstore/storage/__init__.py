@@ -26,8 +26,10 @@ from pqstore.storage.rows.packing import RowPacking
 from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
+from pqstore.storage.transactions.expiry import row_without_end, set_expiry
 from pqstore.storage.transactions.known_state import KnownState
 from pqstore.storage.transactions.list_reads import ListReads
+from pqstore.storage.transactions.living import Moment, microseconds_now
 from pqstore.storage.transactions.snapshot import Snapshot
 from pqstore.storage.transactions.snapshot_lists import SnapshotLists
 from pqstore.storage.transactions.write import WriteTransaction
@@ -50,6 +52,7 @@ __all__ = [
     "KnownState",
     "Limits",
     "ListReads",
+    "Moment",
     "Problem",
     "Rebuild",
     "RepairReport",
@@ -74,8 +77,11 @@ __all__ = [
     "fill_lists",
     "groups_of",
     "kind_of",
+    "microseconds_now",
     "plain_payload",
     "plain_value",
+    "row_without_end",
+    "set_expiry",
     "stored_field",
     "value_at",
     "values_of",

@@ -13,6 +13,8 @@ class StoreStats:
 
     live_rows: int
     dead_rows: int
+    ended_rows: int
+    """Of those the rows past the end of their life that have no tombstone yet."""
     segments: int
     """Sealed segments."""
     tail_rows: int

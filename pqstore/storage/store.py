@@ -39,6 +39,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.known_state import KnownState, known_state
+from pqstore.storage.transactions.living import Moment, living, microseconds_now
 from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
 from pqstore.storage.transactions.reference import Reference
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -66,14 +67,22 @@ class Store:
     """A handle on an index directory. Threads may share it; a forked child may go on using it."""
 
     def __init__(
-        self, shared: SharedIndex, path: Path, packing_of: PackingOf, *, readonly: bool, durability: str | None
+        self,
+        shared: SharedIndex,
+        path: Path,
+        packing_of: PackingOf,
+        *,
+        readonly: bool,
+        durability: str | None,
+        moment: Moment,
     ) -> None:
         self._reference = Reference(shared, path)  # the handle's from here on, also when this fails
         self.readonly = readonly
+        self._moment = moment
         self._packing_of = packing_of
         self._assigner: tuple[float, Assigner] | None = None  # and when the generation was created that it is of
         with self._reference.closed_if_it_fails():
-            with self.read() as snapshot:  # the counters agree, or this raises
+            with self.read_as_stored() as snapshot:  # the counters agree, or this raises
                 self.identity = snapshot.records.schema.identity
                 """As it was when this handle was opened: rebuilding changes settings and sizes, nothing else."""
             self.durability = durability or self.identity.durability
@@ -95,18 +104,21 @@ class Store:
         segment_rows: int | None = None,
         row_bytes: int = 0,
         fields: Sequence[str] = (),
+        expiry: str | None = None,
         features: Sequence[str] = (),
         packing_of: PackingOf | None = None,
         notes: Mapping[str, Any] | None = None,
         limits: Limits = STANDARD,
+        moment: Moment = microseconds_now,
     ) -> Store:
         """Make a new index and open it.
 
         `settings` (what msgpack can hold) and `arrays` come back from every later open. With `bulk` the index is built
         under a temporary name without waiting for the disk; `publish()` makes it durable and gives it its name,
         `close()` without it throws it away. `row_bytes` is the size of the original that every row comes with; 0: rows
-        have none. `fields` of payloads get an index, `features` are named in the identity, `notes` are as `set_note`
-        keeps them. `packing_of` is for an index that will be rebuilt. Raises `IndexExistsError`.
+        have none. `fields` of payloads get an index; `expiry` is the one of them that says when rows end, by what
+        `moment` gives. `features` are named in the identity, `notes` are as `set_note` keeps them. `packing_of` is for
+        an index that will be rebuilt. Raises `IndexExistsError`.
         """
         target = as_path(path).absolute()
         directory.check_vacant(target)
@@ -124,23 +136,30 @@ class Store:
             settings=dict(settings),
             arrays=tuple(arrays),
             row_bytes=row_bytes,
-            features=(records.NUMBERED_STATES, *features, *catalog_features(fields)),
+            features=(
+                records.NUMBERED_STATES,
+                *features,
+                *catalog_features(fields),
+                *(() if expiry is None else (records.EXPIRY,)),
+            ),
         )
+        state = State(expiry=None if expiry is None else list(fields).index(expiry))
         with _temporary_for(target) as temporary:
             with storage_errors(target):
                 first, catalog = (
                     directory.generation_path(temporary, 1),
                     Catalog(fields=tuple(fields), notes=notes or {}),
                 )
-                write_generation(first, identity, arrays, catalog, State(), limits)
+                write_generation(first, identity, arrays, catalog, state, limits)
             crash_points.reach("index created under a temporary name")
             if bulk:
                 shared = share(temporary, sync=False, limits=limits)
-                store = cls(shared, temporary, packing_of or (lambda _: packing), readonly=False, durability=None)
+                known = packing_of or (lambda _: packing)
+                store = cls(shared, temporary, known, readonly=False, durability=None, moment=moment)
                 store._reference.to_publish = target
                 return store
             directory.put_in_place(temporary, target)
-        return cls.open(target, packing_of or (lambda _: packing), limits=limits)
+        return cls.open(target, packing_of or (lambda _: packing), limits=limits, moment=moment)
 
     @classmethod
     def open(
@@ -150,18 +169,19 @@ class Store:
         readonly: bool = False,
         durability: Durability | None = None,
         limits: Limits = STANDARD,
+        moment: Moment = microseconds_now,
     ) -> Store:
-        """Open an index; `durability` None means what it was created with.
+        """Open an index; `durability` None means what it was created with. `moment` says when rows have ended.
 
         Raises `IndexNotFoundError`, `CorruptIndexError`, `FormatVersionError` or `ReadOnlyError`.
         """
         absolute = as_path(path).absolute()
         shared = share(absolute, limits=limits)
-        store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability)
+        store = cls(shared, absolute, packing_of, readonly=readonly, durability=durability, moment=moment)
         with store._reference.closed_if_it_fails():
             if not readonly:
                 shared.check_writable(absolute)
-            with store.read() as snapshot:
+            with store.read_as_stored() as snapshot:
                 locked = snapshot.records.generation.environment.locked
             if not locked:
                 warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
@@ -202,7 +222,15 @@ class Store:
         return f"<Store {str(self.path)!r}{' closed' if self.closed else ' readonly' if self.readonly else ''}>"
 
     def read(self) -> Snapshot:
-        """A snapshot of the newest commit; close it (it is a context manager)."""
+        """A snapshot of the newest commit, of the moment of this call: rows that have ended by then are dead in it.
+        Close it (it is a context manager)."""
+        return self._read(self._moment)
+
+    def read_as_stored(self) -> Snapshot:
+        """The same with the rows that have ended: for what is about records, whoever may see them."""
+        return self._read(None)
+
+    def _read(self, moment: Moment | None) -> Snapshot:
         shared = self._reference.shared()
         while True:
             try:
@@ -212,7 +240,10 @@ class Store:
                 raise
             try:
                 schema = self._schema_of(generation)
-                snapshot = Snapshot(CommittedRecords(schema, generation, txn, txn.id()), lease)
+                state = CommittedRecords(schema, generation, txn, txn.id())
+                if moment is not None and state.state.expiry is not None:
+                    state = living(state, moment())
+                snapshot = Snapshot(state, lease)
             except BaseException as error:
                 txn.abort()
                 lease.end()
@@ -237,7 +268,9 @@ class Store:
         shared = self._writable_share()
         flush, schema_of = self._flushes, self._schema_of
         with self._reference.letting_go():
-            return begin_write(shared, self.path, schema_of, timeout, flush=flush, after_commit=_maintain)
+            return begin_write(
+                shared, self.path, schema_of, timeout, flush=flush, after_commit=_maintain, moment=self._moment
+            )
 
     def change(self, work: Callable[[WriteTransaction], Result], timeout: float | None = None) -> Result:
         """What `work` returns, when its changes are committed, durably, in one transaction; as `write`, but whatever
@@ -245,7 +278,9 @@ class Store:
         shared = self._writable_share()
         flush, schema_of = self._flushes, self._schema_of
         try:  # as `letting_go`, which costs each change more
-            return change(shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain)
+            return change(
+                shared, self.path, schema_of, work, timeout, flush=flush, after_commit=_maintain, moment=self._moment
+            )
         except IndexReplacedError as error:
             self._reference.let_go(error)
             raise
@@ -267,7 +302,7 @@ class Store:
         It knows the codes of the generation that was created then (None: of the newest) and of its compactions; rows in
         other codes wait until somebody comes who knows these.
         """
-        with self.read() as snapshot:
+        with self.read_as_stored() as snapshot:
             schema = snapshot.records.schema
             self._assigner = schema.identity.created if created is None else created, Assigner(assign)
             if self._assigner[0] == schema.identity.created:
@@ -284,7 +319,7 @@ class Store:
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read() as snapshot:
+        with self.read_as_stored() as snapshot:
             return verify(snapshot, deep=deep, progress=progress)
 
     def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
@@ -295,7 +330,15 @@ class Store:
         """
         shared = self._writable_share()
         with slow_work("compact", self.path), self._reference.letting_go():
-            compact(shared, self.path, self._schema_of, timeout, flush=self._flushes, progress=progress)
+            compact(
+                shared,
+                self.path,
+                self._schema_of,
+                timeout,
+                flush=self._flushes,
+                moment=self._moment,
+                progress=progress,
+            )
 
     def rebuild(
         self,
@@ -334,7 +377,7 @@ class Store:
         directory.check_vacant(target)
         failed = None
         while True:
-            with self.read() as snapshot:
+            with self.read_as_stored() as snapshot:
                 generation = snapshot.records.generation.number
                 try:
                     return backup(snapshot, target, progress)
@@ -355,6 +398,7 @@ class Store:
             return StoreStats(
                 live_rows=snapshot.live_rows,
                 dead_rows=snapshot.total_rows - snapshot.live_rows,
+                ended_rows=snapshot.records.cached.ended_rows,
                 segments=len(snapshot.records.table),
                 tail_rows=state.tail_rows,
                 segment_rows=snapshot.records.schema.geometry.segment_rows,

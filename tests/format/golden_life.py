@@ -1,4 +1,4 @@
-"""Golden files of indexes that began without codes: exact still, trained, with rows without a vector.
+"""Golden files of indexes that began without codes: exact still, trained, without some vectors, with an end.
 
 `python -m tests.format.golden_life NAME` writes one anew.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tarfile
 import tempfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pqstore
 from tests.format.golden import DIRECTORY
 
 D, N = 8, 700
+END = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
 def vectors() -> np.ndarray:
@@ -43,11 +45,22 @@ def write(path: Path, *, trained: bool, vectorless: bool) -> None:
             index.update_vector([1, 2], [None, None])
 
 
+def write_expiring(path: Path) -> None:
+    """Every third vector ends, one a second."""
+    ends = [{"until": END + timedelta(seconds=n)} if n % 3 == 0 else None for n in range(N)]
+    with pqstore.Index.create(path, dim=D, train="manual", expiry="until", clock=lambda: 0.0) as index:
+        index.add(vectors(), payloads=ends)
+        index.remove(gone())
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        for name in sys.argv[1:] or ("exact", "trained", "vectorless"):
+        for name in sys.argv[1:] or ("exact", "trained", "vectorless", "expiring"):
             path = Path(scratch) / f"{name}.pqs"
-            write(path, trained=name != "exact", vectorless=name == "vectorless")
+            if name == "expiring":
+                write_expiring(path)
+            else:
+                write(path, trained=name != "exact", vectorless=name == "vectorless")
             with tarfile.open(DIRECTORY / f"format-1-{name}.tar.xz", "w:xz") as archive:
                 for entry in sorted(path.rglob("*")):
                     if entry.name == "data.mdb" or entry.parent.name == "originals":

@@ -20,7 +20,7 @@ from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.rebuild_note import REBUILD_NOTE
-from pqstore.storage.format.state import Identity
+from pqstore.storage.format.state import Identity, State
 from pqstore.storage.repair.repair import repair
 from tests.format.edited import edited
 from tests.unit.storage.attached import FIELDS, attached, check_attached, check_set, row_bytes, save_some
@@ -305,3 +305,37 @@ def test_rows_without_a_vector_and_no_feature(index: Path) -> None:
 
     change(index, "meta", records.CATALOG_KEY, named)
     assert broken(index) == {30}
+
+
+def test_rows_that_end_and_no_feature(index: Path) -> None:
+    def named(value: bytes) -> bytes:
+        state = State.unpack(memoryview(value))
+        return state._replace(expiry=FIELDS.index("n")).pack()
+
+    change(index, "meta", records.STATE_KEY, named)
+    assert broken(index) == {31, 32}
+
+
+def test_a_feature_without_a_field_of_ends(index: Path, tmp_path: Path) -> None:
+    def named(value: bytes) -> bytes:
+        identity = Identity.unpack(memoryview(value))
+        return replace(identity, features=(*identity.features, records.EXPIRY)).pack()
+
+    change(index, "meta", records.IDENTITY_KEY, named)
+    assert broken(index) == {31}
+    report = repair(index, tmp_path / "repaired", lambda _: PACKING)
+    assert any("do not expire any more" in loss for loss in report.losses)
+    assert broken(tmp_path / "repaired") == set()
+
+
+def test_rows_end_by_a_field_that_is_not_there(index: Path) -> None:
+    def named(value: bytes) -> bytes:
+        return State.unpack(memoryview(value))._replace(expiry=99).pack()
+
+    change(index, "meta", records.STATE_KEY, named)
+    assert broken(index) == {31}
+    with (
+        Store.open(index, lambda _: PACKING) as store,
+        pytest.raises(CorruptIndexError, match="rows end by field 99"),
+    ):
+        store.read()

@@ -36,7 +36,13 @@ def test_life(tmp_path: Path, name: str) -> None:
         assert index.verify(deep=True) == []
 
 
-FEATURES = {"exact": records.EXACT_ROWS, "trained": records.TRAINED_HERE, "vectorless": records.VECTORLESS}
+FEATURES = {
+    "exact": records.EXACT_ROWS,
+    "trained": records.TRAINED_HERE,
+    "vectorless": records.VECTORLESS,
+    "expiring": records.EXPIRY,
+}
+BEFORE = {"vectorless": {records.TRAINED_HERE}, "expiring": {records.EXACT_ROWS}}
 
 
 @pytest.mark.parametrize(("name", "feature"), FEATURES.items())
@@ -44,7 +50,7 @@ def test_an_earlier_version_leaves_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, feature: str
 ) -> None:
     path = unpacked(name, tmp_path)
-    known = {records.NUMBERED_STATES, *({records.TRAINED_HERE} if name == "vectorless" else ())}
+    known = {records.NUMBERED_STATES, *BEFORE.get(name, ())}
     monkeypatch.setattr(records, "FEATURES", frozenset(known))
     with pytest.raises(FormatVersionError, match=rf"features unknown to this pqstore \({feature}\): upgrade pqstore"):
         pqstore.Index.open(path)
@@ -66,4 +72,20 @@ def test_rows_without_a_vector(tmp_path: Path) -> None:
         assert index.update_vector(1000, golden_life.vectors()[1]) == 1
         assert 1000 in index.search(golden_life.vectors()[1], k=20).ids
         assert index.add(None, payloads=[{"n": 1}]).tolist() == [1020]
+        assert index.verify(deep=True) == []
+
+
+def test_vectors_that_expire(tmp_path: Path) -> None:
+    left = np.setdiff1d(np.arange(golden_life.N), golden_life.gone())
+    now = golden_life.END.timestamp() + 300
+    alive = [n for n in left.tolist() if n % 3 or n > 300]
+    with pqstore.Index.open(unpacked("expiring", tmp_path), clock=lambda: now) as index:
+        assert index.expiry == "until"
+        for _ in range(2):
+            assert index.verify(deep=True) == []
+            assert sorted(index) == alive
+            found = index.search(golden_life.vectors()[0], k=golden_life.N).ids
+            assert sorted(found[found >= 0].tolist()) == alive
+            index.compact()
+        assert index.add(golden_life.vectors()[:1], [300]).tolist() == [300]
         assert index.verify(deep=True) == []

@@ -7,6 +7,7 @@ examples:
   pqstore create new-index --dim 384 --metric cosine --id-type str --fields lang,year
   pqstore create new-index --dim 384 --M 48 --opq --train-at 20000
   pqstore create new-index --dim 384 --train manual
+  pqstore create new-index --dim 384 --expiry until
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how vectors are kept once there are codes, for re-ranking (default: float16)",
     )
     parser.add_argument("--fields", metavar="NAME,...", help="fields of payloads that get an index, for quick filters")
+    parser.add_argument("--expiry", metavar="NAME", help="field of payloads with datetimes at which vectors expire")
     parser.add_argument("--train", choices=("auto", "background", "manual"), default="auto", help="default: auto")
     parser.add_argument(
         "--retrain", choices=("auto", "background", "manual"), default="manual", help="when data move; default: manual"
@@ -59,6 +61,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
         dim=options.dim,
         originals=None if options.originals == "none" else options.originals,
         fields=options.fields.split(",") if options.fields else (),
+        expiry=options.expiry,
         train=options.train,
         retrain=options.retrain,
         **settings,

@@ -72,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--where", metavar="JSON", help=WHERE_HELP)
     parser.add_argument("--allow", metavar="NAME", help="only ids of this saved set (see: pqstore sets)")
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
+    parser.add_argument("--group-by", metavar="FIELD", help="only the nearest of each value of this payload field")
+    parser.add_argument("--per-group", type=int, default=1, metavar="N", help="with --group-by: so many of each value")
+    parser.add_argument("--mmr", type=float, metavar="L", help="nearness against difference: 1 nearness, 0 difference")
     parser.add_argument("--payloads", action="store_true", help="show the payload of each hit")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: one line a query")
     parser.add_argument(
@@ -87,6 +90,9 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore.interop.corpus import QUERIES, TRUTH
 
     where = as_where(options.where)
+    if options.truth is not None and (options.group_by is not None or options.mmr is not None):
+        raise ValueError("--truth is of the nearest of all: it does not go with --group-by or --mmr")
+    places = options.k * (options.per_group if options.group_by is not None else 1)
     if options.out is not None:
         check_result_name(options.out, options.payloads)
     # One state for all queries, however long they take.
@@ -103,18 +109,21 @@ def run(options: argparse.Namespace, report: Report) -> int:
             where=where,
             allow=options.allow,
             deny=options.deny,
+            group_by=options.group_by,
+            per_group=options.per_group,
+            mmr=options.mmr,
         )
         truth = None if options.truth is None else read_all(open_for(options.truth, report, TRUTH))
         # Recall needs them twice; of none there is no block.
         queries = None if truth is None and count_of(corpus) else read_all(corpus)
-        blocks = corpus.blocks(_batch_rows(options.k)) if queries is None else iter([queries])
+        blocks = corpus.blocks(_batch_rows(places)) if queries is None else iter([queries])
         include = ("payload",) if options.payloads else ()
         answers = (ask(block, k=options.k, include=include) for block in blocks)
         if options.out is not None:
             rows = count_of(corpus)
             with report.counter("searching", rows) as advance:
                 write_results(options.out, _counted(answers, advance))
-            report.note(f"wrote {rows:,} x {options.k} results to {options.out}")
+            report.note(f"wrote {rows:,} x {places} results to {options.out}")
         elif truth is None and options.format == "json":
             _print_lines(answers, count_of(corpus), report)
         elif truth is None:

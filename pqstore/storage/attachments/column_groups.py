@@ -34,6 +34,7 @@ __all__ = [
     "PRESENT",
     "STR",
     "TEXT",
+    "TIME",
     "UINT",
     "FieldKind",
     "Group",

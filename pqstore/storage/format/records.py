@@ -27,6 +27,7 @@ __all__ = [
     "COLUMN_IDS",
     "DATABASES",
     "EXACT_ROWS",
+    "EXPIRY",
     "FEATURES",
     "FIELD",
     "FIELD_TAIL",
@@ -109,8 +110,9 @@ EXACT_ROWS: Final = "exact-rows"  # codes are the vectors themselves, float32
 TRAINED_HERE: Final = "trained-here"  # settings say how the quantizer was trained, of rows of this index
 VECTORLESS: Final = "vectorless"  # rows may have no vector: their payloads hold the key below, which is a field
 VECTORLESS_KEY: Final = "$pqstore vectorless"
+EXPIRY: Final = "expiry"  # the state names a field that says when rows end: who does not know it would show them
 # That this version understands; format 1 as released has none.
-FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE, VECTORLESS})
+FEATURES: Final = frozenset({NUMBERED_STATES, LISTS, EXACT_ROWS, TRAINED_HERE, VECTORLESS, EXPIRY})
 
 # magic, format, kind, encoding, key 0, key 1, count, payload bytes, reserved (zero), CRC-32 of all the rest
 _HEADER: Final = struct.Struct("<4sBBHQQQQII")

@@ -128,14 +128,17 @@ class State(NamedTuple):
     merge: MergeJob | None = None
     transaction: int | None = None
     """The number of the transaction of LMDB that wrote this; None: an earlier pqstore did, which kept none."""
+    expiry: int | None = None
+    """The number of the field that says when a row ends; None: rows do not end."""
 
     def pack(self) -> bytes:
         counts = self.commit, self.next_run, self.merge_allowance, self.rewrite_allowance
         if max(counts) > _LAST_COUNT or self.open_segment > LAST_SEGMENT:
             raise CorruptIndexError("state: a counter has come to the end of its numbers")
         plain = {name: getattr(self, name) for name in _PLAIN}
-        if self.transaction is None:
-            del plain["transaction"]
+        for name in _OPTIONAL:
+            if plain[name] is None:
+                del plain[name]
         plain["ranges"] = [(r.first_id, r.first_row, r.count) for r in self.ranges]
         plain["runs"] = [(r.run, r.entries) for r in self.runs]
         job = self.merge
@@ -194,6 +197,7 @@ class State(NamedTuple):
 
 
 _PLAIN = tuple(name for name in State._fields if name not in ("ranges", "runs", "merge"))
+_OPTIONAL = ("transaction", "expiry")  # left out where they are None
 
 _COUNTER: Final = whole(0, _LAST_COUNT)
 _SEGMENT: Final = whole(0, LAST_SEGMENT)
@@ -234,5 +238,5 @@ _STATE: Final = record_of(
         "runs": list_of(row(_COUNTER, whole(1, _LAST_COUNT), make=RunInfo)),
         "merge": nullable(row(_COUNTER, list_of(_COUNTER), list_of(_COUNTER), _COUNTER, make=MergeJob)),
     },
-    optional={"transaction": _COUNTER},
+    optional={"transaction": _COUNTER, "expiry": whole(0, 4095)},
 )

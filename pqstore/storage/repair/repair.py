@@ -19,7 +19,9 @@ from pqstore.storage.attachments.field_paths import field_name, stored_field
 from pqstore.storage.disk import directory
 from pqstore.storage.disk.data_file import DataFile, open_data_file, structure_problems
 from pqstore.storage.disk.lmdb_meta import DamagedFileError, read_metas
+from pqstore.storage.format import records
 from pqstore.storage.format.rebuild_note import REBUILD_NOTE
+from pqstore.storage.format.state import State
 from pqstore.storage.limits import STANDARD, Limits
 from pqstore.storage.repair.attachments import AttachmentSalvage
 from pqstore.storage.repair.records import FoundRecords, by_search, by_trees
@@ -29,6 +31,7 @@ from pqstore.storage.rows.id_columns import IdColumn
 from pqstore.storage.rows.packing import RowPacking, chunk_rows_for
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.store import Store
+from pqstore.storage.transactions.expiry import row_without_end, set_expiry
 
 __all__ = ["RepairReport", "repair"]
 
@@ -54,7 +57,8 @@ def repair(
     attachments = AttachmentSalvage(generation, found, schema, limits, report)
     with _bulk_store(found, schema, attachments.catalog.fields, limits, report) as store:
         _fill(store, rows, attachments)
-        with store.read() as snapshot:
+        _set_expiry(store, found, attachments.catalog.fields, report)
+        with store.read_as_stored() as snapshot:
             report.rows_salvaged = snapshot.live_rows
         store.publish()
     return report
@@ -118,6 +122,25 @@ def _fill(store: Store, rows: RowSalvage, attachments: AttachmentSalvage) -> Non
     with store.write() as txn:
         for name, members in attachments.sets():
             txn.save_set(name, members)
+
+
+def _set_expiry(store: Store, found: FoundRecords, fields: Sequence[str], report: RepairReport) -> None:
+    """Let rows end as they did."""
+    if records.EXPIRY not in found.identity.features:
+        return
+    number, why = None, "which field says so is lost with the state"
+    record = found.sound.get((records.STATE, 0, 0))
+    with suppress(CorruptIndexError):
+        number = None if record is None else State.from_record(record).expiry
+    if number is not None and number < len(fields):
+        name = stored_field(field_name(fields[number]))
+        with store.write() as txn:
+            row = row_without_end(txn, name)
+            if row is None:
+                set_expiry(txn, name)
+                return
+        why = f"a vector has no datetime in the field {field_name(name)!r}"
+    report.losses.append(f"vectors do not expire any more: {why}; declare it anew with set_expiry()")
 
 
 def _add(store: Store, codes: npt.NDArray[Any], ids: IdColumn, numbers: I64, attachments: AttachmentSalvage) -> None:

@@ -7,7 +7,7 @@ transaction does not hold them; everything else waits in memory for the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from pqstore.arrays import I64, U8
 from pqstore.errors import PQStoreError
+from pqstore.storage.attachments.ends import refuse_other_ends
+from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.attachments.field_entries import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
 from pqstore.storage.attachments.field_records import read_field, read_tail_field
@@ -30,8 +32,8 @@ from pqstore.storage.attachments.payload_records import (
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
 from pqstore.storage.format.catalog import Catalog
-from pqstore.storage.format.state import Identity
 from pqstore.storage.transactions.attachment_reads import AttachmentReads
+from pqstore.storage.transactions.features import declare_feature
 from pqstore.storage.transactions.pending import PendingRecords
 
 __all__ = ["AttachmentWrites"]
@@ -74,6 +76,8 @@ class AttachmentWrites:
         self._put_payloads(first_row, count, payloads)
         if payloads is not None:
             for number, name in enumerate(self._catalog.fields):
+                if number == self._records.state.expiry:
+                    refuse_other_ends(payloads, name)
                 self._enter(first_row, number, name, payloads)
         self._flush_sealed()
 
@@ -244,7 +248,7 @@ class AttachmentWrites:
             self._columns[chunk, number] = _entries_of(self._reads, first_row, live, name, unreadable)
         self._change_catalog(fields=(*self._catalog.fields, name))
         if name == records.VECTORLESS_KEY:  # another process was the first to need it, while this one rebuilt
-            _declare_feature(self._records)
+            declare_feature(self._records, records.VECTORLESS)
 
     def declare_vectorless(self) -> None:
         """Let rows say that they have no vector; none does so far, so nothing need be read. At any time."""
@@ -263,7 +267,21 @@ class AttachmentWrites:
             self._columns[chunk, number] = FieldEntries()
         self._change_catalog(fields=(*catalog.fields, name), names=(*catalog.names, name))
         self._packer = None
-        _declare_feature(self._records)
+        declare_feature(self._records, records.VECTORLESS)
+
+    def columns(self, number: int) -> Iterator[tuple[int, FieldColumn]]:
+        """(first row, column) of a field over all rows, as the transaction has left it so far."""
+        state, rows, get = self._records.state, self._geometry.segment_rows, self._records.get
+        for segment in self._records.table.entries:
+            yield self._geometry.first_row(segment), read_field(get, segment, number, rows)
+        for chunk in self._geometry.tail_chunks(state):
+            entries = self._columns.get((chunk, number)) or _stored_entries(self._records, chunk, number)
+            count = self._geometry.rows_in_chunk(chunk, state)
+            name = records.record_name(records.FIELD_TAIL, chunk, number)
+            yield (
+                self._geometry.first_row_of_chunk(chunk),
+                FieldColumn(memoryview(entries.pack(count)), count, name),
+            )
 
     def sync(self) -> None:
         """Originals on the disk: before the commit that makes their rows count."""
@@ -329,14 +347,6 @@ class AttachmentWrites:
         """The transaction has ended, one way or the other."""
         if self._originals is not None:
             self._originals.close()
-
-
-def _declare_feature(pending: PendingRecords) -> None:
-    """Who does not know rows without a vector is told to leave the index alone."""
-    identity = Identity.unpack(pending.get("meta", records.IDENTITY_KEY))
-    if records.VECTORLESS not in identity.features:
-        features = (*identity.features, records.VECTORLESS)
-        pending.put("meta", records.IDENTITY_KEY, replace(identity, features=features).pack())
 
 
 def _stored_entries(pending: PendingRecords, chunk: int, number: int) -> FieldEntries:

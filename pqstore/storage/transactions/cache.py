@@ -8,10 +8,12 @@ that say what exists are read anew for each commit.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pqstore.arrays import U8
+from pqstore.storage.attachments.ends import Ended
 from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.list_state import ListState
@@ -24,7 +26,7 @@ from pqstore.storage.lists.stored_table import StoredTable
 from pqstore.storage.rows.column_records import StoredChunk
 from pqstore.storage.rows.id_columns import IdColumn, new_id_parts
 
-__all__ = ["Committed", "ViewCache"]
+__all__ = ["Committed", "Life", "ViewCache"]
 
 
 @dataclass(slots=True)
@@ -44,6 +46,23 @@ class Committed:
     """What it says of lists, once it has been asked."""
     derived: dict[Any, Any] = field(default_factory=dict)
     """What the index room has worked out of this state."""
+    life: Life | None = None
+    """Which of its rows had ended when it was last asked."""
+    ended_rows: int = 0
+    """Rows past the end of their life that it counts among the dead, though no tombstone says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """Which rows of a committed state have ended, from the last end up to a moment until the next one."""
+
+    since: int
+    """Microseconds since 1970."""
+    until: int
+    dead: Mapping[int, U8]
+    """All dead rows of segments with rows that have ended, and have no tombstone yet: a bitmap for each."""
+    committed: Committed
+    """The state as it is then: rows that have ended are dead."""
 
 
 class ViewCache:
@@ -67,6 +86,7 @@ class ViewCache:
         self.runs: dict[int, RunReader] = {}
         self.fields: dict[tuple[int, int], FieldColumn] = {}  # by segment and field
         self.tail_fields: dict[tuple[int, int, int], FieldColumn] = {}  # by chunk, its rows, and field
+        self.ended: dict[tuple[int, int], Ended] = {}  # by segment and field
         self.tail_keys: tuple[int, int, KeyIndex] | None = None  # segment, full chunks in it, their keys
         self.list_runs: dict[int, ListReader] = {}
         self.list_tables: dict[int, StoredTable] = {}
@@ -91,8 +111,9 @@ class ViewCache:
                 del views[segment]
         for segment in [n for n in self.bitmaps if n not in table.entries and n != state.open_segment]:
             del self.bitmaps[segment]
-        for key in [key for key in self.fields if key[0] not in table.entries]:
-            del self.fields[key]
+        for of_fields in (self.fields, self.ended):
+            for key in [key for key in of_fields if key[0] not in table.entries]:
+                del of_fields[key]
         self.tail_codes.clear()
         self.tail_ids.clear()
         self.tail_fields.clear()

@@ -157,7 +157,8 @@ class CommittedRecords:
             if lists is not None:
                 lists.check(self.state, self.schema.geometry.segment_rows)
             known = self.cached.lists = (lists,)
-            if self.generation.cache.committed is self.cached:
+            newest = self.generation.cache.committed
+            if newest is not None and newest.transaction == self.cached.transaction:
                 self.generation.cache.forget_lists(lists)
         return known[0]
 
@@ -260,14 +261,18 @@ class CommittedRecords:
         known, geometry = self.generation.cache.chunks, self.schema.geometry
         for segment, (_, stamp) in self.table.entries.items():
             entry = known.get(segment)
-            if entry is None or entry[0] != stamp:
+            if entry is None or entry[0] != stamp or not self.is_as_stored(segment):
                 first_row = geometry.first_row(segment)
                 chunk = StoredChunk(self.codes(segment), geometry.segment_rows, first_row, self.bitmap(segment))
-                if entry is None or entry[0] < stamp:
+                if (entry is None or entry[0] < stamp) and self.is_as_stored(segment):
                     known[segment] = (stamp, chunk)
                 yield chunk
             else:
                 yield entry[1]
+
+    def is_as_stored(self, segment: int) -> bool:  # noqa: ARG002
+        """Whether `bitmap` gives of a sealed segment what its tombstones say, and no more."""
+        return True
 
     def plain_ids(self) -> tuple[Any, Any]:
         return self.generation.cache.plain_ids, self.cached.tail_plain_ids

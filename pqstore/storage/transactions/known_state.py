@@ -15,13 +15,14 @@ KnownState = NewType("KnownState", object)
 
 
 def known_state(reference: Reference, snapshot: Snapshot) -> KnownState | None:
-    """That of a snapshot of a handle; None: compiled code cannot, or there is a newer generation to look for.
+    """That of a snapshot of a handle; None: compiled code cannot, there is a newer generation to look for, or rows end
+    by the clock, without a commit.
 
     It is no snapshot: each reading of it begins a transaction of LMDB, and goes no further where that is of another
     commit, or where the handle is closed or anybody waits for transactions to end.
     """
     native, records = native_loops(), snapshot.records
-    if native is None or records.state.superseded:
+    if native is None or records.state.superseded or records.state.expiry is not None:
         return None
     generation, number = records.generation, records.cached.transaction
     begin = generation.environment.begin_plain

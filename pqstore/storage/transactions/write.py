@@ -32,6 +32,7 @@ from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.faults import Faults
 from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.id_lookup import IdLookup
+from pqstore.storage.transactions.living import Moment, ended_rows, living
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
 from pqstore.storage.transactions.pending import PendingRecords, before_appends, known_lists, visible
 from pqstore.storage.transactions.pending_commit import write_changes
@@ -61,10 +62,12 @@ class WriteTransaction:
         faults: Faults,
         flush: bool,
         after_commit: Callable[[WriteTransaction], None] | None = None,
+        moment: Moment | None = None,
     ) -> None:
         """Without a lease it has that of another, which ends after it. `after_commit` is called with the lease still
         held; a transaction without one is itself maintenance, and earns none. What fails once the change is committed
-        goes to `faults`."""
+        goes to `faults`. Rows that have ended by the `moment` at which it begins are killed first of all: to what
+        follows they are not there."""
         number = int(txn.id()) - 1  # of the state that it changes
         self.records = PendingRecords(CommittedRecords(schema, generation, txn, number))
         self.schema = schema
@@ -83,6 +86,13 @@ class WriteTransaction:
         self._staged = False
         self.has_appended = False
         """Whether it has rows of its own, dead ones too."""
+        self._begun_at: int | None = None
+        self.expired = 0
+        """How many rows had ended when it began."""
+        if moment is not None and self.records.state.expiry is not None:
+            self._begun_at = moment()
+            self.expired = self.kill(ended_rows(self.records.base, self._begun_at))
+        self._begun_with = self.records.state
 
     def __enter__(self) -> WriteTransaction:
         return self
@@ -134,13 +144,16 @@ class WriteTransaction:
 
     @property
     def committed(self) -> Snapshot:
-        """What this transaction has begun with; good until it ends."""
-        return Snapshot(self.records.base, None)
+        """What this transaction has begun with, without rows that had ended; good until it ends."""
+        base = self.records.base
+        return Snapshot(base if self._begun_at is None else living(base, self._begun_at), None)
 
     @property
     def visible(self) -> Snapshot:
         """The state with the changes that were made so far; good until the next of them."""
-        return Snapshot(visible(self.records), None) if self.records.changed else self.committed
+        pending = self.records
+        changed = pending.state is not self._begun_with or pending.catalog_changed or pending.changed_lists is not None
+        return Snapshot(visible(pending), None) if changed else self.committed
 
     @property
     def live_rows(self) -> int:
@@ -242,7 +255,7 @@ class WriteTransaction:
     def declare_field(self, name: str, unreadable: Unreadable | None = None) -> None:
         """Give a payload field an index; the first change of a transaction. `unreadable` as of `payloads_of`."""
         self.records.check()
-        assert not self.records.changed, "fields are declared before anything else"
+        assert not self.has_appended, "fields are declared before rows are appended"
         with storage_errors(self.records.generation.index):
             self.attachment_writes.declare(name, unreadable)
 
@@ -341,6 +354,7 @@ def begin_write(
     *,
     flush: bool,
     after_commit: Callable[[WriteTransaction], None] | None = None,
+    moment: Moment | None = None,
     locked: bool = False,
 ) -> WriteTransaction:
     """A write transaction in the newest generation of the index at `path`, for a `with` block.
@@ -359,6 +373,7 @@ def begin_write(
                 faults=shared.faults,
                 flush=flush,
                 after_commit=after_commit,
+                moment=moment,
             )
     except BaseException:
         txn.abort()
@@ -375,12 +390,15 @@ def change(
     *,
     flush: bool,
     after_commit: Callable[[WriteTransaction], None] | None = None,
+    moment: Moment | None = None,
 ) -> Result:
     """`work` in one transaction, which is committed after it. No interrupt leaves the lock behind."""
     shared.check_writable(path)
 
     def locked() -> Result:
-        with begin_write(shared, path, schema_of, flush=flush, after_commit=after_commit, locked=True) as txn:
+        with begin_write(
+            shared, path, schema_of, flush=flush, after_commit=after_commit, moment=moment, locked=True
+        ) as txn:
             return work(txn)
 
     try:

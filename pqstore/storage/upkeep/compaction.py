@@ -11,6 +11,7 @@ from pqstore.storage.disk import crash_points, directory
 from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.system_errors import file_errors
 from pqstore.storage.transactions.generation import Generation, SchemaOf
+from pqstore.storage.transactions.living import Moment
 from pqstore.storage.transactions.open_index import SharedIndex, alone
 from pqstore.storage.transactions.rebuilding_places import clear_places
 from pqstore.storage.transactions.write import WriteTransaction, change
@@ -34,6 +35,7 @@ def compact(
     timeout: float | None,
     *,
     flush: bool,
+    moment: Moment,
     progress: Progress = no_progress,
 ) -> None:
     """See `Store.compact`."""
@@ -51,7 +53,7 @@ def compact(
 
         while not done:
             with storage_errors(path):
-                done = change(shared, path, schema_of, told, timeout, flush=flush)
+                done = change(shared, path, schema_of, told, timeout, flush=flush, moment=moment)
 
     clear_places(path, everything=True)
     repeat("rewriting", _segments_with_dead, lambda txn: rewrite_dead(txn, _SEGMENTS_PER_COMMIT))

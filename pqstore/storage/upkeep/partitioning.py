@@ -10,8 +10,8 @@ from pqstore.errors import CorruptIndexError
 from pqstore.storage.disk import crash_points
 from pqstore.storage.format import records
 from pqstore.storage.format.list_state import ListState, PartitionedRows
-from pqstore.storage.format.state import Identity
 from pqstore.storage.lists.stored_table import StoredTable, write_table
+from pqstore.storage.transactions.features import declare_feature
 from pqstore.storage.transactions.list_reads import pending_segments
 from pqstore.storage.transactions.pending import PendingRecords
 from pqstore.storage.transactions.write import WriteTransaction
@@ -32,7 +32,7 @@ def begin_lists(txn: WriteTransaction, table: StoredTable) -> None:
     pending.state = pending.state._replace(next_run=number + 1)
     building = PartitionedRows(number, len(table.stored), pending.state.live_rows)
     pending.changed_lists = (replace(state, building=building),)
-    _declare(pending, lists=True)
+    declare_feature(pending, records.LISTS)
     crash_points.reach("list table written")
 
 
@@ -68,7 +68,7 @@ def drop_lists(txn: WriteTransaction) -> bool:
         return False
     _delete(pending, _stored_numbers(pending))
     pending.changed_lists = (None,)
-    _declare(pending, lists=False)
+    declare_feature(pending, records.LISTS, there=False)
     crash_points.reach("lists dropped")
     return True
 
@@ -95,13 +95,3 @@ def _delete(pending: PendingRecords, numbers: set[int]) -> None:
         for key in pending.base.keys(database):
             if int.from_bytes(key[:8], "big") in numbers:
                 pending.delete(database, key)
-
-
-def _declare(pending: PendingRecords, *, lists: bool) -> None:
-    """Who does not know lists is told to leave an index alone that has some."""
-    identity = Identity.unpack(pending.get("meta", records.IDENTITY_KEY))
-    features = tuple(name for name in identity.features if name != records.LISTS)
-    if lists:
-        features = (*features, records.LISTS)
-    if features != identity.features:
-        pending.put("meta", records.IDENTITY_KEY, replace(identity, features=features).pack())

@@ -25,6 +25,7 @@ from pqstore.storage.format.rebuild_note import REBUILD_NOTE, RebuildNote
 from pqstore.storage.format.state import State
 from pqstore.storage.rows.schema import Schema
 from pqstore.storage.transactions.committed import CommittedRecords
+from pqstore.storage.transactions.expiry import set_expiry
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.open_index import share
 from pqstore.storage.transactions.rebuilding_places import hold, place_beside
@@ -228,6 +229,8 @@ class RebuiltCopy:
                 txn.set_note(name, note)
         for name in snapshot.catalog.sets:
             txn.save_set(name, snapshot.saved_set(name))
+        ends = snapshot.records.state.expiry
+        set_expiry(txn, None if ends is None else snapshot.catalog.fields[ends])
         txn.come_after(snapshot.version, snapshot.records.state.next_id)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from pqstore.arrays import I64
 from pqstore.errors import CorruptIndexError
+from pqstore.storage.attachments.ends import others_than_ends
 from pqstore.storage.attachments.field_column import FieldColumn
 from pqstore.storage.attachments.field_entries import FieldEntries
 from pqstore.storage.attachments.field_paths import ABSENT, field_value
@@ -36,6 +37,8 @@ ATTACHMENT_INVARIANTS: Final = {
     22: "Where originals are stored, every row has its place in a file, and the checksum of a live one holds.",
     23: "A saved set has the chunks that the catalog says, of ascending ids; there are no others.",
     30: "Rows without a vector are marked in payloads exactly where the identity and the fields of the catalog say so.",
+    31: "The state names a field of the catalog that says when rows end exactly where the identity says so.",
+    32: "What a live row has in the field that says when rows end is a datetime or null.",
 }
 
 _SAMPLE = 64
@@ -55,6 +58,11 @@ def attachment_problems(snapshot: Snapshot, *, deep: bool) -> Iterator[Problem]:
     declared, key = records.VECTORLESS in features, records.VECTORLESS_KEY
     if (key in catalog.fields) != declared or (key in catalog.names and not declared):
         yield Problem(30, "identity", "what it says of rows without a vector is not what the catalog says")
+    ends = snapshot.records.state.expiry
+    if (ends is not None) != (records.EXPIRY in features):
+        yield Problem(31, "identity", "what it says of rows that end is not what the state says")
+    if ends is not None and ends >= len(catalog.fields):
+        yield Problem(31, "state", f"rows end by field {ends}, but there are {len(catalog.fields)} fields")
     try:
         _ = snapshot.records.generation.environment.databases["payloads"]
     except CorruptIndexError as error:
@@ -145,7 +153,10 @@ def _columns(snapshot: Snapshot, catalog: Catalog, *, deep: bool) -> Iterator[Pr
                     column = read_tail_field(get, place, number, geometry.chunk_rows)
                 if column is None or column.rows != unit.rows:
                     yield Problem(20, record, f"of {column and column.rows} rows, not {unit.rows}")
-                elif deep:
+                    continue
+                if number == state.expiry:
+                    yield from _ends(unit, column, record)
+                if deep:
                     yield from _compare(snapshot, unit, column, name, record)
             except CorruptIndexError as error:
                 yield Problem(20, record, str(error))
@@ -157,6 +168,14 @@ def _columns(snapshot: Snapshot, catalog: Catalog, *, deep: bool) -> Iterator[Pr
             owned = place in snapshot.records.table.entries if database == "fields" else place in chunks
             if not (owned and number < len(catalog.fields)) and not (staged and place >= state.open_segment):
                 yield Problem(20, f"{database} ({place}, {number})", "belongs to nothing")
+
+
+def _ends(unit: RowUnit, column: FieldColumn, record: str) -> Iterator[Problem]:
+    """Invariant 32 for the rows of a unit."""
+    others = np.unpackbits(others_than_ends(column), count=unit.rows, bitorder="little")
+    wrong = np.intersect1d(np.flatnonzero(others), live_positions(unit.dead, unit.rows))
+    if len(wrong):
+        yield Problem(32, record, f"row {unit.first_row + int(wrong[0])} has no datetime where its end should be")
 
 
 def _compare(snapshot: Snapshot, unit: RowUnit, column: FieldColumn, name: str, record: str) -> Iterator[Problem]:
