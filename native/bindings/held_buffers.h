@@ -28,6 +28,17 @@ class HeldBuffers {
         return buffers_.back();
     }
 
+    // Null: it has no such memory.
+    const Py_buffer* hold_if_possible(PyObject* array, int flags) {
+        Py_buffer buffer;
+        if (PyObject_GetBuffer(array, &buffer, flags) != 0) {
+            PyErr_Clear();
+            return nullptr;
+        }
+        buffers_.push_back(buffer);
+        return &buffers_.back();
+    }
+
   private:
     std::vector<Py_buffer> buffers_;
 };

@@ -10,4 +10,5 @@ NB_MODULE(_native, module) {
     pqstore::bind_rescoring(module);
     pqstore::bind_searcher(module);
     pqstore::bind_storage(module);
+    pqstore::bind_plain_search(module);
 }

@@ -7,6 +7,7 @@ namespace pqstore {
 
 void bind_exact_scan(nanobind::module_& module);
 void bind_kernels(nanobind::module_& module);
+void bind_plain_search(nanobind::module_& module);
 void bind_rescoring(nanobind::module_& module);
 void bind_searcher(nanobind::module_& module);
 void bind_storage(nanobind::module_& module);

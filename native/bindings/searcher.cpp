@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bindings/checked.h"
+#include "bindings/chunk_search.h"
 #include "bindings/prepared_lists.h"
 #include "bindings/parts.h"
 #include "services/dispatch.h"
@@ -41,7 +42,7 @@ class Scratch {
 };
 
 // Codewords of one index, laid out for the tables of its searches.
-class Searcher {
+class Searcher final : public ChunkSearch {
   public:
     // `labels` uint8 (M, Ks): under which label each codeword is stored; without them, under its number.
     Searcher(const std::string& kernels, const std::string& kind, const In<float, 3>& codewords,
@@ -88,18 +89,28 @@ class Searcher {
         require_queries(queries);
         const int64_t n = extent(queries, 0), k = extent(distances, 1);
         require(threads >= 1, "threads must be at least 1");
-        require(chunks.layout().kind == layout_.kind && chunks.layout().M == layout_.M &&
-                    chunks.layout().table_size == layout_.table_size,
-                "the chunks are of another layout");
+        require(fits(chunks), "the chunks are of another layout");
         require(extent(distances, 0) == n && extent(rows, 0) == n && extent(rows, 1) == k, "results must be (n, k)");
         nb::gil_scoped_release released;
+        return nearest(queries.data(), n, chunks, k, threads, distances.data(), rows.data());
+    }
+
+    bool fits(const PreparedChunks& chunks) const override {
+        return chunks.layout().kind == layout_.kind && chunks.layout().M == layout_.M &&
+               chunks.layout().table_size == layout_.table_size;
+    }
+
+    int64_t dimension() const override { return columns_.M * columns_.Ds; }
+
+    bool nearest(const float* queries, int64_t n, const PreparedChunks& chunks, int64_t k, int threads,
+                 float* distances, int64_t* rows) const override {
         Scratch tables(static_cast<size_t>(n * columns_.M * columns_.table_size));
-        if (!fill(queries.data(), n, threads, tables.data())) return false;
-        kernels_->scan({chunks.list().data(), chunks.list().size(), layout_, tables.data(), n, k, threads,
-                        distances.data(), rows.data()});
+        if (!fill(queries, n, threads, tables.data())) return false;
+        kernels_->scan({chunks.list().data(), chunks.list().size(), layout_, tables.data(), n, k, threads, distances,
+                        rows});
         if (dot_) {
             // Of tables that were negated, so that the least is nearest.
-            for (int64_t i = 0; i < n * k; ++i) distances.data()[i] = -distances.data()[i];
+            for (int64_t i = 0; i < n * k; ++i) distances[i] = -distances[i];
         }
         return true;
     }
@@ -214,7 +225,8 @@ void bind_searcher(nb::module_& module) {
     const auto exactly = [](const char* name) { return nb::arg(name).noconvert(); };
     nb::class_<PreparedChunks>(module, "PreparedChunks")
         .def(nb::init<nb::handle, const std::string&, int64_t, int64_t>(), "chunks"_a, "kind"_a, "M"_a, "table_size"_a);
-    nb::class_<Searcher>(module, "Searcher")
+    nb::class_<ChunkSearch>(module, "ChunkSearch");
+    nb::class_<Searcher, ChunkSearch>(module, "Searcher")
         .def(nb::init<const std::string&, const std::string&, const In<float, 3>&, std::optional<In<uint8_t, 2>>,
                       int64_t, bool>(),
              "kernels"_a, "kind"_a, exactly("codewords"), exactly("labels").none(), "table_size"_a, "dot"_a)

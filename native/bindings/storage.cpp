@@ -59,23 +59,12 @@ bool gather(const nb::dict& files, int64_t segment_rows, const In<int64_t, 1>& r
     return gather_rows(stored.data(), count, size, out.data());
 }
 
-// The ids of rows, -1 for row -1. Sealed segments are parts of `segment_rows` rows, the open one has parts of
-// `chunk_rows`. False: a part is missing.
+// As of `take_ids_of`. False: a part is missing.
 bool take_ids(const IdParts& sealed, int64_t segment_rows, const IdParts& open, int64_t chunk_rows,
               int64_t open_segment, const InAnyShape<int64_t>& rows, const OutAnyShape<int64_t>& ids) {
     require(segment_rows > 0 && chunk_rows > 0, "parts have rows");
     require(ids.size() == rows.size(), "one place for each row");
-    for (size_t i = 0; i < rows.size(); ++i) {
-        const int64_t row = rows.data()[i];
-        if (row < 0) {
-            ids.data()[i] = -1;
-            continue;
-        }
-        const bool is_open = row / segment_rows == open_segment;
-        const int64_t part_rows = is_open ? chunk_rows : segment_rows;
-        if (!(is_open ? open : sealed).take(row / part_rows, row % part_rows, ids.data()[i])) return false;
-    }
-    return true;
+    return take_ids_of(sealed, segment_rows, open, chunk_rows, open_segment, rows.data(), rows.size(), ids.data());
 }
 
 }  // namespace

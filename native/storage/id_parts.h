@@ -62,4 +62,21 @@ class IdParts {
     std::unordered_map<int64_t, Part> parts_;
 };
 
+// The ids of rows, -1 for row -1; `ids` may be `rows`. Sealed segments are parts of `segment_rows` rows, the open one
+// has parts of `chunk_rows`. False: a part is missing.
+inline bool take_ids_of(const IdParts& sealed, int64_t segment_rows, const IdParts& open, int64_t chunk_rows,
+                        int64_t open_segment, const int64_t* rows, size_t count, int64_t* ids) {
+    for (size_t i = 0; i < count; ++i) {
+        const int64_t row = rows[i];
+        if (row < 0) {
+            ids[i] = -1;
+            continue;
+        }
+        const bool is_open = row / segment_rows == open_segment;
+        const int64_t part_rows = is_open ? chunk_rows : segment_rows;
+        if (!(is_open ? open : sealed).take(row / part_rows, row % part_rows, ids[i])) return false;
+    }
+    return true;
+}
+
 }  // namespace pqstore

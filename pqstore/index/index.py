@@ -42,7 +42,8 @@ from pqstore.index.records import ScrollPage
 from pqstore.index.removal import removal_of_ids, removal_of_selected
 from pqstore.index.saved_sets import dropping_of_set, ids_of_set, saving_of_set, sizes_of_sets
 from pqstore.index.search.calibration import Calibration, keep_calibration
-from pqstore.index.search.question import Question
+from pqstore.index.search.plain import PlainSearches
+from pqstore.index.search.question import NO_EFFORT, NO_VARIETY, Question
 from pqstore.index.search.results import RangeResult, Record, SearchHits, SearchResult
 from pqstore.index.search.top_k import search
 from pqstore.index.search.within import range_search
@@ -115,6 +116,7 @@ class Index:
     _id_type: IdType
     _wish: Wish
     _drift: DriftWatch
+    _plain: PlainSearches
 
     def __init__(self, *arguments: Any, **_: Any) -> None:
         """Not the way in: see `Index.open` and `Index.create`."""
@@ -135,6 +137,7 @@ class Index:
                 index._wish = wish_of(snapshot)
             index._id_type = store.identity.id_type
             index._drift = DriftWatch()
+            index._plain = PlainSearches(store)
         except BaseException:
             store.close()  # nobody has the handle, to close it
             raise
@@ -323,6 +326,7 @@ class Index:
     def close(self) -> None:
         """Close the index; closing twice is allowed. Other handles of the same path stay open."""
         self._store.close()
+        self._plain.forget()
 
     def __enter__(self) -> Index:
         return self
@@ -980,13 +984,22 @@ class Index:
             FilterKindWarning: a comparison with a kind of value that its field never has: it finds nothing.
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
-        varied = group_by, per_group, mmr, candidates
-        question = Question(k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall, *varied)
+        effort, varied = (nprobe, scan, recall), (group_by, per_group, mmr, candidates)
+        is_plain = rerank is None and where is None and allow is None and deny is None and include == ()
+        is_plain = is_plain and not explain and effort == NO_EFFORT and varied == NO_VARIETY
+        if is_plain and (found := self._plain.search(queries, k, threads)) is not None:
+            return found
+        question = Question(k, threads, rerank, where, allow, deny, include, explain, *effort, *varied)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
-            return search(Reading(snapshot, self._spaces.of(snapshot), self._id_type), queries, question)
+            reading = Reading(snapshot, self._spaces.of(snapshot), self._id_type)
+            hits = search(reading, queries, question)
+            if is_plain:
+                self._plain.learn(reading)
         except CorruptIndexError as error:
             return self._ask_again(snapshot, error, lambda reading: search(reading, queries, question))
+        else:
+            return hits
         finally:
             snapshot.close()
 

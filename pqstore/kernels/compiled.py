@@ -14,11 +14,12 @@ from pqstore.kernels.code_layout import CodeLayout
 from pqstore.kernels.contract import Searcher
 from pqstore.kernels.lists import AskChunks, ListGrid, Lists, ReadChunk
 from pqstore.kernels.readable import readable
-from pqstore.kernels.table_parts import table_parts
+from pqstore.kernels.table_parts import queries_at_a_time, table_parts
 
 __all__ = ["CompiledKernels"]
 
 _LARGEST_CODE = 0xFFFFFFFF
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 
 
 class CompiledKernels:
@@ -136,6 +137,12 @@ class CompiledSearcher:
 
     def prepare(self, chunks: Sequence[CodeChunk]) -> Any:
         return self._prepared(chunks, self._layout.kind, self._layout.M, self._layout.table_size)
+
+    def plain_search(
+        self, prepared: Any, state: Any, ids: tuple[Any, ...], rows_follow_ids: bool, result: type[Any]
+    ) -> Any:
+        most, arrays = queries_at_a_time(self._layout), (np.ndarray, np.empty, _FLOAT32, _INT64, result)
+        return self._module.PlainSearch(self._native, prepared, state, ids, rows_follow_ids, most, arrays)
 
     def tables(self, queries: F32) -> F32 | None:
         tables = np.empty((len(queries), self._layout.M, self._layout.table_size), dtype=np.float32)

@@ -26,6 +26,13 @@ class Searcher(Protocol):
         """The k nearest rows of each query: distances float32 (n, k) in the sign of the metric, and rows int64 (n, k);
         those that are missing are -1, infinitely far. None: a query, or its distance to a codeword, is not finite."""
 
+    def plain_search(
+        self, prepared: Any, state: Any, ids: tuple[Any, ...], rows_follow_ids: bool, result: type[Any]
+    ) -> Any:
+        """What searches these chunks and gives ids, in one call, while a state of the storage is the newest; None:
+        there is no compiled code for it. `ids` says where rows have theirs, `rows_follow_ids` that these ascend with
+        rows; `result` is the class of what comes back, a tuple of ids and distances."""
+
     def prepare_lists(self, lists: Lists) -> Any:
         """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used, and so must
         that of chunks, which are read when they are first wanted and kept with their run."""

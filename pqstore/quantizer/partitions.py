@@ -23,6 +23,7 @@ _ONE_GROUP_UP_TO = 1024  # partitions
 _NEAR_GROUPS = 12  # whose partitions a vector may belong to
 _ITERATIONS = 10
 _BLOCK_ROWS = 65_536
+_ASSIGNED_ROWS = 1 << 18  # so many for each group that the centroids near it are worth being brought together
 _SPREADS_FROM = 4  # one row of so many says how wide a partition is
 
 
@@ -69,8 +70,8 @@ class PartitionTable:
         if len(self.groups) == 1:
             return active().encode(vectors, self.centroids[None], threads)[:, 0].astype(np.int64)
         partitions = np.empty(len(vectors), dtype=np.int64)
-        for start in range(0, len(vectors), _BLOCK_ROWS):
-            part = slice(start, start + _BLOCK_ROWS)
+        for start in range(0, len(vectors), _ASSIGNED_ROWS):
+            part = slice(start, start + _ASSIGNED_ROWS)
             partitions[part] = self._assign_by_group(vectors[part], threads)
         return partitions
 

@@ -27,6 +27,7 @@ from pqstore.storage.rows.tombstones import count_set
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.store import Durability, Store
 from pqstore.storage.transactions.expiry import row_without_end, set_expiry
+from pqstore.storage.transactions.known_state import KnownState
 from pqstore.storage.transactions.list_reads import ListReads
 from pqstore.storage.transactions.living import Moment, microseconds_now
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -48,6 +49,7 @@ __all__ = [
     "FieldColumn",
     "FieldKind",
     "Identity",
+    "KnownState",
     "Limits",
     "ListReads",
     "Moment",

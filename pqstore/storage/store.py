@@ -39,6 +39,7 @@ from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.generation import Generation
 from pqstore.storage.transactions.living import Moment, living, microseconds_now
+from pqstore.storage.transactions.known_state import KnownState, known_state
 from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
 from pqstore.storage.transactions.reference import Reference
 from pqstore.storage.transactions.snapshot import Snapshot
@@ -253,6 +254,10 @@ class Store:
                 return snapshot
             snapshot.close()
             shared.retire(generation)
+
+    def known(self, snapshot: Snapshot) -> KnownState | None:
+        """The state of a snapshot, for compiled code to read it again while it is the newest; None: it cannot."""
+        return known_state(self._reference, snapshot)
 
     def write(self, timeout: float | None = None) -> WriteTransaction:
         """A write transaction, for a `with` block: commits at its end, durably, and undoes everything on an exception.

@@ -87,7 +87,7 @@ FLOORS = {
         ["id_lookup", "id_order", "list_reads", "pending", "living"],
         ["features"],
         ["row_writes", "attachment_writes", "catalog_writes", "pending_commit", "snapshot"],
-        ["write", "snapshot_lists"],
+        ["write", "snapshot_lists", "known_state"],
         ["expiry"],
     ],
     "storage.upkeep": [
@@ -143,7 +143,7 @@ FLOORS = {
         ["results", "calibration", "order", "radius", "diversity", "tables"],
         ["probe"],
         ["nearest", "rerank"],
-        ["question", "hits", "exact", "candidates", "jointly"],
+        ["question", "hits", "exact", "candidates", "jointly", "plain"],
         ["variety"],
         ["top_k", "within"],
     ],

@@ -11,7 +11,7 @@ from pqstore.index.arguments.counts import as_count
 from pqstore.index.reading import Reading
 from pqstore.index.search.calibration import calibrated_rerank
 
-__all__ = ["Question", "as_include", "as_rerank"]
+__all__ = ["NO_EFFORT", "NO_VARIETY", "Question", "as_include", "as_rerank"]
 
 _RERANKED_FOR = 10  # the k that `Training.rerank` is meant for
 _INCLUDABLE = ("payload", "vector")
@@ -35,6 +35,12 @@ class Question(NamedTuple):
     per_group: Any = 1
     mmr: Any = None
     candidates: Any = None
+
+
+NO_EFFORT = Question()[8:11]
+"""`nprobe`, `scan` and `recall` where none is given."""
+NO_VARIETY = Question()[11:]
+"""`group_by` and what follows, where nothing is asked for but the nearest."""
 
 
 def as_rerank(reading: Reading, rerank: Any, k: int) -> int | None:

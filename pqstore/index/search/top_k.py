@@ -15,7 +15,7 @@ from pqstore.index.search.calibration import effort_for
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
 from pqstore.index.search.nearest import nearest_rows
 from pqstore.index.search.probe import as_probe
-from pqstore.index.search.question import Question, as_include, as_rerank
+from pqstore.index.search.question import NO_VARIETY, Question, as_include, as_rerank
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchHits, SearchResult
 from pqstore.index.search.variety import as_variety
@@ -27,14 +27,13 @@ __all__ = ["search"]
 
 _FLOAT32 = np.dtype(np.float32)
 _NOTHING: frozenset[str] = frozenset()
-_NEAREST = Question()[11:]
 
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
     k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall = question[:11]
     k, threads, variety = as_count(k, "k"), resolve_threads(threads), None
-    if question[11:] != _NEAREST:
+    if question[11:] != NO_VARIETY:
         variety = as_variety(question, k)
         k = k if variety is None else variety.depth
     batch, single = _as_queries(queries, reading.space)

@@ -55,6 +55,9 @@ class ReferenceSearcher:
             distances[part], rows[part] = scan(prepared, self._layout, tables, k)
         return (-distances if self._dot else distances), rows
 
+    def plain_search(self, *_: Any) -> Any:
+        return None
+
     def prepare_lists(self, lists: Lists) -> Any:
         return lists
 

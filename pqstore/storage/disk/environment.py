@@ -102,6 +102,8 @@ class Environment:
         """Why nothing may be written here; "" where it may."""
         self._mapped = self._without_former_self()
         self._lmdb = self._mapped.lmdb
+        self.begin_plain = self._lmdb.begin
+        """As `begin`, for reading; values are bytes, and LMDB's errors are told as they are."""
         try:
             if not create:
                 self._check_trees(leave=_CHECKED_LATER)

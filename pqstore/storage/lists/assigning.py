@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,12 +34,15 @@ class Assigner:
         """How many of the rows of a segment are not assigned yet by this table."""
         return rows - (self._done.get(segment, 0) if number == self._table else 0)
 
-    def go_on(self, number: int, table: StoredTable, segment: int, codes: npt.NDArray[Any]) -> None:
-        """Assign the next rows of a segment, those with these codes."""
+    def go_on(self, number: int, table: StoredTable, segments: Sequence[int], codes: npt.NDArray[Any]) -> None:
+        """Assign the next rows of some segments, as many of each, those with these codes: together, since a table is
+        read once for all of them."""
         if number != self._table:
             self._table, self._known, self._done = number, {}, {}
-        self._known.setdefault(segment, []).append(self.assign(number, table, codes))
-        self._done[segment] = self._done.get(segment, 0) + len(codes)
+        assigned = self.assign(number, table, codes)
+        for segment, part in zip(segments, np.split(assigned, len(segments)), strict=True):
+            self._known.setdefault(segment, []).append(part)
+            self._done[segment] = self._done.get(segment, 0) + len(part)
 
     def done(self, segment: int) -> int:
         """How many rows of a segment are assigned."""

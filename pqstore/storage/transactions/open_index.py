@@ -100,7 +100,7 @@ class Lease:
         if shared is None or self.pid != os.getpid():
             return
         try:
-            shared.ended(self)
+            shared.ended(id(self))
         finally:
             if self._writer is not None:
                 self._writer.release()
@@ -142,7 +142,8 @@ class SharedIndex:
         self._forking = False
         self._outgrown: Generation | None = None  # waits for its transactions to end, to be opened again
         self.writer = writer or WriterLock()
-        self._active: dict[int, tuple[int, Generation]] = {}  # open transactions: (thread, generation)
+        # Open transactions, by the address of what ends them: (thread, generation).
+        self._active: dict[int, tuple[int, Generation]] = {}
         self._closing: set[int] = set()  # numbers of generations that are being closed without the lock
 
     def is_still_at(self, path: Path) -> bool:
@@ -336,11 +337,11 @@ class SharedIndex:
             self.gate.notify_all()
         return self._open(path)
 
-    def ended(self, lease: Lease) -> None:
-        """A transaction has ended."""
+    def ended(self, key: int) -> None:
+        """A transaction has ended, that of a lease or of a `known` state."""
         gone = None
         with self._lock:
-            _, generation = self._active.pop(id(lease), (0, None))
+            _, generation = self._active.pop(key, (0, None))
             if generation is not None and (generation is not self._generation or self.references == 0):
                 if generation.superseded and not _uses(self._active, generation):
                     gone = generation

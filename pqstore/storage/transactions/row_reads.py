@@ -115,6 +115,14 @@ class RowReads:
         self._read_ids(wanted.reshape(-1), ids.reshape(-1))
         return ids
 
+    def id_places(self) -> tuple[Any, ...] | None:
+        """What compiled code takes ids of rows from: parts of sealed segments and of the open one, rows of either, and
+        the number of the open one. Good for the state, as far as ids were read; None: ids are no int64."""
+        records, known = self._records, self._records.plain_ids()
+        if not records.schema.codec.keys_are_ids or native_loops() is None or known is None:
+            return None
+        return *known, self._geometry.segment_rows, self._geometry.chunk_rows, records.state.open_segment
+
     def _read_ids(self, rows: I64, ids: npt.NDArray[Any]) -> None:
         """Fill in the ids of rows that are not -1."""
         if len(rows) <= _SINGLY_UP_TO:

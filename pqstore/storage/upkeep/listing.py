@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -24,7 +25,7 @@ __all__ = ["ListWork", "list_all", "list_some", "list_work", "merge_lists", "put
 
 ListWork: TypeAlias = Literal["assign", "merge"]
 
-_DECODED_VALUES: Final = 1 << 24  # at a time
+_DECODED_VALUES: Final = 1 << 25  # at a time
 _FEWEST_ROWS: Final = 1024
 
 
@@ -81,22 +82,35 @@ def put_into_run(txn: WriteTransaction, lists: PartitionedRows, budget: int) -> 
     lists as they are then, and what is left of the budget."""
     pending, rows = txn.records, txn.schema.geometry.segment_rows
     assigner: Assigner = txn.schema.assigner
-    table = list_table(pending, lists)
-    block = max(_FEWEST_ROWS, _DECODED_VALUES // table.stored.shape[1])
+    waiting, most = pending_segments(pending, lists).tolist(), pending.generation.limits.list_run_rows
     done: list[int] = []
-    for segment in pending_segments(pending, lists).tolist():
-        if budget <= 0 or len(done) * rows >= pending.generation.limits.list_run_rows:
-            break
-        left = assigner.rows_left(lists.table, segment, rows)
+    while waiting and budget > 0 and len(done) * rows < most:
+        room = max(1, min(_block(txn, lists), budget, most - len(done) * rows) // rows)
+        lefts = [assigner.rows_left(lists.table, segment, rows) for segment in waiting[:room]]
+        left = lefts[0]
+        some = waiting[: len(list(takewhile(left.__eq__, lefts)))]  # only such as are in the same state
         if left:
-            packed = pending.codes(segment)
-            for start in range(rows - left, min(rows, rows - left + budget), block):
-                positions = np.arange(start, min(start + block, rows, rows - left + budget))
-                assigner.go_on(lists.table, table, segment, txn.schema.packing.gather(packed, positions))
-            budget -= min(left, budget)
-        if assigner.done(segment) == rows:
-            done.append(segment)
+            _assign(txn, lists, some, rows - left, min(left, budget))
+            budget -= min(left * len(some), budget)
+        done += [segment for segment in some if assigner.done(segment) == rows]
+        waiting = waiting[len(some) :]
     return (_with_run(txn, lists, done) if done else lists), budget
+
+
+def _block(txn: WriteTransaction, lists: PartitionedRows) -> int:
+    """How many rows are assigned at a time."""
+    return max(_FEWEST_ROWS, _DECODED_VALUES // list_table(txn.records, lists).stored.shape[1])
+
+
+def _assign(txn: WriteTransaction, lists: PartitionedRows, segments: list[int], first: int, count: int) -> None:
+    """Assign rows first .. first + count - 1 of each of some segments."""
+    pending, packing = txn.records, txn.schema.packing
+    assigner: Assigner = txn.schema.assigner
+    block = max(1, _block(txn, lists) // len(segments))
+    for start in range(first, first + count, block):
+        positions = np.arange(start, min(start + block, first + count))
+        codes = np.concatenate([packing.gather(pending.codes(segment), positions) for segment in segments])
+        assigner.go_on(lists.table, list_table(pending, lists), segments, codes)
 
 
 def _with_run(txn: WriteTransaction, lists: PartitionedRows, segments: list[int]) -> PartitionedRows:

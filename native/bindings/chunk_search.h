@@ -1,0 +1,25 @@
+// What finds the nearest rows of chunks.
+#pragma once
+
+#include <cstdint>
+
+#include "bindings/prepared_chunks.h"
+
+namespace pqstore {
+
+class ChunkSearch {
+  public:
+    virtual ~ChunkSearch() = default;
+
+    // Whether the chunks hold codes of the kind that is searched.
+    virtual bool fits(const PreparedChunks& chunks) const = 0;
+
+    virtual int64_t dimension() const = 0;
+
+    // The k nearest rows of each query (n, dimension), those that are missing as -1 at an infinite distance. False, and
+    // nothing written: a query, or a distance to a codeword, is not finite. Needs no GIL.
+    virtual bool nearest(const float* queries, int64_t n, const PreparedChunks& chunks, int64_t k, int threads,
+                         float* distances, int64_t* rows) const = 0;
+};
+
+}  // namespace pqstore
