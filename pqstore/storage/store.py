@@ -38,8 +38,8 @@ from pqstore.storage.rows.schema import PackingOf, Schema
 from pqstore.storage.stats import StoreStats
 from pqstore.storage.transactions.committed import CommittedRecords
 from pqstore.storage.transactions.generation import Generation
-from pqstore.storage.transactions.living import Moment, living, microseconds_now
 from pqstore.storage.transactions.known_state import KnownState, known_state
+from pqstore.storage.transactions.living import Moment, living, microseconds_now
 from pqstore.storage.transactions.open_index import SharedIndex, finish_building, share
 from pqstore.storage.transactions.reference import Reference
 from pqstore.storage.transactions.snapshot import Snapshot
