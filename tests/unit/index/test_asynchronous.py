@@ -16,7 +16,7 @@ from tests.unit.index.contents import payload, vectors
 # Said at once, or no calls that wait.
 IMMEDIATE = {"path", "quantizer", "dim", "phase", "metric", "id_type", "originals", "readonly", "closed"}
 # Properties that read the catalog: `stats()` has them too, and a twin.
-IN_STATS = {"fields", "sets"}
+IN_STATS = {"expiry", "fields", "sets"}
 # A transaction belongs to one thread, and what is awaited runs in any: a function that has the whole block is awaited.
 OF_ONE_THREAD = {"transaction"}
 

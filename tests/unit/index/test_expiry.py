@@ -151,6 +151,17 @@ def test_a_life_ends_at_its_moment_and_not_before(made: tuple[Any, Clock]) -> No
     assert seen == [[1, 2], [2], [], [2], [1, 2]]
 
 
+def test_the_same_plain_search_again(made: tuple[Any, Clock]) -> None:
+    """Without a commit between them: what was kept of the state for the next search does not outlive an end."""
+    index, clock = made
+    index.add(vectors(2), [1, 2], payloads=[payload(1, 1), payload(1, None)])
+    query, seen = vectors(1)[0], []
+    for microseconds in (0, 0, 0, 1, 1, 0):
+        clock.microseconds = microseconds
+        seen.append(sorted(index.search(query, k=2).ids.tolist()))
+    assert seen == [[1, 2]] * 3 + [[-1, 2]] * 2 + [[1, 2]]
+
+
 def test_a_snapshot_and_a_transaction_have_the_moment_at_which_they_began(made: tuple[Any, Clock]) -> None:
     index, clock = made
     index.add(vectors(3), [1, 2, 3], payloads=[payload(1, 5), payload(1, 9), payload(1, None)])
