@@ -99,6 +99,8 @@ def test_killed_at_a_named_point(place: Path, point: str) -> None:
             create(path, limits=OFTEN).close()
         elif occurrence > 1:
             continue  # an index is created once
+        if point == "lists dropped" and occurrence > 2:
+            continue  # the writer comes to its end before it has dropped lists so often
         left = [occurrence]
 
         def die(name: str, left: list[int] = left) -> None:
