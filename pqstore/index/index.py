@@ -133,7 +133,7 @@ class Index:
         try:
             index._spaces = Spaces(store)
             index._spaces.now  # noqa: B018 - what cannot be read is told now
-            with store.read_as_stored() as snapshot:
+            with store.read(as_stored=True) as snapshot:
                 index._wish = wish_of(snapshot)
             index._id_type = store.identity.id_type
             index._drift = DriftWatch()
@@ -403,7 +403,7 @@ class Index:
     @property
     def expiry(self) -> str | None:
         """The payload field that says when vectors expire (`set_expiry`); None: they do not."""
-        with self._store.read_as_stored() as snapshot:
+        with self._store.read(as_stored=True) as snapshot:
             return expiry_of(snapshot)
 
     @property

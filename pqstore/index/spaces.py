@@ -51,7 +51,7 @@ class Spaces:
         """That of the newest state; of the last that was looked at where the handle is closed."""
         if self._known is not None and self._store.closed:
             return self._known.space
-        with self._store.read_as_stored() as snapshot:
+        with self._store.read(as_stored=True) as snapshot:
             return self.of(snapshot)
 
     def of(self, state: Snapshot | WriteTransaction) -> Space:

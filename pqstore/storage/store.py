@@ -82,7 +82,7 @@ class Store:
         self._packing_of = packing_of
         self._assigner: tuple[float, Assigner] | None = None  # and when the generation was created that it is of
         with self._reference.closed_if_it_fails():
-            with self.read_as_stored() as snapshot:  # the counters agree, or this raises
+            with self.read(as_stored=True) as snapshot:  # the counters agree, or this raises
                 self.identity = snapshot.records.schema.identity
                 """As it was when this handle was opened: rebuilding changes settings and sizes, nothing else."""
             self.durability = durability or self.identity.durability
@@ -181,7 +181,7 @@ class Store:
         with store._reference.closed_if_it_fails():
             if not readonly:
                 shared.check_writable(absolute)
-            with store.read_as_stored() as snapshot:
+            with store.read(as_stored=True) as snapshot:
                 locked = snapshot.records.generation.environment.locked
             if not locked:
                 warnings.warn(_UNLOCKED.format(absolute), UnlockedIndexWarning, stacklevel=3)
@@ -221,16 +221,12 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {str(self.path)!r}{' closed' if self.closed else ' readonly' if self.readonly else ''}>"
 
-    def read(self) -> Snapshot:
+    def read(self, *, as_stored: bool = False) -> Snapshot:
         """A snapshot of the newest commit, of the moment of this call: rows that have ended by then are dead in it.
-        Close it (it is a context manager)."""
-        return self._read(self._moment)
+        Close it (it is a context manager).
 
-    def read_as_stored(self) -> Snapshot:
-        """The same with the rows that have ended: for what is about records, whoever may see them."""
-        return self._read(None)
-
-    def _read(self, moment: Moment | None) -> Snapshot:
+        Where it is about records, whoever may see them, they are read `as_stored`: with the rows that have ended.
+        """
         shared = self._reference.shared()
         while True:
             try:
@@ -241,8 +237,8 @@ class Store:
             try:
                 schema = self._schema_of(generation)
                 state = CommittedRecords(schema, generation, txn, txn.id())
-                if moment is not None and state.state.expiry is not None:
-                    state = living(state, moment())
+                if state.state.expiry is not None and not as_stored:
+                    state = living(state, self._moment())
                 snapshot = Snapshot(state, lease)
             except BaseException as error:
                 txn.abort()
@@ -302,7 +298,7 @@ class Store:
         It knows the codes of the generation that was created then (None: of the newest) and of its compactions; rows in
         other codes wait until somebody comes who knows these.
         """
-        with self.read_as_stored() as snapshot:
+        with self.read(as_stored=True) as snapshot:
             schema = snapshot.records.schema
             self._assigner = schema.identity.created if created is None else created, Assigner(assign)
             if self._assigner[0] == schema.identity.created:
@@ -319,7 +315,7 @@ class Store:
 
         Reads every record and looks up some ids of every segment; `deep` looks up all of them and walks LMDB's pages.
         """
-        with self.read_as_stored() as snapshot:
+        with self.read(as_stored=True) as snapshot:
             return verify(snapshot, deep=deep, progress=progress)
 
     def compact(self, timeout: float | None = None, *, progress: Progress = no_progress) -> None:
@@ -377,7 +373,7 @@ class Store:
         directory.check_vacant(target)
         failed = None
         while True:
-            with self.read_as_stored() as snapshot:
+            with self.read(as_stored=True) as snapshot:
                 generation = snapshot.records.generation.number
                 try:
                     return backup(snapshot, target, progress)

@@ -58,7 +58,7 @@ def repair(
     with _bulk_store(found, schema, attachments.catalog.fields, limits, report) as store:
         _fill(store, rows, attachments)
         _set_expiry(store, found, attachments.catalog.fields, report)
-        with store.read_as_stored() as snapshot:
+        with store.read(as_stored=True) as snapshot:
             report.rows_salvaged = snapshot.live_rows
         store.publish()
     return report
