@@ -74,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--deny", metavar="NAME", help="no ids of this saved set")
     parser.add_argument("--group-by", metavar="FIELD", help="only the nearest of each value of this payload field")
     parser.add_argument("--per-group", type=int, default=1, metavar="N", help="with --group-by: so many of each value")
-    parser.add_argument("--mmr", type=float, metavar="L", help="nearness against difference: 1 nearness, 0 difference")
+    parser.add_argument(
+        "--mmr", type=float, metavar="WEIGHT", help="nearness against difference: 1 nearness, 0 difference"
+    )
     parser.add_argument("--payloads", action="store_true", help="show the payload of each hit")
     parser.add_argument("--format", choices=("table", "json"), default="table", help="json: one line a query")
     parser.add_argument(

@@ -14,6 +14,7 @@ from pqstore.cli.main import make_parser
 
 # Metavars of arguments that are no paths.
 OTHERS = {
+    "FIELD",
     "ID",
     "JSON",
     "NAME",
@@ -28,6 +29,8 @@ OTHERS = {
     "ROWS",
     "ROWS,...",
     "SECONDS",
+    "TEXT",
+    "WEIGHT",
 } | {"SHELL"}
 
 
