@@ -47,10 +47,14 @@ struct TableSums {
     }
 };
 
-// Low nibble as it is, bits 7 and 6 to 5 and 4, bits 5 and 4 to 7 and 6: the low six bits are a prefix of six bits.
-// Done twice it does nothing.
+// Low nibble as it is, bits 7, 6, 5, 4 to 5, 4, 6, 7: the low six or seven bits are a prefix of as many bits.
 inline __m512i prefix_first(__m512i codes) {
-    return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(0x0102040840801020ll), 0);
+    return _mm512_gf2p8affine_epi64_epi8(codes, _mm512_set1_epi64(0x0102040840802010ll), 0);
+}
+
+// Undoes prefix_first.
+inline __m512i prefix_back(__m512i indices) {
+    return _mm512_gf2p8affine_epi64_epi8(indices, _mm512_set1_epi64(0x0102040880401020ll), 0);
 }
 
 // Which six bits of a label are looked up in a table of 64 bytes; the others choose the table.
@@ -68,7 +72,9 @@ inline void quantize_subspace(const float* entries, float least, __m512 factor, 
         __m512 groups[4];
         for (int i = 0; i < 4; ++i) {
             // A row of 16 entries has the high nibble of the label in common.
-            const int row = kOrder == TableOrder::kPrefix ? 4 * i + kRows * table : 4 * table + i;
+            const int row = kOrder == TableOrder::kLabel ? 4 * table + i
+                            : kBits == 8                 ? 4 * i + 2 * (table & 1) + (table >> 1)
+                                                         : 4 * i + kRows * table;
             __m512 low = _mm512_set1_ps(kInfinity);  // what a NaN, the first operand of the minimum, gives way to
             for (int j = 0; j < kRows; ++j) low = _mm512_min_ps(_mm512_loadu_ps(entries + 16 * (row + j)), low);
             groups[i] = _mm512_sub_ps(low, _mm512_set1_ps(least));

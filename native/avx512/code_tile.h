@@ -28,7 +28,7 @@ struct ByteCodes {
         }
     }
 
-    static __m512i codes_of(__m512i indices) { return prefix_first(indices); }
+    static __m512i codes_of(__m512i indices) { return prefix_back(indices); }
 };
 
 // 4-bit codes: the indices are the codes, a byte each.
