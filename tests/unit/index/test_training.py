@@ -683,8 +683,8 @@ def test_another_process_retrains_between_a_look_and_its_files(
     with pqstore.Index.open(tmp_path / "i") as index:
         look, done = index._store.read, []
 
-        def read() -> object:
-            seen = look()
+        def read(**how: bool) -> object:
+            seen = look(**how)
             if not done:
                 done.append(subprocess.run(command, cwd=ROOT, check=True))
             return seen
