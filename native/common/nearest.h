@@ -137,6 +137,28 @@ class CodewordSearch {
         }
     }
 
+    // The nearest of all codewords by the definition. A sum waits for each of its additions, so there are several at a time.
+    int64_t nearest_of_all(const float* x) const {
+        constexpr int64_t kTogether = 8;
+        double least = HUGE_VAL;
+        int64_t nearest = 0, k = 0;
+        for (; k + kTogether <= Ks_; k += kTogether) {
+            double distances[kTogether] = {};
+            for (int64_t d = 0; d < Ds_; ++d)
+                for (int64_t j = 0; j < kTogether; ++j) {
+                    const double difference = static_cast<double>(x[d]) - static_cast<double>(values_[(k + j) * Ds_ + d]);
+                    distances[j] += difference * difference;
+                }
+            for (int64_t j = 0; j < kTogether; ++j)
+                if (distances[j] < least) {
+                    least = distances[j];
+                    nearest = k + j;
+                }
+        }
+        for (; k < Ks_; ++k) decide(x, k, &least, &nearest);
+        return nearest;
+    }
+
   private:
     // An upper bound of the squared distance, in cells, of a row to the codeword of score `best`.
     float squared_distance(float best, float norm) const {
@@ -240,7 +262,7 @@ class RowSearch {
     void nearest(const CodewordSearch<Backend>& search, const float* x, int64_t step, int64_t n, int64_t rows_left,
                  int64_t* labels) {
         if (!search.on_grid()) {
-            for (int64_t i = 0; i < n; ++i) labels[i] = among_all(search, x + i * step);
+            for (int64_t i = 0; i < n; ++i) labels[i] = search.nearest_of_all(x + i * step);
             return;
         }
         put_on_grid(search, x, step, n, rows_left);
@@ -285,7 +307,7 @@ class RowSearch {
     }
 
     int64_t decided(const CodewordSearch<Backend>& search, const float* x, int64_t i, float best) const {
-        if (!(norms_[i] <= kLargestNorm * kLargestNorm)) return among_all(search, x);
+        if (!(norms_[i] <= kLargestNorm * kLargestNorm)) return search.nearest_of_all(x);
         const double limit = search.limit(best, norms_[i]);
         double least = HUGE_VAL;
         int64_t nearest = 0;
@@ -297,13 +319,6 @@ class RowSearch {
             for (int64_t k = 0; k < std::min(tile.count, search.Ks() - first); ++k)
                 if (scores[k] <= limit) search.decide(x, first + k, &least, &nearest);
         }
-        return nearest;
-    }
-
-    static int64_t among_all(const CodewordSearch<Backend>& search, const float* x) {
-        double least = HUGE_VAL;
-        int64_t nearest = 0;
-        for (int64_t k = 0; k < search.Ks(); ++k) search.decide(x, k, &least, &nearest);
         return nearest;
     }
 
