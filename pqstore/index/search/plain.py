@@ -25,7 +25,7 @@ PlainSearch: TypeAlias = Callable[[Any, Any, Any], "SearchResult | None"]
 class PlainSearches:
     """Those of one handle."""
 
-    __slots__ = ("_learnt", "_store", "search")
+    __slots__ = ("_learnt", "_seen", "_store", "search")
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -33,13 +33,18 @@ class PlainSearches:
 
     def forget(self) -> None:
         """Keep nothing of a state."""
+        self._seen: Any = None
         self._learnt: Any = None
         self.search: PlainSearch = _not_known
 
     def learn(self, reading: Reading) -> None:
-        """Make ready for the next search of this state, after one that went the way of all."""
+        """Make ready for the next search of this state, after two that went the way of all. It is not worth it for one,
+        as after each of many writes."""
         state = reading.snapshot.records.cached
         if self._learnt is state:
+            return
+        if self._seen is not state:
+            self._seen, self._learnt, self.search = state, None, _not_known
             return
         self._learnt, self.search = state, _not_known
         compiled = self._compiled(reading) if _is_plain(reading) else None
