@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,12 +15,13 @@ from pqstore.index.reading import Reading
 from pqstore.index.search.calibration import effort_for
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
 from pqstore.index.search.nearest import nearest_rows
-from pqstore.index.search.probe import as_probe
+from pqstore.index.search.probe import Probe, as_probe
 from pqstore.index.search.question import NO_VARIETY, Question, as_include, as_rerank
 from pqstore.index.search.rerank import Reranker
 from pqstore.index.search.results import SearchHits, SearchResult
 from pqstore.index.search.variety import as_variety
 from pqstore.index.selection.searchable import select_searchable
+from pqstore.index.selection.selection import Selection
 from pqstore.kernels import resolve_threads
 from pqstore.quantizer import as_queries
 
@@ -31,56 +33,81 @@ _NOTHING: frozenset[str] = frozenset()
 
 def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     """Check the arguments, then search; see `pqstore.Index.search`."""
-    k, threads, rerank, where, allow, deny, include, explain, nprobe, scan, recall = question[:11]
-    k, threads, variety = as_count(k, "k"), resolve_threads(threads), None
+    k, threads, variety = as_count(question.k, "k"), resolve_threads(question.threads), None
     if question[11:] != NO_VARIETY:
         variety = as_variety(question, k)
         k = k if variety is None else variety.depth
     batch, single = _as_queries(queries, reading.space)
-    usual = None  # rows of lists
-    wanted = _NOTHING if include == () else as_include(include)
-    if recall is not None:
-        if rerank is not None or nprobe is not None or scan is not None:
-            raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
-        rerank, usual = effort_for(reading, recall, k)
-    candidates, depth = None, k
-    if rerank is not None or reading.space.training is not None:
-        candidates = as_rerank(reading, rerank, k)
-    if candidates is not None:
-        depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
-    check_results(len(batch), depth, "k" if depth == k else "rerank")
-    selection = select_searchable(reading, where, allow, deny)
-    probe = as_probe(reading, nprobe, scan, depth, selection, usual)
-    distances, rows = nearest_rows(reading, batch, depth, threads, selection, probe)
-    if candidates is not None:
-        distances, rows = Reranker(reading, batch, threads).best(rows, k)
+    wanted = _NOTHING if question.include == () else as_include(question.include)
+    ranking = _ranking(reading, question, k, threads)
+    check_results(len(batch), ranking.depth, "k" if ranking.depth == k else "rerank")
+    selection = select_searchable(reading, question.where, question.allow, question.deny)
+    distances, rows, probe = ranking.best(batch, k, selection)
     if variety is not None:
-
-        def ranked(query: F32, count: int, values: list[Any] | None) -> tuple[F32, I64]:
-            far = count if candidates is None else max(count, depth)
-            check_results(1, far, "group_by")
-            among = selection
-            if values is not None:
-                only = {question.group_by: {"$in": values}}
-                among = select_searchable(reading, only if where is None else {"$and": [where, only]}, allow, deny)
-            more = as_probe(reading, nprobe, scan, far, among, usual)
-            near, found = nearest_rows(reading, query, far, threads, among, more)
-            return (near, found) if candidates is None else Reranker(reading, query, threads).best(found, count)
-
-        distances, rows = variety.choose(reading, batch, distances, rows, ranked)
+        further = partial(_further, ranking, question, selection)
+        distances, rows = variety.choose(reading, batch, distances, rows, further)
     if single:
         distances, rows = distances[0], rows[0]
     ids = reading.snapshot.ids_of(rows)
-    if not wanted and not explain:
+    if not wanted and not question.explain:
         return SearchResult(ids, distances)
     hits = SearchHits(ids, distances)
     if "payload" in wanted:
         hits.payloads = payloads_of_hits(reading, rows)
     if "vector" in wanted:
         hits.vectors = vectors_of_hits(reading, rows)
-    if explain:
-        hits.plan = plan_of(reading, selection, candidates, probe)
+    if question.explain:
+        hits.plan = plan_of(reading, selection, ranking.candidates, probe)
     return hits
+
+
+class _Ranking(NamedTuple):
+    """How a question has rows ranked: so many by codes, and the best of those by originals where it re-ranks."""
+
+    reading: Reading
+    threads: int
+    candidates: int | None
+    """None: codes alone."""
+    depth: int
+    nprobe: Any
+    scan: Any
+    usual: int | None
+    """Rows of lists that are read where nobody says how many."""
+
+    def best(self, queries: F32, k: int, selection: Selection | None) -> tuple[F32, I64, Probe | None]:
+        """The k nearest rows of a selection, (n, k), and what was read of lists for them."""
+        depth = k if self.candidates is None else max(k, self.depth)
+        probe = as_probe(self.reading, self.nprobe, self.scan, depth, selection, self.usual)
+        distances, rows = nearest_rows(self.reading, queries, depth, self.threads, selection, probe)
+        if self.candidates is not None:
+            distances, rows = Reranker(self.reading, queries, self.threads).best(rows, k)
+        return distances, rows, probe
+
+
+def _ranking(reading: Reading, question: Question, k: int, threads: int) -> _Ranking:
+    rerank, usual, candidates, depth = question.rerank, None, None, k
+    if question.recall is not None:
+        if rerank is not None or question.nprobe is not None or question.scan is not None:
+            raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
+        rerank, usual = effort_for(reading, question.recall, k)
+    if rerank is not None or reading.space.training is not None:
+        candidates = as_rerank(reading, rerank, k)
+    if candidates is not None:
+        depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
+    return _Ranking(reading, threads, candidates, depth, question.nprobe, question.scan, usual)
+
+
+def _further(
+    ranking: _Ranking, question: Question, selection: Selection | None, query: F32, count: int, values: list[Any] | None
+) -> tuple[F32, I64]:
+    """More of the nearest rows, for one query; see `variety.Ranked`."""
+    check_results(1, max(count, ranking.depth), "group_by")
+    if values is not None:
+        only = {question.group_by: {"$in": values}}
+        where = only if question.where is None else {"$and": [question.where, only]}
+        selection = select_searchable(ranking.reading, where, question.allow, question.deny)
+    distances, rows, _ = ranking.best(query, count, selection)
+    return distances, rows
 
 
 def _as_queries(queries: Any, space: CodeSpace | ExactSpace) -> tuple[F32, bool]:
