@@ -91,7 +91,6 @@ def run(options: argparse.Namespace, report: Report) -> int:
     from pqstore.cli.results import check_result_name, write_results
     from pqstore.interop.corpus import QUERIES, TRUTH
 
-    where = as_where(options.where)
     if options.truth is not None and (options.group_by is not None or options.mmr is not None):
         raise ValueError("--truth is of the nearest of all: it does not go with --group-by or --mmr")
     places = options.k * (options.per_group if options.group_by is not None else 1)
@@ -101,20 +100,7 @@ def run(options: argparse.Namespace, report: Report) -> int:
     with Index.open(options.index, readonly=True) as index, index.snapshot() as state:
         corpus = open_for(options.queries, report, QUERIES)
         note_metric(corpus.statements, index.metric, "the index", report)
-        ask = partial(
-            state.search,
-            threads=options.threads,
-            rerank=options.rerank,
-            nprobe=options.nprobe,
-            scan=options.scan,
-            recall=options.recall,
-            where=where,
-            allow=options.allow,
-            deny=options.deny,
-            group_by=options.group_by,
-            per_group=options.per_group,
-            mmr=options.mmr,
-        )
+        ask = _asking(state.search, options)
         truth = None if options.truth is None else read_all(open_for(options.truth, report, TRUTH))
         # Recall needs them twice; of none there is no block.
         queries = None if truth is None and count_of(corpus) else read_all(corpus)
@@ -136,6 +122,24 @@ def run(options: argparse.Namespace, report: Report) -> int:
             assert queries is not None
             _report_recall(ask, queries, truth, options, report)
     return 0
+
+
+def _asking(search: Callable[..., Any], options: argparse.Namespace) -> Callable[..., Any]:
+    """The search, with what the options say of it but for k."""
+    return partial(
+        search,
+        threads=options.threads,
+        rerank=options.rerank,
+        nprobe=options.nprobe,
+        scan=options.scan,
+        recall=options.recall,
+        where=as_where(options.where),
+        allow=options.allow,
+        deny=options.deny,
+        group_by=options.group_by,
+        per_group=options.per_group,
+        mmr=options.mmr,
+    )
 
 
 def _batch_rows(k: int) -> int:
