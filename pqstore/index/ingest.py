@@ -148,9 +148,11 @@ def batch_of_vectors(
     """The arguments of `pqstore.Index.add`."""
     space = spaces.latest
     payloads = unmarked(payloads)
+    rows_of_others = None
     if vectors is None:
         payloads = _as_list(payloads)
-    vectors, absent = without_missing(vectors, _rows_of_others(ids, payloads), space.D)
+        rows_of_others = _rows_of_others(ids, payloads)
+    vectors, absent = without_missing(vectors, rows_of_others, space.D)
     if absent is not None:
         payloads = marked_payloads(payloads, absent)
     blocks, rows = blocks_of_vectors(vectors, space.D)

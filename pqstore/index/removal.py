@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from pqstore.index.arguments.ids import IdType, as_id_batch, refuse_unknown
 from pqstore.index.reading import Reading
 from pqstore.index.records import as_missing
@@ -26,7 +24,7 @@ def removal_of_ids(ids: Any, missing: str, id_type: IdType) -> Callable[[WriteTr
         rows = txn.rows_of(batch)
         if must_exist:
             refuse_unknown(batch, rows)
-        return txn.kill(np.unique(rows[rows >= 0]))
+        return txn.kill(rows[rows >= 0])
 
     return change
 

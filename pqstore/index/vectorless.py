@@ -41,6 +41,8 @@ def unmarked(payloads: Any) -> Any:
     Raises:
         InvalidPayloadError: one does; of an iterator, when it comes to it.
     """
+    if payloads is None:  # most often, and to ask it for its kind takes long
+        return None
     if isinstance(payloads, Iterator):
         return (_unmarked(payload, at) for at, payload in enumerate(payloads))
     if isinstance(payloads, Mapping):

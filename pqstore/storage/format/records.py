@@ -288,26 +288,26 @@ def open_record(
 
     Raises `CorruptIndexError` naming the record, or `FormatVersionError` when a newer pqstore wrote it.
     """
-    name = record_name(kind, key_0, key_1)
+    place = kind, key_0, key_1
     if value is None:
-        raise CorruptIndexError(f"{name}: the record is missing")
+        raise CorruptIndexError(f"{record_name(*place)}: the record is missing")
     if len(value) < HEADER_BYTES:
-        raise CorruptIndexError(f"{name}: {len(value)} bytes are shorter than a record header")
+        raise CorruptIndexError(f"{record_name(*place)}: {len(value)} bytes are shorter than a record header")
     magic, version, its_kind, encoding, its_0, its_1, count, length, reserved, crc = _HEADER.unpack_from(value)
     if magic != MAGIC:
-        raise CorruptIndexError(f"{name}: does not begin with the mark of a pqstore record")
+        raise CorruptIndexError(f"{record_name(*place)}: does not begin with the mark of a pqstore record")
     if checksum and crc != _checksum(value):
         # A record of a newer format keeps magic, version and checksum in place: tell the two apart by the checksum.
-        raise CorruptIndexError(f"{name}: the checksum does not match its bytes")
+        raise CorruptIndexError(f"{record_name(*place)}: the checksum does not match its bytes")
     if version > FORMAT_VERSION:
         raise FormatVersionError(
-            f"{name} is of format {version}; this pqstore reads format {FORMAT_VERSION}: upgrade pqstore"
+            f"{record_name(*place)} is of format {version}; this pqstore reads format {FORMAT_VERSION}: upgrade pqstore"
         )
     if (version, its_kind, its_0, its_1, reserved) != (FORMAT_VERSION, kind, key_0, key_1, 0):
-        raise CorruptIndexError(f"{name}: holds the {record_name(its_kind, its_0, its_1)} instead")
+        raise CorruptIndexError(f"{record_name(*place)}: holds the {record_name(its_kind, its_0, its_1)} instead")
     if length != len(value) - HEADER_BYTES:
         raise CorruptIndexError(
-            f"{name}: the header says {length} payload bytes, there are {len(value) - HEADER_BYTES}"
+            f"{record_name(*place)}: the header says {length} payload bytes, there are {len(value) - HEADER_BYTES}"
         )
     return Record(encoding, count, value[HEADER_BYTES:])
 

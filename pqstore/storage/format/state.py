@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import msgpack
@@ -135,7 +136,7 @@ class State(NamedTuple):
         counts = self.commit, self.next_run, self.merge_allowance, self.rewrite_allowance
         if max(counts) > _LAST_COUNT or self.open_segment > LAST_SEGMENT:
             raise CorruptIndexError("state: a counter has come to the end of its numbers")
-        plain = {name: getattr(self, name) for name in _PLAIN}
+        plain = dict(zip(_PLAIN, _plain_values(self), strict=True))
         for name in _OPTIONAL:
             if plain[name] is None:
                 del plain[name]
@@ -197,6 +198,7 @@ class State(NamedTuple):
 
 
 _PLAIN = tuple(name for name in State._fields if name not in ("ranges", "runs", "merge"))
+_plain_values = itemgetter(*map(State._fields.index, _PLAIN))
 _OPTIONAL = ("transaction", "expiry")  # left out where they are None
 
 _COUNTER: Final = whole(0, _LAST_COUNT)

@@ -75,9 +75,9 @@ def read_tail_ids(get: Get, codec: IdCodec, chunk: int, rows: int) -> IdColumn:
 
 def read_bitmap(get: Get, segment: int, dead: int, segment_rows: int) -> U8:
     """Tombstones of a segment, copied."""
-    name = records.record_name(records.TOMBSTONES, segment)
     record = records.open_record(get("tombstones", records.key1(segment)), records.TOMBSTONES, segment)
     bitmap: U8 = np.frombuffer(record.payload, dtype=np.uint8).copy()
     if len(bitmap) != segment_rows // 8 or record.entries != dead or count_set(bitmap) != dead:
+        name = records.record_name(records.TOMBSTONES, segment)
         raise CorruptIndexError(f"{name}: {record.entries} dead rows in {len(bitmap)} bytes, not {dead}")
     return bitmap

@@ -9,6 +9,7 @@ from pqstore.arrays import I64, U8
 
 __all__ = ["are_set", "count_set", "live_positions", "with_bits"]
 
+_FEW = 8  # so many bits are set one after another
 _ONES = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
 
 
@@ -27,10 +28,21 @@ def count_set(bitmap: U8) -> int:
 
 def with_bits(bitmap: U8, positions: I64) -> tuple[U8, int]:
     """A copy of the bitmap with these bits set too, and how many of them were not set before."""
+    if len(positions) <= _FEW:
+        return _with_few_bits(bitmap, positions.tolist())
     flags = np.zeros(len(bitmap) * 8, dtype=np.bool_)
     flags[positions] = True
     added = np.packbits(flags, bitorder="little") & ~bitmap
     return bitmap | added, count_set(added)
+
+
+def _with_few_bits(bitmap: U8, positions: list[int]) -> tuple[U8, int]:
+    changed, added = bitmap.copy(), 0
+    for position in positions:
+        byte, bit = int(changed[position >> 3]), 1 << (position & 7)
+        added += not byte & bit
+        changed[position >> 3] = byte | bit
+    return changed, added
 
 
 def live_positions(bitmap: U8 | None, rows: int) -> I64:

@@ -51,6 +51,12 @@ class Committed:
     ended_rows: int = 0
     """Rows past the end of their life that it counts among the dead, though no tombstone says so."""
 
+    def take_tail_ids(self, before: Committed) -> None:
+        """What is known of the ids of the tail of another state, whose tail has the same rows. Not its codes, which are
+        views that a commit may move."""
+        self.tail_ids, self.tail_plain_ids = before.tail_ids, before.tail_plain_ids
+        self.last_chunk_keys = before.last_chunk_keys
+
 
 @dataclass(frozen=True, slots=True)
 class Life:

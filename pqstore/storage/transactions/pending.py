@@ -22,7 +22,7 @@ from pqstore.storage.transactions.cache import Committed
 from pqstore.storage.transactions.committed import CommittedRecords, tail_of
 from pqstore.storage.transactions.state_records import Entry, StateRecords
 
-__all__ = ["PendingRecords", "before_appends", "known_lists", "visible"]
+__all__ = ["PendingRecords", "before_appends", "has_the_tail_of_its_base", "known_lists", "tombstones", "visible"]
 
 
 class PendingRecords:
@@ -182,6 +182,19 @@ class PendingRecords:
 def known_lists(pending: PendingRecords) -> tuple[ListState | None] | None:
     """Its `lists` without reading anything; None: they have not been read, or cannot be."""
     return pending.changed_lists or pending.base.cached.lists
+
+
+def tombstones(pending: PendingRecords, segment: int) -> SegmentEntry:
+    """How many rows of a sealed segment or of the open one are dead, and since which commit."""
+    if segment == pending.state.open_segment:
+        return SegmentEntry(pending.state.tail_dead, pending.state.tail_stamp)
+    return pending.table.entries[segment]
+
+
+def has_the_tail_of_its_base(pending: PendingRecords) -> bool:
+    """Whether the tail has the same rows, some of which may be dead now."""
+    before, now = pending.base.state, pending.state
+    return now.open_segment == before.open_segment and now.tail_rows == before.tail_rows
 
 
 def before_appends(pending: PendingRecords) -> StateRecords:

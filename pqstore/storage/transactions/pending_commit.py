@@ -8,7 +8,7 @@ from pqstore.arrays import U8
 from pqstore.storage.disk.numbered_state import put_state
 from pqstore.storage.format import records
 from pqstore.storage.rows.id_columns import IdColumn
-from pqstore.storage.transactions.pending import PendingRecords
+from pqstore.storage.transactions.pending import PendingRecords, tombstones
 
 __all__ = ["write_changes"]
 
@@ -23,9 +23,7 @@ def write_changes(pending: PendingRecords) -> None:
         for key, record in _tail_chunk(chunk, packed, ids):
             pending.put("tail", key, record)
     for segment, bitmap in pending.bitmaps.items():
-        is_open = segment == pending.state.open_segment
-        dead = pending.state.tail_dead if is_open else pending.table.entries[segment].dead
-        record = records.pack_record(records.TOMBSTONES, segment, 0, dead, [bitmap])
+        record = records.pack_record(records.TOMBSTONES, segment, 0, tombstones(pending, segment).dead, [bitmap])
         pending.put("tombstones", records.key1(segment), record)
     for segment, entry in pending.entries.items():
         if entry is None:

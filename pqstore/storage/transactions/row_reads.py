@@ -20,6 +20,7 @@ from pqstore.storage.transactions.state_records import StateRecords
 __all__ = ["RowReads", "are_live", "id_columns", "is_live"]
 
 _SINGLY_UP_TO = 256  # so many rows are looked at one after another faster than they are sorted by segment
+_FEW = 8  # so many are asked one after another whether they are live
 
 
 class RowReads:
@@ -192,6 +193,8 @@ def is_live(records: StateRecords, row: int) -> bool:
 
 def are_live(records: StateRecords, rows: I64) -> npt.NDArray[np.bool_]:
     """Which rows exist and are not dead."""
+    if len(rows) <= _FEW:
+        return np.array([is_live(records, row) for row in rows.tolist()], dtype=np.bool_)
     geometry, state, table = records.schema.geometry, records.state, records.table
     segments = rows // geometry.segment_rows
     in_tail = segments == state.open_segment

@@ -102,18 +102,19 @@ class RowWrites:
     def kill(self, rows: I64) -> None:
         """Mark live rows, distinct and ascending, as dead."""
         pending, commit = self._records, self._records.commit_number
+        tail_dead, tail_stamp = pending.state.tail_dead, pending.state.tail_stamp
         for segment, _, positions in self._geometry.by_segment(rows):
             bitmap = pending.bitmap(segment)
             if bitmap is None:
                 bitmap = np.zeros(self._geometry.bitmap_bytes, dtype=np.uint8)
             pending.bitmaps[segment], added = with_bits(bitmap, positions)
             if segment == pending.state.open_segment:
-                tail_dead = pending.state.tail_dead + added
-                pending.state = pending.state._replace(tail_dead=tail_dead, tail_stamp=commit)
+                tail_dead, tail_stamp = tail_dead + added, commit
             else:
                 dead = pending.table.entries[segment].dead
                 pending.change_segment(segment, SegmentEntry(dead + added, commit))
-        pending.state = pending.state._replace(live_rows=pending.state.live_rows - len(rows))
+        live_rows = pending.state.live_rows - len(rows)
+        pending.state = pending.state._replace(live_rows=live_rows, tail_dead=tail_dead, tail_stamp=tail_stamp)
 
     def _map_ids(self, ids: IdColumn, first_row: int) -> None:
         """Enter the ids of a sealed segment: as a range where they are consecutive, else in the next run."""

@@ -34,7 +34,14 @@ from pqstore.storage.transactions.generation import Generation, SchemaOf
 from pqstore.storage.transactions.id_lookup import IdLookup
 from pqstore.storage.transactions.living import Moment, ended_rows, living
 from pqstore.storage.transactions.open_index import Lease, SharedIndex
-from pqstore.storage.transactions.pending import PendingRecords, before_appends, known_lists, visible
+from pqstore.storage.transactions.pending import (
+    PendingRecords,
+    before_appends,
+    has_the_tail_of_its_base,
+    known_lists,
+    tombstones,
+    visible,
+)
 from pqstore.storage.transactions.pending_commit import write_changes
 from pqstore.storage.transactions.row_reads import RowReads, are_live
 from pqstore.storage.transactions.row_writes import RowWrites
@@ -237,7 +244,9 @@ class WriteTransaction:
     def kill(self, rows: npt.ArrayLike) -> int:
         """Mark rows as dead; returns how many were live before. Rows that do not exist are passed over."""
         self.records.check()
-        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        wanted = np.asarray(rows, dtype=np.int64)
+        if wanted.size != 1:
+            wanted = np.unique(wanted)
         wanted = wanted[are_live(self.records, wanted)]
         if len(wanted):
             self.row_writes.kill(wanted)
@@ -343,6 +352,10 @@ class WriteTransaction:
                 packed.flags.writeable = False
                 committed.tail_codes[chunk] = packed
                 committed.tail_ids[chunk] = ids
+        if has_the_tail_of_its_base(pending):
+            committed.take_tail_ids(pending.base.cached)
+        for segment, bitmap in pending.bitmaps.items():
+            pending.generation.cache.bitmaps[segment] = tombstones(pending, segment).stamp, bitmap
         pending.generation.cache.put(committed)
 
 

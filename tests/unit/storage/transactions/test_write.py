@@ -11,6 +11,7 @@ from pqstore.errors import (
     InvalidIdError,
 )
 from pqstore.storage import Store
+from pqstore.storage.transactions.committed import CommittedRecords
 from tests.unit.storage.row_packing import RowPacking
 
 Create = Callable[..., Store]
@@ -83,4 +84,51 @@ def test_arrays_of_the_caller_may_change_after_the_call(create: Create) -> None:
         assert snapshot.codes_of([5]).max() == 1
         assert snapshot.ids_of([5]).tolist() == [5]
         assert snapshot.rows_of([5, 1000, 2000]).tolist() == [5, -1, -1]
+    store.close()
+
+
+def test_a_removal_reads_nothing_that_this_process_has_written(create: Create, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = create()
+    with store.write() as txn:
+        txn.append(np.zeros((3000, 8), dtype=np.uint8), np.arange(3000))
+    read: list[str] = []
+    get = CommittedRecords.get
+
+    def noted(records: CommittedRecords, database: str, key: bytes) -> memoryview | None:
+        read.append(database)
+        return get(records, database, key)
+
+    monkeypatch.setattr(CommittedRecords, "get", noted)
+    for gone in (2998, 5, 2990, 7):  # by turns of the tail and of a sealed segment
+        with store.write() as txn:
+            assert txn.kill(txn.rows_of(np.array([gone]))) == 1
+    assert not {"tail", "tombstones"} & set(read)
+    store.close()
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_state_that_was_kept_is_the_one_that_is_stored(
+    create: Create, reopen: Create, rng: np.random.Generator, count: int
+) -> None:
+    store, alive, next_id = create(), set(range(3000)), 3000
+    with store.write() as txn:
+        txn.append(np.zeros((3000, 8), dtype=np.uint8), np.arange(3000))
+    for turn in range(40):
+        with store.write() as txn:
+            gone = rng.choice(sorted(alive), count, replace=False)
+            assert txn.kill(txn.rows_of(gone)) == count
+            alive -= set(gone.tolist())
+            if turn % 3 == 0:
+                new = np.arange(next_id, next_id + count)
+                txn.append(np.zeros((count, 8), dtype=np.uint8), new)
+                alive |= set(new.tolist())
+                next_id += count
+    everyone = np.arange(next_id)
+    with store.read() as snapshot:
+        kept = snapshot.rows_of(everyone)
+    store.close()
+    store = reopen()
+    with store.read() as snapshot:
+        assert snapshot.rows_of(everyone).tolist() == kept.tolist()
+        assert set(np.flatnonzero(kept >= 0).tolist()) == alive
     store.close()
