@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from pqstore.arrays import U8
-from pqstore.kernels import CodeLayout, active
+from pqstore.kernels import BLOCK_ROWS, CodeLayout, active
 
 __all__ = ["CodePacking"]
 
@@ -29,7 +30,10 @@ class CodePacking:
         return active().unpack(self.layout, packed, rows)
 
     def extend(self, packed: U8, rows: int, codes: npt.NDArray[Any]) -> U8:
-        return self.layout.extend(packed, rows, codes)
+        kernels, whole = active(), rows - rows % BLOCK_ROWS
+        start = self.packed_size(whole)
+        partial = kernels.unpack(self.layout, packed[start:], rows - whole)  # the last block alone is packed anew
+        return np.concatenate((packed[:start], kernels.pack(self.layout, np.concatenate((partial, codes)))))
 
     def gather(self, packed: U8, positions: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return self.layout.gather(packed, positions)

@@ -98,7 +98,7 @@ class Batch:
 
     def append(self, txn: WriteTransaction, payloads: Sequence[Any] | None = None) -> IdArray:
         """Append all rows, and return the ids they got. `payloads`: theirs, where they are known only now."""
-        added = [self.no_ids]
+        added: list[IdArray] = []
         count = 0
         distinct = self._distinct and not txn.has_appended  # an earlier call of the transaction may have had these ids
         if self.lacks_vectors:
@@ -111,7 +111,7 @@ class Batch:
             if not (self._automatic and count):
                 added.append(given)
             count += len(part.block)
-        batch = np.concatenate(added)
+        batch = np.concatenate(added or [self.no_ids])
         return batch[0] + np.arange(count) if self._automatic and count else batch
 
     def _in_space_of(self, txn: WriteTransaction, part: _Part) -> _Part:

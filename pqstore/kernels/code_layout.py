@@ -110,13 +110,6 @@ class CodeLayout:
             by_block = np.stack((bytes_ & 15, bytes_ >> 4), axis=1).transpose(0, 1, 4, 2, 3)
         return np.ascontiguousarray(by_block.reshape(blocks * BLOCK_ROWS, 2 * self._pairs)[:rows, : self.M])
 
-    def extend(self, packed: U8, rows: int, codes: Codes) -> U8:
-        """The packed form of the `rows` rows in `packed`, then `codes`; only the last, partial block is repacked."""
-        whole = rows - rows % BLOCK_ROWS
-        start = self.packed_size(whole)
-        partial = self.unpack(packed[start:], rows - whole)
-        return np.concatenate((packed[:start], self.pack(np.concatenate((partial, codes)))))
-
     def gather(self, packed: U8, positions: npt.NDArray[np.integer[Any]]) -> Codes:
         """The codes of the rows at `positions`, (len(positions), M)."""
         positions = np.asarray(positions, dtype=np.int64)

@@ -114,8 +114,11 @@ def rows_to_float32(
 
     The caller's number of row i, for error messages, is ``first + i``, or ``numbers[i]`` where given.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        block: F32 = np.ascontiguousarray(rows, dtype=np.float32)
+    if rows.dtype == np.float32:  # nothing to convert, and to set NumPy's warnings aside takes longer than one row
+        block: F32 = np.ascontiguousarray(rows)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            block = np.ascontiguousarray(rows, dtype=np.float32)
     finite = np.isfinite(block)
     if not finite.all():
         row, column = (int(i) for i in np.argwhere(~finite)[0])
