@@ -73,7 +73,7 @@ FLOORS = {
         ["column_groups", "payload_records"],
         ["field_entries"],
         ["field_column"],
-        ["field_records", "column_values", "ends"],
+        ["field_records", "column_values", "row_values", "ends"],
     ],
     "storage.lists": [["stored_table", "list_runs"], ["list_merge", "assigning"]],
     "storage.idmap": [["order"], ["search"], ["runs", "ranges", "recent"], ["merge"]],
@@ -140,7 +140,7 @@ FLOORS = {
     ],
     "index.selection": [["row_masks", "id_set", "kept"], ["selection"], ["by_filter"], ["select"], ["searchable"]],
     "index.search": [
-        ["results", "calibration", "order", "radius", "diversity", "tables"],
+        ["results", "calibration", "order", "radius", "diversity", "groups", "tables"],
         ["probe"],
         ["nearest", "rerank"],
         ["question", "hits", "exact", "candidates", "jointly", "plain"],
