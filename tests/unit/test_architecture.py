@@ -119,7 +119,7 @@ FLOORS = {
         ["search"],
         ["recall", "records", "spaces", "training_work", "drift"],
         ["training"],
-        ["stats", "ingest", "payload_updates", "removal", "faiss_rows"],
+        ["stats", "ingest", "payload_updates", "removal", "faiss_rows", "table_stream"],
         ["vector_updates"],
         ["snapshot_view", "transaction", "asynchronous", "open_or_create"],
         ["index", "moving"],
