@@ -6,6 +6,8 @@ too, so that ``except KeyError`` and ``except ValueError`` keep working.
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "CorpusFileError",
     "CorruptIndexError",
@@ -248,8 +250,13 @@ class NetworkFileSystemError(PQStoreError, OSError):
 
 
 class PartialChangeError(PQStoreError, RuntimeError):
-    """A change of several shards was stored by some of them when another failed; each of them has all of its part or
-    nothing. `changed` and `unchanged` number the shards."""
+    """A change that is stored in several parts failed when some of them were stored already; each part is stored as a
+    whole or not at all.
+
+    Of a collection `changed` and `unchanged` number the shards. Of a stream of record batches `added` has the ids of
+    the batches that are stored, in their order. The error that ended it is ``__cause__``.
+    """
 
     changed: tuple[int, ...] = ()
     unchanged: tuple[int, ...] = ()
+    added: Any = None

@@ -62,7 +62,8 @@ from pqstore.index.settings import (
 from pqstore.index.snapshot_view import SnapshotView
 from pqstore.index.spaces import Space, Spaces
 from pqstore.index.stats import IndexStats, shown_extras
-from pqstore.index.table_rows import rows_of_table
+from pqstore.index.table_rows import Columns, TableRows, rows_of_table, stream_of
+from pqstore.index.table_stream import add_stream
 from pqstore.index.training import is_due, retrain, train
 from pqstore.index.transaction import Transaction
 from pqstore.index.unreadable import UnreadablePayloads
@@ -573,8 +574,14 @@ class Index:
         threads: int | None = None,
         timeout: float | None = None,
     ) -> IdArray:
-        """Add the rows of a table, in one transaction: an Arrow table, record batches, or what hands over an Arrow
-        stream, as frames of polars and pandas do.
+        """Add the rows of a table: an Arrow table, record batches, or what hands over an Arrow stream, as frames of
+        polars and pandas do.
+
+        A table is added in one transaction. A stream, which may be larger than memory, is added batch after batch, each
+        in a transaction of its own: a `pyarrow.RecordBatchReader`, or what has ``__arrow_c_stream__`` and no length.
+        One batch is in memory, beside the ids of all of them.
+
+        Example: ``index.add_table(pyarrow.dataset.dataset("parts/").scanner(batch_size=50_000).to_reader())``
 
         Args:
             table: The table.
@@ -589,10 +596,17 @@ class Index:
         Raises:
             MissingDependencyError: pyarrow is not installed (``pip install pqstore[parquet]``).
             TypeError, ValueError: it is no table, or has no such column.
-            What `add` raises.
+            PartialChangeError: of a stream, when a batch after the first was refused or could not be read: those before
+                it are stored, and `added` has their ids; nothing of it or after it is. ``__cause__`` says why.
+            What `add` raises: of a stream for its first batch, when nothing is stored.
         """
-        rows = rows_of_table(table, vector, id, payload)
-        return self.add(rows.vectors, rows.ids, on_conflict, threads, payloads=rows.payloads, timeout=timeout)
+
+        def add(rows: TableRows) -> IdArray:
+            return self.add(rows.vectors, rows.ids, on_conflict, threads, payloads=rows.payloads, timeout=timeout)
+
+        columns = Columns.of(vector, id, payload)
+        reader = stream_of(table)
+        return add(rows_of_table(table, columns)) if reader is None else add_stream(reader, columns, add)
 
     def add_codes(
         self,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any, NamedTuple
 
 from pqstore.errors import CorpusFileError, DimensionError, MissingDependencyError
 
-__all__ = ["TableRows", "rows_of_table"]
+__all__ = ["Columns", "TableRows", "rows_of_table", "stream_of"]
 
 
 class TableRows(NamedTuple):
@@ -19,7 +19,24 @@ class TableRows(NamedTuple):
     payloads: Any
 
 
-def rows_of_table(table: Any, vector: str, id: str | None, payload: Iterable[str] | str | None) -> TableRows:
+class Columns(NamedTuple):
+    """What the columns of a table are for."""
+
+    vector: str
+    id: str | None
+    """ "id" where there is such a column."""
+    payload: Sequence[str] | None
+    """None: all others."""
+
+    @classmethod
+    def of(cls, vector: str, id: str | None, payload: Iterable[str] | str | None) -> Columns:
+        """By the arguments of `Index.add_table`."""
+        if payload is not None:
+            payload = [payload] if isinstance(payload, str) else list(payload)
+        return cls(vector, id, payload)
+
+
+def rows_of_table(table: Any, columns: Columns) -> TableRows:
     """The rows of an Arrow table, of record batches, or of what hands over an Arrow stream.
 
     Raises:
@@ -29,19 +46,32 @@ def rows_of_table(table: Any, vector: str, id: str | None, payload: Iterable[str
     arrow = _pyarrow()
     whole = _as_table(arrow, table)
     names = whole.column_names
-    if payload is not None:
-        payload = [payload] if isinstance(payload, str) else list(payload)
+    vector, id, payload = columns
     for name in (vector, *([] if id is None or id == "id" else [id]), *(payload or ())):
         if name not in names:
             raise ValueError(f"the table has no column {name!r}: it has {', '.join(map(repr, names)) or 'none'}")
     id = id if id in names else None
-    keys = [name for name in names if name not in (vector, id)] if payload is None else payload
+    keys = [name for name in names if name not in (vector, id)] if payload is None else list(payload)
     used = list(dict.fromkeys([vector, *([] if id is None else [id]), *keys]))
     for name in used:
         if names.count(name) > 1:
             raise ValueError(f"the table has {names.count(name)} columns with the name {name!r}: rename them")
     _validate(arrow, whole.select(used))
     return TableRows(_vectors(arrow, whole, vector), _ids(arrow, whole, id), _payloads(arrow, whole, keys))
+
+
+def stream_of(table: Any) -> Any:
+    """The reader of a stream of record batches, which may be larger than memory; None: it is something whole.
+
+    What knows its length is at hand as a whole, as frames are, and is handed over as one.
+
+    Raises:
+        MissingDependencyError: pyarrow is not installed.
+    """
+    if not hasattr(table, "__arrow_c_stream__") or isinstance(table, Sized):
+        return None
+    reader = _pyarrow().RecordBatchReader
+    return table if isinstance(table, reader) else reader.from_stream(table)
 
 
 def _pyarrow() -> Any:

@@ -14,6 +14,7 @@ from pqstore.storage.attachments.field_paths import (
     value_at,
 )
 from pqstore.storage.attachments.plain_values import UnfitValueError, plain_payload, plain_value
+from pqstore.storage.attachments.row_values import distinct_values, positions_of, values_at
 from pqstore.storage.disk.spool import Spool
 from pqstore.storage.format.catalog import Catalog
 from pqstore.storage.format.records import EXACT_ROWS, TRAINED_HERE, VECTORLESS_KEY
@@ -71,6 +72,7 @@ __all__ = [
     "WriteTransaction",
     "begin_lists",
     "count_set",
+    "distinct_values",
     "drop_lists",
     "field_name",
     "field_numbers",
@@ -80,9 +82,11 @@ __all__ = [
     "microseconds_now",
     "plain_payload",
     "plain_value",
+    "positions_of",
     "row_without_end",
     "set_expiry",
     "stored_field",
     "value_at",
+    "values_at",
     "values_of",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     selection = select_searchable(reading, question.where, question.allow, question.deny)
     distances, rows, probe = ranking.best(batch, k, selection)
     if variety is not None:
-        further = partial(_further, ranking, question, selection)
+        further = _Further(ranking, selection, whole=probe is None and ranking.candidates is None)
         distances, rows = variety.choose(reading, batch, distances, rows, further)
     if single:
         distances, rows = distances[0], rows[0]
@@ -97,17 +96,17 @@ def _ranking(reading: Reading, question: Question, k: int, threads: int) -> _Ran
     return _Ranking(reading, threads, candidates, depth, question.nprobe, question.scan, usual)
 
 
-def _further(
-    ranking: _Ranking, question: Question, selection: Selection | None, query: F32, count: int, values: list[Any] | None
-) -> tuple[F32, I64]:
-    """More of the nearest rows, for one query; see `variety.Ranked`."""
-    check_results(1, max(count, ranking.depth), "group_by")
-    if values is not None:
-        only = {question.group_by: {"$in": values}}
-        where = only if question.where is None else {"$and": [question.where, only]}
-        selection = select_searchable(ranking.reading, where, question.allow, question.deny)
-    distances, rows, _ = ranking.best(query, count, selection)
-    return distances, rows
+class _Further(NamedTuple):
+    """See `variety.Ranked`."""
+
+    ranking: _Ranking
+    selection: Selection | None
+    whole: bool
+
+    def nearest(self, query: F32, count: int, within: Selection | None) -> tuple[F32, I64]:
+        check_results(1, max(count, self.ranking.depth), "group_by")
+        distances, rows, _ = self.ranking.best(query, count, self.selection if within is None else within)
+        return distances[0], rows[0]
 
 
 def _as_queries(queries: Any, space: CodeSpace | ExactSpace) -> tuple[F32, bool]:

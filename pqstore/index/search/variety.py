@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable
 from itertools import count
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,19 +12,31 @@ from pqstore.arrays import F32, I64
 from pqstore.index.arguments.counts import as_count
 from pqstore.index.reading import Reading
 from pqstore.index.search.diversity import diverse
+from pqstore.index.search.groups import Groups, Members, groups_by
 from pqstore.index.search.question import Question
+from pqstore.index.selection.selection import Selection
 from pqstore.index.settings import as_field
-from pqstore.index.unreadable import UnreadablePayloads
-from pqstore.storage import ABSENT, kind_of, value_at
 
 __all__ = ["Diverse", "Grouped", "as_variety"]
 
-Ranked: TypeAlias = "Callable[[F32, int, list[Any] | None], tuple[F32, I64]]"
-"""One query (1, D) and a depth -> its so many nearest rows: distances float32 (1, depth) and rows, padded. With values
-of the field: of the rows that have one of these."""
-
 _CANDIDATES = 50
 _GROWTH = 4
+
+
+class Ranked(Protocol):
+    """How rows are ranked, for those who need more than the nearest."""
+
+    @property
+    def selection(self) -> Selection | None:
+        """The rows that are ranked; None: all."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of them are, in the order of the answer: a deeper ranking begins with a shallow one."""
+
+    def nearest(self, query: F32, count: int, within: Selection | None) -> tuple[F32, I64]:
+        """The so many nearest rows of one query (1, D): distances float32 (count,) and rows, padded. With a selection:
+        of its rows alone."""
 
 
 class Grouped(NamedTuple):
@@ -42,7 +53,8 @@ class Grouped(NamedTuple):
 
     def choose(self, reading: Reading, queries: F32, distances: F32, rows: I64, ranked: Ranked) -> tuple[F32, I64]:
         """Out of the nearest rows (n, depth), and of as many more as it takes."""
-        chosen = [self._of_one(reading, queries[q : q + 1], distances[q], rows[q], ranked) for q in range(len(queries))]
+        groups = groups_by(reading, self.field, ranked.selection)
+        chosen = [self._of_one(groups, queries[q : q + 1], distances[q], rows[q], ranked) for q in range(len(queries))]
         padding = -np.inf if reading.space.larger_is_nearer else np.inf
         near = np.full((len(queries), self.depth), padding, dtype=np.float32)
         best = np.full((len(queries), self.depth), -1, dtype=np.int64)
@@ -50,21 +62,29 @@ class Grouped(NamedTuple):
             near[q, : len(mine)], best[q, : len(mine)] = some, mine
         return near, best
 
-    def _of_one(self, reading: Reading, query: F32, distances: F32, rows: I64, ranked: Ranked) -> tuple[F32, I64]:
-        keys, most, within = _Keys(reading, self.field), reading.snapshot.live_rows, None
+    def _of_one(self, groups: Groups, query: F32, distances: F32, rows: I64, ranked: Ranked) -> tuple[F32, I64]:
         for turn in count():
-            found = keys.of(rows)
+            found = groups.of(rows)
             places, complete = self._places(found)
-            depth = len(rows)
-            if complete or depth >= most or rows[-1] < 0:
-                break
-            groups = dict.fromkeys(key for key in found if key is not None)
-            if within is None and turn and len(groups) >= self.groups:
-                # Which groups they are is known: what is missing of them lies among their own rows.
-                within, depth = [value for _, value in list(groups)[: self.groups]], self.depth
-            more_distances, more_rows = ranked(query, min(_GROWTH * depth + 64, most), within)
-            distances, rows = more_distances[0], more_rows[0]
-        return distances[places], rows[places]
+            if complete or len(rows) >= groups.rows or rows[-1] < 0:
+                return distances[places], rows[places]
+            deeper = _GROWTH * len(rows) + 64
+            nearest = list(dict.fromkeys(key for key in found if key is not None))[: self.groups]
+            known = len(nearest) == self.groups and (turn > 0 or ranked.whole)
+            if known and groups.are_sought_apart(deeper, turn):
+                return self._of_known(groups.members(nearest), query, ranked)
+            distances, rows = ranked.nearest(query, min(deeper, groups.rows), None)
+        raise AssertionError
+
+    def _of_known(self, members: Members, query: F32, ranked: Ranked) -> tuple[F32, I64]:
+        """Which groups they are is known: what is missing of them lies among their own rows."""
+        depth = self.depth
+        while True:
+            depth = min(_GROWTH * depth + 64, max(1, members.selection.count))
+            distances, rows = ranked.nearest(query, depth, members.selection)
+            places, complete = self._places(members.groups_of(rows))
+            if complete or depth >= members.selection.count or rows[-1] < 0:
+                return distances[places], rows[places]
 
     def _places(self, keys: list[Any]) -> tuple[list[int], bool]:
         """Places of the rows that are taken, and whether no row beyond can be."""
@@ -78,25 +98,6 @@ class Grouped(NamedTuple):
                 places.append(place)
         full = sum(min(count, self.per_group) for count in counts.values()) == self.depth
         return places, full
-
-
-class _Keys:
-    """Groups of rows, out of their payloads, each of which is read once."""
-
-    def __init__(self, reading: Reading, field: str) -> None:
-        self._reading, self._field = reading, field
-        self._known: dict[int, Any] = {-1: None}
-
-    def of(self, rows: I64) -> list[Any]:
-        """(kind, value) of each row; None for one whose value cannot make a group."""
-        new = np.array([row for row in rows.tolist() if row not in self._known], dtype=np.int64)
-        unreadable = UnreadablePayloads(self._reading.snapshot.ids_of)
-        for row, payload in zip(new.tolist(), self._reading.snapshot.payloads_of(new, unreadable), strict=True):
-            value = ABSENT if payload is None else value_at(payload, self._field)
-            kind = None if value is ABSENT else kind_of(value)
-            self._known[row] = None if kind is None else (kind, value)
-        unreadable.warn()
-        return [self._known[row] for row in rows.tolist()]
 
 
 class Diverse(NamedTuple):

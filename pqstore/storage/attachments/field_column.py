@@ -118,6 +118,8 @@ class FieldColumn:
         self.name = name
         self.groups: dict[int, Group] = {}
         """By tag."""
+        self.number_by_row: npt.NDArray[np.unsignedinteger[Any]] | None = None
+        """See `row_values`, which makes it once it is asked for."""
         try:
             self._read(content)
         except (struct.error, ValueError, IndexError, OverflowError) as error:
