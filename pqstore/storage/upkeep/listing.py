@@ -81,6 +81,7 @@ def put_into_run(txn: WriteTransaction, lists: PartitionedRows, budget: int) -> 
     """Assign about so many rows of pending segments, and put segments of which all are assigned into a run. Returns the
     lists as they are then, and what is left of the budget."""
     pending, rows = txn.records, txn.schema.geometry.segment_rows
+    # Another handle of this process may put its own in the place of this one at any time.
     assigner: Assigner = txn.schema.assigner
     waiting, most = pending_segments(pending, lists).tolist(), pending.generation.limits.list_run_rows
     done: list[int] = []
@@ -90,11 +91,11 @@ def put_into_run(txn: WriteTransaction, lists: PartitionedRows, budget: int) -> 
         left = lefts[0]
         some = waiting[: len(list(takewhile(left.__eq__, lefts)))]  # only such as are in the same state
         if left:
-            _assign(txn, lists, some, rows - left, min(left, budget))
+            _assign(txn, assigner, lists, some, rows - left, min(left, budget))
             budget -= min(left * len(some), budget)
         done += [segment for segment in some if assigner.done(segment) == rows]
         waiting = waiting[len(some) :]
-    return (_with_run(txn, lists, done) if done else lists), budget
+    return (_with_run(txn, assigner, lists, done) if done else lists), budget
 
 
 def _block(txn: WriteTransaction, lists: PartitionedRows) -> int:
@@ -102,10 +103,11 @@ def _block(txn: WriteTransaction, lists: PartitionedRows) -> int:
     return max(_FEWEST_ROWS, _DECODED_VALUES // list_table(txn.records, lists).stored.shape[1])
 
 
-def _assign(txn: WriteTransaction, lists: PartitionedRows, segments: list[int], first: int, count: int) -> None:
+def _assign(
+    txn: WriteTransaction, assigner: Assigner, lists: PartitionedRows, segments: list[int], first: int, count: int
+) -> None:
     """Assign rows first .. first + count - 1 of each of some segments."""
     pending, packing = txn.records, txn.schema.packing
-    assigner: Assigner = txn.schema.assigner
     block = max(1, _block(txn, lists) // len(segments))
     for start in range(first, first + count, block):
         positions = np.arange(start, min(start + block, first + count))
@@ -113,10 +115,11 @@ def _assign(txn: WriteTransaction, lists: PartitionedRows, segments: list[int], 
         assigner.go_on(lists.table, list_table(pending, lists), segments, codes)
 
 
-def _with_run(txn: WriteTransaction, lists: PartitionedRows, segments: list[int]) -> PartitionedRows:
+def _with_run(
+    txn: WriteTransaction, assigner: Assigner, lists: PartitionedRows, segments: list[int]
+) -> PartitionedRows:
     """The lists with a new run of the live rows of some segments."""
     pending, geometry, packing = txn.records, txn.schema.geometry, txn.schema.packing
-    assigner: Assigner = txn.schema.assigner
     of_rows, partitions, codes = [], [], []
     for segment in segments:
         live = live_positions(pending.bitmap(segment), geometry.segment_rows)

@@ -11,6 +11,7 @@ import pytest
 
 import pqstore
 from pqstore.index.lists import partitioning
+from pqstore.index.lists.assigning import PartitionAssigner
 from pqstore.index.lists.partitioning import automatic_partitions
 from pqstore.storage import SnapshotLists
 from pqstore.storage.disk import crash_points
@@ -299,6 +300,29 @@ def test_two_handles_partition_at_once(tmp_path: Path, pq: pqstore.PQ) -> None:
         assert {report.partitions for report in reports} == {8, 13}
         assert index.stats().lists.partitions in (8, 13)
         assert index.stats().lists.listed_rows == 15 * 128
+        assert index.verify(deep=True) == []
+        assert assert_all_lists_are_flat(index, vectors(3), 10)
+
+
+def test_another_handle_comes_while_rows_are_assigned(
+    tmp_path: Path, pq: pqstore.PQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a handle has assigned is put into its lists, though another one now says to which partitions rows belong."""
+    with small_segments(), pqstore.Index.create(tmp_path / "index", pq) as index:
+        index.add(vectors(2000))
+        assign, came = PartitionAssigner.__call__, []
+
+        def interrupted(self: PartitionAssigner, *arguments: Any) -> Any:
+            made = assign(self, *arguments)
+            if not came:
+                came.append(pqstore.Index.open(index.path))
+                came[0]._store.assign_with(PartitionAssigner(came[0]._coded()))
+            return made
+
+        monkeypatch.setattr(PartitionAssigner, "__call__", interrupted)
+        index.partition(8)
+        assert index.stats().lists.listed_rows == 15 * 128
+        came[0].close()
         assert index.verify(deep=True) == []
         assert assert_all_lists_are_flat(index, vectors(3), 10)
 
