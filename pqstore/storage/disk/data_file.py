@@ -16,7 +16,7 @@ from pqstore.storage.disk.lmdb_lookup import places_of_values, stored_value
 from pqstore.storage.disk.lmdb_meta import PAGE_SIZE, DamagedFileError, Meta, newest_number, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.process_lock import ProcessLock
-from pqstore.storage.disk.regular_file import open_regular
+from pqstore.storage.disk.regular_file import file_identity, open_regular
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES, STATE_KEY
 from pqstore.storage.format.state import State
@@ -34,6 +34,8 @@ __all__ = [
 DATA_FILE = "data.mdb"
 _LOOKS = 3  # a writer may be half-way through a meta page: what is wrong with one is so when it is read again
 _PAUSE = 0.002
+# Each commit reads some bytes of a file that was just written, and the time of that would be written each time, too.
+_UNNOTED = getattr(os, "O_NOATIME", 0)
 _position = ProcessLock()  # copies of a descriptor share their position in the file; only one reader here uses it
 
 
@@ -47,6 +49,7 @@ class DataFile:
         status = os.fstat(self.descriptor)
         self.identity = (status.st_dev, status.st_ino)
         """Device and number of the file."""
+        self._seen: tuple[str, str | None] | None = None  # where it was, and under which name
 
     def check(self) -> None:
         """Raise `CorruptIndexError` when the file is empty, or not LMDB's: before LMDB opens it."""
@@ -62,6 +65,17 @@ class DataFile:
     def names(self) -> int:
         """How many names the file has (hard links): 0 when it was removed."""
         return os.fstat(self.descriptor).st_nlink
+
+    def is_at(self, path: str) -> bool:
+        """Whether this path leads to the file: it does not when the file was removed, moved or replaced."""
+        # A name that the kernel gives the open file is enough while it is the same. Asked for the state of a file,
+        # Linux (from 6.13 on) keeps the exact time of its next write, and so each commit would write the inode too.
+        seen = path, _name_of(self.descriptor)
+        if seen == self._seen and seen[1] is not None:
+            return True
+        found = file_identity(path) == self.identity
+        self._seen = seen if found else None
+        return found
 
     def newest_transaction(self) -> int:
         """The number on the newest meta page, which is not checked."""
@@ -103,9 +117,24 @@ def open_data_file(generation: Path) -> int:
     path = generation / DATA_FILE
     with opening(generation.parent):
         try:
-            return open_regular(path)
+            return _open_unnoted(path)
         except (FileNotFoundError, NotADirectoryError):
             raise CorruptIndexError(f"{path} is missing") from None
+
+
+def _open_unnoted(path: Path) -> int:
+    try:
+        return open_regular(path, os.O_RDONLY | _UNNOTED)
+    except PermissionError:  # only who owns a file may ask for that
+        return open_regular(path)
+
+
+def _name_of(descriptor: int) -> str | None:
+    """The name of an open file as the system knows it now, marked when it was removed; None where it tells none."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - at each commit
+    except OSError:
+        return None
 
 
 @contextmanager

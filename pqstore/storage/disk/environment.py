@@ -24,7 +24,7 @@ from pqstore.storage.disk.lmdb_errors import storage_errors
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.disk.lock_file import LOCK_FILE, prepare_lock_file
 from pqstore.storage.disk.reader_table import ReaderTable
-from pqstore.storage.disk.regular_file import create_like
+from pqstore.storage.disk.regular_file import create_like, file_identity
 from pqstore.storage.disk.system_errors import opening
 from pqstore.storage.format.records import DATABASES
 from pqstore.storage.limits import Limits
@@ -117,7 +117,7 @@ class Environment:
         except BaseException:
             self._mapped.close()
             raise
-        self._lock_file = _identity(self._lock_path)
+        self._lock_file = file_identity(self._lock_path)
 
     def _refusal(self) -> str:
         if not (os.access(self.path, os.W_OK) and os.access(self._data_path, os.W_OK)):
@@ -211,11 +211,11 @@ class Environment:
 
     def keeps_its_data_file(self) -> bool:
         """False when data.mdb was removed or replaced: what is mapped here is then no longer the index at this path."""
-        return _identity(self._data_path) == self._file.identity
+        return self._file.is_at(self._data_path)
 
     def keeps_its_lock_file(self) -> bool:
         """False when lock.mdb was removed or replaced under us: then LMDB no longer sees all readers."""
-        return _identity(self._lock_path) == self._lock_file
+        return file_identity(self._lock_path) == self._lock_file
 
     def is_newest(self) -> bool:
         """Whether this generation still has its files, and no newer one stands beside it."""
@@ -269,11 +269,3 @@ class Environment:
         """Unmap. No view may be used and no transaction be open."""
         self._mapped.close()
         self._file.close()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        stat = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return stat.st_dev, stat.st_ino

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pqstore.errors import CorruptIndexError
 
-__all__ = ["check_directory", "check_regular", "create_like", "open_regular"]
+__all__ = ["check_directory", "check_regular", "create_like", "file_identity", "open_regular"]
 
 # Where a flag is missing the check after opening stands alone.
 _CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -73,6 +73,15 @@ def check_regular(path: Path, directory: int | None = None) -> None:
     kind = _kind(path, directory)
     if kind is not None and not stat.S_ISREG(kind):
         raise _not_regular(path, kind)
+
+
+def file_identity(path: str) -> tuple[int, int] | None:
+    """Device and number of what stands at `path`, which no two files that exist share; None where nothing does."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - at each commit: a Path costs as much again
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _kind(path: Path, directory: int | None) -> int | None:

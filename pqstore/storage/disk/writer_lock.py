@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pqstore.errors import IndexLockedError, PQStoreError
 from pqstore.log import slow_since
-from pqstore.storage.disk.regular_file import create_like, open_regular
+from pqstore.storage.disk.regular_file import create_like, file_identity, open_regular
 from pqstore.storage.disk.system_errors import REFUSED, not_writable, opening
 
 try:
@@ -125,7 +125,7 @@ class WriterLock:
                     unlock = partial(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, _WRITER)
                     self._descriptor, self._unlock = descriptor, unlock  # no call in between, so no interrupt
                 self._wait(index, deadline, timeout)
-                if _identity(os.fstat(self._descriptor)) == _identity_at(path):
+                if _identity(os.fstat(self._descriptor)) == file_identity(path):
                     return
                 self.close()  # removed or replaced meanwhile: other processes lock what is there now
 
@@ -188,10 +188,3 @@ def _opened(path: Path) -> int:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def _identity_at(path: str) -> tuple[int, int] | None:
-    try:
-        return _identity(os.stat(path))  # noqa: PTH116
-    except FileNotFoundError:
-        return None

@@ -16,7 +16,8 @@ from pqstore.errors import (
     FormatVersionError,
 )
 from pqstore.storage import Store
-from pqstore.storage.disk.data_file import DATA_FILE
+from pqstore.storage.disk import data_file as data_files
+from pqstore.storage.disk.data_file import DATA_FILE, DataFile
 from pqstore.storage.disk.directory import generation_path
 from pqstore.storage.format import records
 from tests.format.edited import edited
@@ -84,3 +85,46 @@ def test_a_damaged_identity_or_state(reopen: Create, data_file: Path) -> None:
             txn.put(key, good[:-3] + bytes([good[-3] ^ 4]) + good[-2:], db=meta)
         with pytest.raises(CorruptIndexError, match=key.decode()):
             reopen()
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["names are told", "no names"])
+def test_a_file_knows_whether_it_is_at_a_path(data_file: Path, told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether its directory moved, was seen by another way, or another file took its place."""
+    if not told:  # as on systems without /proc
+        monkeypatch.setattr(data_files, "_name_of", lambda _: None)
+    held = DataFile(data_file.parent)
+    assert held.is_at(str(data_file))
+    assert held.is_at(str(data_file))
+    elsewhere, away = data_file.with_name("elsewhere"), data_file.parent.with_name("away")
+    data_file.rename(elsewhere)
+    assert not held.is_at(str(data_file))
+    data_file.write_bytes(elsewhere.read_bytes())
+    assert not held.is_at(str(data_file)), "a copy is another file"
+    elsewhere.replace(data_file)
+    assert held.is_at(str(data_file))
+    data_file.parent.rename(away)
+    assert not held.is_at(str(data_file))
+    data_file.parent.symlink_to(away)
+    assert held.is_at(str(data_file)), "the same file, by another way"
+    assert held.is_at(str(away / DATA_FILE))
+    (away / DATA_FILE).unlink()
+    assert not held.is_at(str(data_file))
+    held.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOATIME"), reason="this system notes each access")
+def test_reading_is_not_noted(data_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    held = DataFile(data_file.parent)
+    assert fcntl.fcntl(held.descriptor, fcntl.F_GETFL) & os.O_NOATIME
+    held.close()
+
+    def owned_by_another(path: Path, flags: int = os.O_RDONLY) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError(1, "Operation not permitted")
+        return os.open(path, flags)
+
+    monkeypatch.setattr(data_files, "open_regular", owned_by_another)
+    held = DataFile(data_file.parent)
+    assert held.newest_transaction() > 0
+    held.close()
