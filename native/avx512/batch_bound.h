@@ -66,13 +66,24 @@ struct BatchBound<NibbleCodes, kQueries> {
     template <int kHigh>
     [[gnu::always_inline]] static void sum(const BoundShape&, const uint8_t* indices, int64_t first, int64_t end,
                                            const uint8_t* const (&tables)[kQueries], __m512i (&sums)[kQueries]) {
-        for (int64_t m = first; m < end; ++m) {
-            const __m512i codes = load64(indices + 64 * m);
-            for (int q = 0; q < kQueries; ++q) {
-                const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(tables[q] + 16 * m));
-                sums[q] = _mm512_adds_epu8(sums[q], _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), codes));
-            }
+        __m512i four_tables[kQueries];
+        const auto load_tables = [&](int64_t m) __attribute__((always_inline)) {
+            for (int q = 0; q < kQueries; ++q) four_tables[q] = load64(tables[q] + 16 * (m & ~int64_t{3}));
+        };
+        const auto add = [&](int64_t m) __attribute__((always_inline)) {
+            const __m512i rows = load64(indices + 64 * m);
+            for (int q = 0; q < kQueries; ++q)
+                sums[q] = _mm512_adds_epu8(sums[q], _mm512_permutexvar_epi8(rows, four_tables[q]));
+        };
+        int64_t m = first;
+        if (m % 4 != 0) load_tables(m);
+        for (; m % 4 != 0 && m < end; ++m) add(m);
+        for (; m + 4 <= end; m += 4) {
+            load_tables(m);
+            for (int i = 0; i < 4; ++i) add(m + i);
         }
+        if (m < end) load_tables(m);
+        for (; m < end; ++m) add(m);
     }
 };
 

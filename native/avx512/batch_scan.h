@@ -33,14 +33,21 @@ class BatchScanner {
   public:
     static constexpr int64_t kGroup = 128;
 
+    // How many queries are scanned at a time: float tables of more would leave the caches between two tiles.
+    static int64_t group_of(const Layout& layout) {
+        const int64_t table_bytes = layout.M * Codes::kTableSize * static_cast<int64_t>(sizeof(float));
+        return std::clamp<int64_t>((2 << 20) / table_bytes / kTogether * kTogether, 32, kGroup);
+    }
+
     BatchScanner(const ScanRequest& request, int64_t capacity)
         : request_(request),
           capacity_(capacity),
           M_(2 * request.layout.pairs()),
-          group_(std::min(request.queries, kGroup)),
+          group_(std::min(request.queries, group_of(request.layout))),
           shape_{M_, BoundShape::parts_of(M_), {8, 0}},
-          tile_(request.layout, group_ >= kRepayTurning),
-          bytes_(static_cast<size_t>(group_ * M_ * Codes::kTableSize)),
+          tile_(request.layout, group_ * capacity >= kRepayTurning),
+          query_bytes_((M_ * Codes::kTableSize + 63) / 64 * 64),
+          bytes_(static_cast<size_t>(group_ * query_bytes_)),
           least_(static_cast<size_t>(group_ * M_)),
           sums_(static_cast<size_t>(kTogether * tile_.most_blocks() * kBlockRows)),
           put_off_codes_(static_cast<size_t>(tile_.turned() ? group_ * kMostPutOff * tile_.row_bytes() : 0)),
@@ -84,9 +91,9 @@ class BatchScanner {
     using Single = std::conditional_t<Codes::kTableSize == 256, SingleScanner, NibbleScanner<NibbleInstructions>>;
     using Terms = std::conditional_t<Codes::kTableSize == 256, Block8Terms, Block4Terms>;
 
-    static constexpr int64_t kRepayTurning = 12;  // queries
-    static constexpr int64_t kTogether = 4;       // queries that share a pass over a tile
-    static constexpr int64_t kMostPutOff = 256;   // rows of a query
+    static constexpr int64_t kRepayTurning = 1500;  // nearest rows, of all queries together
+    static constexpr int64_t kTogether = 4;         // queries that share a pass over a tile
+    static constexpr int64_t kMostPutOff = 256;     // rows of a query
     static constexpr int64_t kSampleGroups = 16;
     static constexpr double kRescale = 0.95;
     static constexpr int kMostSum = 255;
@@ -117,7 +124,7 @@ class BatchScanner {
         Query& state = queries_[q];
         state.table = request_.tables + query * request_.layout.M * Codes::kTableSize;
         state.least = least_.data() + q * M_;
-        state.bytes = bytes_.data() + q * M_ * Codes::kTableSize;
+        state.bytes = bytes_.data() + q * query_bytes_;
         state.codes = tile_.turned() ? put_off_codes_.data() + q * kMostPutOff * tile_.row_bytes() : nullptr;
         state.rows = tile_.turned() ? put_off_rows_.data() + q * kMostPutOff : nullptr;
         state.put_off = 0;
@@ -470,6 +477,7 @@ class BatchScanner {
     double ratio_ = 0;  // of a limit between least and mean distance; 0: not known yet
     Query queries_[kGroup];
     Kept kept_[kTogether][CodeTile<Codes>::kMostGroups + 1];
+    int64_t query_bytes_;  // room for a query's table in bytes
     Buffer<uint8_t> bytes_;
     Buffer<float> least_;
     Buffer<uint8_t> sums_;

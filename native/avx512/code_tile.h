@@ -31,7 +31,8 @@ struct ByteCodes {
     static __m512i codes_of(__m512i indices) { return prefix_back(indices); }
 };
 
-// 4-bit codes: the indices are the codes, a byte each.
+// 4-bit codes, a byte each. Entries of four sub-spaces lie in one register, so an index begins with the place of its
+// sub-space among four.
 struct NibbleCodes {
     static constexpr int64_t kTableSize = 16;
 
@@ -45,12 +46,15 @@ struct NibbleCodes {
             // Low nibbles are rows 0..15 of each block, high ones 16..31.
             const __m512i low = low_nibbles(codes), high = high_nibbles(codes);
             const __m512i first = _mm512_shuffle_i64x2(low, high, 0x88), second = _mm512_shuffle_i64x2(low, high, 0xdd);
-            store64(indices, _mm512_shuffle_i64x2(first, first, 0xd8));
-            store64(indices + 64, _mm512_shuffle_i64x2(second, second, 0xd8));
+            const auto place = [pair](int of_two) {
+                return _mm512_set1_epi8(static_cast<char>(pair % 2 * 32 + of_two * 16));
+            };
+            store64(indices, _mm512_or_si512(_mm512_shuffle_i64x2(first, first, 0xd8), place(0)));
+            store64(indices + 64, _mm512_or_si512(_mm512_shuffle_i64x2(second, second, 0xd8), place(1)));
         }
     }
 
-    static __m512i codes_of(__m512i indices) { return indices; }
+    static __m512i codes_of(__m512i indices) { return low_nibbles(indices); }
 };
 
 // 16 x 16 bytes turned in each of four lanes; see avx2/transpose.h.

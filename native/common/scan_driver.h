@@ -75,19 +75,19 @@ void visit_span(const ScanRequest& request, int64_t first, int64_t end, const Vi
 }
 
 // Runs `Scanner` over the request. A scanner is made once a worker, from the request, and provides
-//   kGroup: how many queries it scans at a time;
+//   kGroup: how many queries it scans at a time at most, and does where no `group_queries` are given;
 //   scan(first_query, query_count, first_block, end_block, SharedTopK* results of these queries).
 template <typename Scanner>
-void run_scan(const ScanRequest& request) {
+void run_scan(const ScanRequest& request, const int64_t group_queries = Scanner::kGroup) {
     if (request.queries == 0) return;
     const int64_t blocks = count_blocks(request);
     const int64_t capacity = std::min(request.k, blocks * kBlockRows);
-    const int64_t groups = (request.queries + Scanner::kGroup - 1) / Scanner::kGroup;
+    const int64_t groups = (request.queries + group_queries - 1) / group_queries;
 
     // A span shorter than this is not worth a thread.
     constexpr int64_t kLeastWork = 1 << 20;
     const int64_t span_work =
-        blocks * request.layout.block_bytes() * std::min<int64_t>(request.queries, Scanner::kGroup);
+        blocks * request.layout.block_bytes() * std::min(request.queries, group_queries);
     const int64_t most_spans = std::max<int64_t>(1, span_work / kLeastWork);
     const int64_t wanted = request.threads == 1 ? 1 : (4 * request.threads + groups - 1) / groups;
     const int64_t spans = std::min(wanted, most_spans);
@@ -105,8 +105,7 @@ void run_scan(const ScanRequest& request) {
         std::unique_ptr<Scanner>& scanner = scanners[static_cast<size_t>(worker)];
         if (!scanner) scanner.reset(new Scanner(request, capacity));
         const int64_t group = task / spans, span = task % spans;
-        const int64_t first = group * Scanner::kGroup,
-                      count = std::min<int64_t>(Scanner::kGroup, request.queries - first);
+        const int64_t first = group * group_queries, count = std::min(group_queries, request.queries - first);
         scanner->scan(first, count, blocks * span / spans, blocks * (span + 1) / spans,
                       &results[static_cast<size_t>(first)]);
     });

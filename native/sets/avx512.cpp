@@ -42,10 +42,17 @@ bool halves_registers() {
     return (version >> 8 & 15) + (version >> 20 & 255) == 0x19;
 }
 
-// What was measured where registers are halved (docs/performance.md): AVX2 is as quick or quicker with 4-bit codes, and
-// with many queries at once over many sub-spaces.
+// What was measured where registers are halved (docs/performance.md): AVX2 is as quick or quicker with 4-bit codes for
+// few queries, and with many queries at once over many sub-spaces where they want much of few rows.
 bool as_quick_in_halves(const ScanRequest& request) {
-    return request.layout.kind == LayoutKind::kBlock4 || (request.queries >= 32 && request.layout.M > 40);
+    if (request.layout.kind == LayoutKind::kBlock4) return request.queries < 4;
+    const int64_t rows = count_blocks(request) * kBlockRows;
+    return request.queries >= 32 && request.layout.M > 40 && rows / 2500 < request.k;
+}
+
+template <typename Codes>
+void scan_batch(const ScanRequest& request) {
+    run_scan<BatchScanner<Codes>>(request, BatchScanner<Codes>::group_of(request.layout));
 }
 
 void scan_wide(const ScanRequest& request) {
@@ -56,9 +63,8 @@ void scan_wide(const ScanRequest& request) {
         return run_scan<ListScanner<NibbleListBounds<NibbleInstructions>>>(request);
     if (lists) return run_scan<ListScanner<ByteListBounds>>(request);
     if (request.layout.kind == LayoutKind::kBlock4)
-        return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request)
-                     : run_scan<BatchScanner<NibbleCodes>>(request);
-    return alone ? run_scan<SingleScanner>(request) : run_scan<BatchScanner<ByteCodes>>(request);
+        return alone ? run_scan<NibbleScanner<NibbleInstructions>>(request) : scan_batch<NibbleCodes>(request);
+    return alone ? run_scan<SingleScanner>(request) : scan_batch<ByteCodes>(request);
 }
 
 void scan(const ScanRequest& request) {
