@@ -54,6 +54,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish() -> None:
+    gc.unfreeze()  # plugins that come in for their reports ask who refers to whom
+
+
 @pytest.fixture(autouse=True)
 def closes_what_it_opens(request: pytest.FixtureRequest) -> None:
     """Commands and integrations open indexes by themselves, and close them. Only those of the same test count: what
