@@ -1,11 +1,17 @@
-// What finds the nearest rows of chunks.
+// What finds the nearest rows of chunks, and of lists.
 #pragma once
 
 #include <cstdint>
 
 #include "bindings/prepared_chunks.h"
+#include "bindings/prepared_lists.h"
 
 namespace pqstore {
+
+// How much of lists is read for a query, as of ListRequest.
+struct ListEffort {
+    int64_t lists, rows, least;
+};
 
 class ChunkSearch {
   public:
@@ -13,6 +19,7 @@ class ChunkSearch {
 
     // Whether the chunks hold codes of the kind that is searched.
     virtual bool fits(const PreparedChunks& chunks) const = 0;
+    virtual bool fits(const PreparedLists& lists) const = 0;
 
     virtual int64_t dimension() const = 0;
 
@@ -20,6 +27,11 @@ class ChunkSearch {
     // nothing written: a query, or a distance to a codeword, is not finite. Needs no GIL.
     virtual bool nearest(const float* queries, int64_t n, const PreparedChunks& chunks, int64_t k, int threads,
                          float* distances, int64_t* rows) const = 0;
+
+    // The same of the lists that each query reads and of rows that are in no list. False, too: a chunk of them is
+    // missing.
+    virtual bool nearest_in_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort,
+                                  int64_t k, int threads, float* distances, int64_t* rows) const = 0;
 };
 
 }  // namespace pqstore

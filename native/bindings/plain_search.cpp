@@ -1,19 +1,24 @@
-// The plain search of the newest state, from queries to ids in one call: what most searches are, and what a search of a
-// small index would otherwise spend most of its time around.
+// Searches of the newest state, from queries to ids in one call, by codes or re-ranked: what most searches are, and what
+// they would otherwise spend much of their time around.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
 
 #include "bindings/chunk_search.h"
+#include "bindings/exact_ranking.h"
 #include "bindings/held_buffers.h"
 #include "bindings/known_state.h"
 #include "bindings/parts.h"
+#include "services/parallel.h"
 #include "storage/id_parts.h"
 
 using namespace nanobind::literals;
@@ -64,21 +69,45 @@ struct Queries {
     const float* values;
     int64_t count;
     bool single;
+    const float* given;  // as they came, where `values` are turned for the codes
+    const double* wide;  // as originals are compared with them; null: what was given, widened
+};
+
+// Where rows are found by codes: in chunks, or in lists as far as the effort goes.
+struct Codes {
+    const ChunkSearch& searcher;
+    const PreparedChunks* chunks;
+    const PreparedLists* lists;
+    ListEffort effort;
+
+    bool fit() const { return chunks ? searcher.fits(*chunks) : lists && searcher.fits(*lists); }
+
+    bool nearest(const Queries& asked, int64_t k, int threads, float* distances, int64_t* rows) const {
+        return chunks ? searcher.nearest(asked.values, asked.count, *chunks, k, threads, distances, rows)
+                      : searcher.nearest_in_lists(asked.values, asked.count, *lists, effort, k, threads, distances, rows);
+    }
 };
 
 class PlainSearch {
   public:
-    PlainSearch(const ChunkSearch& searcher, const PreparedChunks& chunks, const KnownState& state, nb::tuple row_ids,
-                bool rows_follow_ids, int64_t most_queries, nb::tuple arrays)
-        : searcher_(searcher),
-          chunks_(chunks),
+    // Of chunks or of lists, whichever is there; with `ranking` re-ranked.
+    PlainSearch(const ChunkSearch& searcher, const PreparedChunks* chunks, const PreparedLists* lists, nb::tuple effort,
+                const ExactRanking* ranking, const KnownState& state, nb::tuple row_ids, bool rows_follow_ids,
+                int64_t most_queries, nb::tuple arrays)
+        : codes_{searcher, chunks, lists,
+                 {nb::cast<int64_t>(effort[0]), nb::cast<int64_t>(effort[1]), nb::cast<int64_t>(effort[2])}},
+          ranking_(ranking),
           state_(state),
           ids_{row_ids[0], row_ids[1], nb::cast<int64_t>(row_ids[2]), nb::cast<int64_t>(row_ids[3]),
                nb::cast<int64_t>(row_ids[4])},
           rows_follow_ids_(rows_follow_ids),
           most_queries_(most_queries),
           arrays_{arrays[0], arrays[1], arrays[2], arrays[3], arrays[4]} {
-        require(searcher.fits(chunks), "the chunks are of another layout");
+        require(codes_.fit(), "the codes are of another layout");
+        const ListEffort& read = codes_.effort;
+        require(!lists || (read.lists >= 1 && read.rows >= 1 && read.least >= 0 && !lists->selected()),
+                "lists and rows must be at least 1");
+        require(!ranking || ranking->dimension() == searcher.dimension(), "originals have another dimension");
         require(ids_.segment_rows > 0 && ids_.chunk_rows > 0, "parts have rows");
         require(nb::isinstance<IdParts>(ids_.sealed_parts) && nb::isinstance<IdParts>(ids_.open_parts), "parts of ids");
         require(PyType_Check(arrays_.result.ptr()) &&
@@ -87,23 +116,28 @@ class PlainSearch {
     }
 
     // A `SearchResult`. None where it is not the plain case, or anything is wrong, or another state is the newest: the
-    // long way knows what to say and do.
-    nb::object search(nb::handle queries, nb::handle k, nb::handle threads) const {
+    // long way knows what to say and do. `turned` float32 (n, D): the queries in the space of the codewords, and `wide`
+    // float64 (n, D): as originals are compared with them; None: as they are.
+    nb::object search(nb::handle queries, nb::handle k, nb::handle threads, nb::handle turned, nb::handle wide) const {
         HeldBuffers held;
-        held.reserve(3);
+        held.reserve(5);
         Queries asked{};
         const int64_t count = whole(k, kMostDepth), workers = thread_count(threads);
         if (count == 0 || workers == 0 || !read_queries(queries, held, asked)) return nb::none();
-        if (asked.count > kMostPlaces / count) return nb::none();
+        if (!read_turned(turned, wide, held, asked)) return nb::none();
+        const int64_t depth = ranking_ ? ranking_->candidates() : count;
+        if (depth < count || codes_.effort.least > depth || asked.count > kMostPlaces / depth) return nb::none();
         const KnownState::Hold hold(state_);
         if (!hold) return nb::none();
         const nb::object distances = arrays_.make(asked.count, count, asked.single, arrays_.float32);
         const nb::object ids = arrays_.make(asked.count, count, asked.single, arrays_.int64);
         auto* const near = memory_of<float>(held, distances);
         auto* const found = memory_of<int64_t>(held, ids);
-        const bool done = rows_follow_ids_ ? in_order_of_rows(asked, count, static_cast<int>(workers), near, found)
-                                           : in_order_of_ids(asked, count, static_cast<int>(workers), near, found);
-        return done ? arrays_.hits(ids, distances) : nb::none();
+        const auto way = ranking_           ? &PlainSearch::re_ranked
+                         : rows_follow_ids_ ? &PlainSearch::in_order_of_rows
+                                            : &PlainSearch::in_order_of_ids;
+        return (this->*way)(asked, count, static_cast<int>(workers), near, found) ? arrays_.hits(ids, distances)
+                                                                                  : nb::none();
     }
 
   private:
@@ -131,16 +165,31 @@ class PlainSearch {
         if (!nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(queries.ptr()))).is(arrays_.type)) return false;
         const Py_buffer* view = held.hold_if_possible(queries.ptr(), PyBUF_C_CONTIGUOUS | PyBUF_FORMAT);
         if (view == nullptr || std::strcmp(view->format, "f") != 0) return false;
-        const int64_t D = searcher_.dimension();
+        const int64_t D = codes_.searcher.dimension();
         if (view->ndim < 1 || view->ndim > 2 || view->shape[view->ndim - 1] != D) return false;
         if (reinterpret_cast<uintptr_t>(view->buf) % alignof(float) != 0) return false;
-        asked = {static_cast<const float*>(view->buf), view->ndim == 1 ? 1 : view->shape[0], view->ndim == 1};
+        const auto* values = static_cast<const float*>(view->buf);
+        asked = {values, view->ndim == 1 ? 1 : view->shape[0], view->ndim == 1, values, nullptr};
         return asked.count >= 1 && asked.count <= most_queries_;
+    }
+
+    // False: they are not of the queries.
+    bool read_turned(nb::handle turned, nb::handle wide, HeldBuffers& held, Queries& asked) const {
+        if (!turned.is_none()) {
+            Queries others{};
+            if (!read_queries(turned, held, others) || others.count != asked.count) return false;
+            asked.values = others.values;
+        }
+        if (wide.is_none()) return true;
+        const Py_buffer* view = held.hold_if_possible(wide.ptr(), PyBUF_C_CONTIGUOUS | PyBUF_FORMAT);
+        if (view == nullptr || std::strcmp(view->format, "d") != 0) return false;
+        asked.wide = static_cast<const double*>(view->buf);
+        return view->len == asked.count * codes_.searcher.dimension() * static_cast<int64_t>(sizeof(double));
     }
 
     bool scan(const Queries& asked, int64_t k, int threads, float* distances, int64_t* rows) const {
         nb::gil_scoped_release released;
-        return searcher_.nearest(asked.values, asked.count, chunks_, k, threads, distances, rows);
+        return codes_.nearest(asked, k, threads, distances, rows);
     }
 
     // Where ids ascend with rows, as a scan orders equal distances.
@@ -155,7 +204,7 @@ class PlainSearch {
         std::vector<int64_t> rows(places);
         if (!scan(asked, k + 1, threads, near.data(), rows.data())) return false;
         for (int64_t q = 0; q < asked.count; ++q) {
-            const Queries one{asked.values + q * searcher_.dimension(), 1, true};
+            const Queries one{asked.values + q * codes_.searcher.dimension(), 1, true, nullptr, nullptr};
             if (!order_by_id(one, k, threads, near.data() + q * (k + 1), rows.data() + q * (k + 1), distances + q * k,
                              ids + q * k))
                 return false;
@@ -194,8 +243,53 @@ class PlainSearch {
         return true;
     }
 
-    const ChunkSearch& searcher_;
-    const PreparedChunks& chunks_;
+    // The nearest candidates by their originals. False, too: equal distances would have to be put in the order of ids.
+    bool re_ranked(const Queries& asked, int64_t k, int threads, float* distances, int64_t* ids) const {
+        const std::shared_ptr<const StoredFiles> files = ranking_->files();
+        return best_of_candidates(asked, *files, k, threads, distances, ids) && ids_.take(ids, asked.count * k, ids);
+    }
+
+    // One place more than wanted, of candidates and of the best, says where rows do not follow ids whether others are as
+    // near as the last.
+    bool best_of_candidates(const Queries& asked, const StoredFiles& files, int64_t k, int threads, float* distances,
+                            int64_t* rows) const {
+        const int64_t more = rows_follow_ids_ ? 0 : 1, depth = ranking_->candidates(), D = ranking_->dimension();
+        const auto places = static_cast<size_t>(asked.count * (depth + more));
+        nb::gil_scoped_release released;
+        std::vector<float> near(places);
+        std::vector<int64_t> candidates(places);
+        if (!codes_.nearest(asked, depth + more, threads, near.data(), candidates.data())) return false;
+        std::atomic<bool> done{true};
+        parallel_for(threads, asked.count, [&](int, int64_t q) {
+            const int64_t* its = candidates.data() + q * (depth + more);
+            const double* wide = asked.wide ? asked.wide + q * D : nullptr;
+            std::vector<float> best(static_cast<size_t>(k + more));
+            std::vector<int64_t> best_rows(static_cast<size_t>(k + more));
+            const bool cut = more == 0 || !is_tied(near.data() + q * (depth + more), its, depth);
+            if (!cut || !ranking_->best(files, asked.given + q * D, wide, its, k + more, best.data(), best_rows.data()) ||
+                (more == 1 && has_ties(best, best_rows))) {
+                done.store(false, std::memory_order_relaxed);
+                return;
+            }
+            std::copy(best.begin(), best.begin() + k, distances + q * k);
+            std::copy(best_rows.begin(), best_rows.begin() + k, rows + q * k);
+        });
+        return done;
+    }
+
+    // Whether the row at a place is as near as the one before it.
+    static bool is_tied(const float* distances, const int64_t* rows, int64_t place) {
+        return rows[place] >= 0 && distances[place] == distances[place - 1];
+    }
+
+    static bool has_ties(const std::vector<float>& distances, const std::vector<int64_t>& rows) {
+        for (size_t i = 1; i < rows.size(); ++i)
+            if (is_tied(distances.data(), rows.data(), static_cast<int64_t>(i))) return true;
+        return false;
+    }
+
+    Codes codes_;
+    const ExactRanking* ranking_;
     const KnownState& state_;
     RowIds ids_;
     bool rows_follow_ids_;
@@ -209,12 +303,17 @@ void bind_plain_search(nb::module_& module) {
     nb::class_<KnownState>(module, "KnownState")
         .def(nb::init<nb::object, nb::object, nb::object, nb::object, int64_t>(), "reference"_a, "shared"_a,
              "generation"_a, "begin"_a, "number"_a);
+    nb::class_<ExactRanking>(module, "ExactRanking")
+        .def(nb::init<const std::string&, const std::string&, nb::dict, int64_t, int64_t, bool, int64_t>(), "kind"_a,
+             "metric"_a, "files"_a, "segment_rows"_a, "D"_a, "portable"_a, "candidates"_a);
     nb::class_<PlainSearch>(module, "PlainSearch")
-        .def(nb::init<const ChunkSearch&, const PreparedChunks&, const KnownState&, nb::tuple, bool, int64_t,
-                      nb::tuple>(),
-             "searcher"_a, "chunks"_a, "state"_a, "row_ids"_a, "rows_follow_ids"_a, "most_queries"_a, "arrays"_a,
-             nb::keep_alive<1, 2>(), nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>())
-        .def("search", &PlainSearch::search, nb::arg("queries").none(), nb::arg("k").none(), nb::arg("threads").none());
+        .def(nb::init<const ChunkSearch&, const PreparedChunks*, const PreparedLists*, nb::tuple, const ExactRanking*,
+                      const KnownState&, nb::tuple, bool, int64_t, nb::tuple>(),
+             "searcher"_a, nb::arg("chunks").none(), nb::arg("lists").none(), "effort"_a, nb::arg("ranking").none(),
+             "state"_a, "row_ids"_a, "rows_follow_ids"_a, "most_queries"_a, "arrays"_a, nb::keep_alive<1, 2>(),
+             nb::keep_alive<1, 3>(), nb::keep_alive<1, 4>(), nb::keep_alive<1, 6>(), nb::keep_alive<1, 7>())
+        .def("search", &PlainSearch::search, nb::arg("queries").none(), nb::arg("k").none(), nb::arg("threads").none(),
+             nb::arg("turned") = nb::none(), nb::arg("wide") = nb::none());
 }
 
 }  // namespace pqstore

@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <limits>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -13,8 +10,8 @@
 #include "bindings/original_kinds.h"
 #include "bindings/parts.h"
 #include "bindings/stored_rows.h"
+#include "originals/nearest_stored.h"
 #include "originals/rescore.h"
-#include "services/pages.h"
 #include "services/parallel.h"
 
 using namespace nanobind::literals;
@@ -64,58 +61,14 @@ void decode(const std::string& kind_name, const In<uint8_t, 2>& stored, const Ou
         decode_original(kind, stored.data() + i * row_bytes, static_cast<int64_t>(D), vectors.data() + i * D);
 }
 
-// Originals of candidates in mapped files, and what they are compared with.
-struct Originals {
-    OriginalKind kind;
-    ExactMetric metric;
-    size_t D, size;
-    bool portable;
-
-    // The exact distances of candidates. False: the checksum of one does not match.
-    bool score(const std::vector<StoredRow>& candidates, const double* query, std::vector<float>& exact) const {
-        constexpr size_t kAhead = 8;
-        const int64_t place = 0;
-        exact.resize(candidates.size());
-        ask_if_cold(candidates);
-        for (size_t i = 0; i < std::min(kAhead, candidates.size()); ++i) fetch(candidates[i], size);
-        for (size_t i = 0; i < candidates.size(); ++i) {
-            if (i + kAhead < candidates.size()) fetch(candidates[i + kAhead], size);
-            const RescoreRequest request{kind, metric, candidates[i].bytes, size, query, D, &place, 1, &exact[i]};
-            portable ? rescore_portable(request) : rescore(request);
-            if (!is_whole(candidates[i], size)) return false;
-        }
-        return true;
-    }
-
-    // Asks for all candidates at once: what holds one up is to find its pages, and that goes on for many side by side.
-    void fetch_all(const std::vector<StoredRow>& candidates) const {
-        for (const StoredRow& candidate : candidates) fetch(candidate, size);
-    }
-
-    // Where the first candidates come from the disk, the others are asked for together. Asking costs as much as scoring
-    // where they are in memory: a few are touched first, and the clock tells.
-    void ask_if_cold(const std::vector<StoredRow>& candidates) const {
-        using Clock = std::chrono::steady_clock;
-        constexpr size_t kTouched = 3;
-        constexpr std::chrono::microseconds kOfMemory{30};
-        if (candidates.size() <= 2 * kTouched) return;
-        const Clock::time_point begin = Clock::now();
-        for (size_t i = 0; i < kTouched; ++i) (void)*static_cast<const volatile uint8_t*>(candidates[i].bytes);
-        if (Clock::now() - begin < kOfMemory) return;
-        for (size_t i = kTouched; i < candidates.size(); ++i) ask_for_pages(candidates[i].bytes, size + 4);
-    }
-
-    bool nearer(float a, float b) const { return metric == ExactMetric::kL2 ? a < b : a > b; }
-};
-
 // The k nearest of each query's candidates `rows` (n, R), -1 where there are fewer, in files as of StoredRows; padded
 // with an infinite distance and -1. False: an original is in no file, or its checksum does not match.
-bool nearest_stored(const std::string& kind_name, const std::string& metric_name, const nb::dict& files,
+bool nearest_in_files(const std::string& kind_name, const std::string& metric_name, const nb::dict& files,
                     int64_t segment_rows, const In<int64_t, 2>& rows, const In<double, 2>& queries, bool portable,
                     int threads, const Out<float, 2>& distances, const Out<int64_t, 2>& found) {
     const OriginalKind kind = kind_named(kind_name);
     const size_t n = rows.shape(0), D = queries.shape(1), k = distances.shape(1);
-    const Originals originals{kind, metric_named(metric_name), D, bytes_of(kind, D), portable};
+    const StoredOriginals originals{kind, metric_named(metric_name), D, bytes_of(kind, D), portable};
     require(queries.shape(0) == n && distances.shape(0) == n && found.shape(0) == n && found.shape(1) == k,
             "one query and k results for each row of candidates");
     require(threads >= 1, "threads must be at least 1");
@@ -137,30 +90,11 @@ bool nearest_stored(const std::string& kind_name, const std::string& metric_name
     parallel_for(threads, static_cast<int64_t>(n), [&](int, int64_t query) {
         const auto q = static_cast<size_t>(query);
         std::vector<StoredRow>& mine = candidates[q];
-        if (n > 1) originals.fetch_all(mine);
-        // In the order of the disk.
-        std::sort(mine.begin(), mine.end(), [](const StoredRow& a, const StoredRow& b) { return a.row < b.row; });
-        std::vector<float> exact;
-        if (!originals.score(mine, queries.data() + q * D, exact)) {
+        // All at once: what holds one up is to find its pages, and that goes on for many side by side.
+        if (n > 1)
+            for (const StoredRow& candidate : mine) fetch(candidate, originals.size);
+        if (!nearest_stored(originals, mine, queries.data() + q * D, k, distances.data() + q * k, found.data() + q * k))
             whole.store(false, std::memory_order_relaxed);
-            return;
-        }
-        std::vector<size_t> order(mine.size());
-        std::iota(order.begin(), order.end(), size_t{0});
-        const size_t some = std::min(k, order.size());
-        std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(some), order.end(),
-                          [&](size_t a, size_t b) {
-                              return exact[a] != exact[b] ? originals.nearer(exact[a], exact[b]) : a < b;
-                          });
-        float* out = distances.data() + q * k;
-        int64_t* its = found.data() + q * k;
-        const float far = std::numeric_limits<float>::infinity();
-        std::fill(out, out + k, originals.metric == ExactMetric::kL2 ? far : -far);
-        std::fill(its, its + k, int64_t{-1});
-        for (size_t i = 0; i < some; ++i) {
-            out[i] = exact[order[i]];
-            its[i] = mine[order[i]].row;
-        }
     });
     return whole;
 }
@@ -183,7 +117,7 @@ void bind_rescoring(nb::module_& module) {
     module.def("nearest_of", &nearest_of, "kind"_a, "metric"_a, exactly("stored"), exactly("places"), exactly("rows"),
                exactly("query"), "portable"_a, exactly("distances"), exactly("found"));
     module.def("decode", &decode, "kind"_a, exactly("stored"), exactly("vectors"));
-    module.def("nearest_stored", &nearest_stored, "kind"_a, "metric"_a, "files"_a, "segment_rows"_a, exactly("rows"),
+    module.def("nearest_stored", &nearest_in_files, "kind"_a, "metric"_a, "files"_a, "segment_rows"_a, exactly("rows"),
                exactly("queries"), "portable"_a, "threads"_a, exactly("distances"), exactly("found"));
     module.def("to_halves", &as_halves, exactly("vectors"), exactly("halves"));
 }

@@ -100,6 +100,8 @@ class Searcher final : public ChunkSearch {
                chunks.layout().table_size == layout_.table_size;
     }
 
+    bool fits(const PreparedLists& lists) const override { return lists.fits(layout_, dimension()); }
+
     int64_t dimension() const override { return columns_.M * columns_.Ds; }
 
     bool nearest(const float* queries, int64_t n, const PreparedChunks& chunks, int64_t k, int threads,
@@ -128,43 +130,57 @@ class Searcher final : public ChunkSearch {
         const int64_t n = extent(queries, 0), k = extent(distances, 1);
         require(threads >= 1 && most >= 1 && budget >= 1, "threads, lists and rows must be at least 1");
         require(least >= 0 && (least <= k || lists.selected()), "no more than k rows can be found");
-        require(lists.fits(layout_, columns_.M * columns_.Ds), "the lists are of another layout");
+        require(fits(lists), "the lists are of another layout");
         require(extent(distances, 0) == n && extent(rows, 0) == n && extent(rows, 1) == k && extent(read, 0) == n &&
                     extent(read, 1) == 3,
                 "results must be (n, k), and what was read (n, 3)");
         std::vector<MissingChunk> missing;
         {
             nb::gil_scoped_release released;
-            const ListRequest request = lists.request(kernels_, most, budget, least, k);
             const ListResults results{distances.data(), rows.data(), read.data()};
-            constexpr int64_t kTogether = 16;
-            const int64_t each = std::clamp<int64_t>((n + threads - 1) / threads, 1, kTogether);
-            std::atomic<bool> finite{true};
-            std::mutex lock;
-            parallel_for(threads, (n + each - 1) / each, [&](int, int64_t task) {
-                std::vector<MissingChunk> mine;
-                const int64_t first = task * each, count = std::min(each, n - first);
-                if (!search_lists_of(request, n == 1 ? threads : 1, queries.data(), first, count, results, mine))
-                    finite.store(false, std::memory_order_relaxed);
-                if (mine.empty()) return;
-                std::lock_guard<std::mutex> hold(lock);
-                missing.insert(missing.end(), mine.begin(), mine.end());
-            });
-            if (!finite) return std::nullopt;
-            if (missing.empty() && dot_)
-                for (int64_t i = 0; i < n * k; ++i) distances.data()[i] = -distances.data()[i];
+            if (!read_lists(queries.data(), n, lists, {most, budget, least}, k, threads, results, missing))
+                return std::nullopt;
         }
         std::vector<std::pair<int64_t, int64_t>> wanted;
         for (const MissingChunk& chunk : missing) wanted.emplace_back(chunk.run, chunk.chunk);
         return wanted;
     }
 
+    bool nearest_in_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort,
+                          int64_t k, int threads, float* distances, int64_t* rows) const override {
+        std::vector<MissingChunk> missing;
+        const ListResults results{distances, rows, nullptr};
+        return read_lists(queries, n, lists, effort, k, threads, results, missing) && missing.empty();
+    }
+
   private:
     struct ListResults {
         float* distances;
         int64_t* rows;
-        int64_t* read;
+        int64_t* read;  // null: nobody asks what was read
     };
+
+    // False: a query, or a distance to a codeword, is not finite. Where chunks are `missing` the results are none.
+    bool read_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort, int64_t k,
+                    int threads, const ListResults& results, std::vector<MissingChunk>& missing) const {
+        const ListRequest request = lists.request(kernels_, effort.lists, effort.rows, effort.least, k);
+        constexpr int64_t kTogether = 16;
+        const int64_t each = std::clamp<int64_t>((n + threads - 1) / threads, 1, kTogether);
+        std::atomic<bool> finite{true};
+        std::mutex lock;
+        parallel_for(threads, (n + each - 1) / each, [&](int, int64_t task) {
+            std::vector<MissingChunk> mine;
+            const int64_t first = task * each, count = std::min(each, n - first);
+            if (!search_lists_of(request, n == 1 ? threads : 1, queries, first, count, results, mine))
+                finite.store(false, std::memory_order_relaxed);
+            if (mine.empty()) return;
+            std::lock_guard<std::mutex> hold(lock);
+            missing.insert(missing.end(), mine.begin(), mine.end());
+        });
+        if (finite && missing.empty() && dot_)
+            for (int64_t i = 0; i < n * k; ++i) results.distances[i] = -results.distances[i];
+        return finite;
+    }
 
     // Some queries one after another, their tables and the orders of their lists made together. False: one, or a
     // distance to a codeword, is not finite.
@@ -183,7 +199,7 @@ class Searcher final : public ChunkSearch {
             pqstore::search_lists(request, *orders[static_cast<size_t>(i)], tables.data() + i * size, threads,
                                   results.distances + q * k, results.rows + q * k, found, missing);
             const int64_t counts[] = {found.lists, found.rows, found.pieces};
-            std::copy(counts, counts + 3, results.read + 3 * q);
+            if (results.read) std::copy(counts, counts + 3, results.read + 3 * q);
         }
         return true;
     }

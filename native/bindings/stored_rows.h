@@ -69,4 +69,45 @@ class StoredRows {
     std::vector<Array> held_;
 };
 
+// The files as they are now, looked up without the GIL. Made and let go of with it.
+class StoredFiles {
+  public:
+    StoredFiles(const nb::dict& files, int64_t segment_rows, size_t size) : segment_rows_(segment_rows), stride_(size + 4) {
+        constexpr int64_t kMostSegments = int64_t{1} << 20;
+        for (const auto& [number, file] : files) {
+            const auto segment = nb::cast<int64_t>(number);
+            Array array;
+            require(nb::try_cast(file, array) && array.shape(1) == stride_, "a file of rows of another size");
+            if (segment < 0 || segment >= kMostSegments) continue;  // none of its rows is found
+            const auto place = static_cast<size_t>(segment);
+            if (place >= files_.size()) files_.resize(place + 1);
+            files_[place] = {array.data(), static_cast<int64_t>(array.shape(0))};
+            held_.push_back(std::move(array));
+        }
+    }
+
+    // False: the row is in no file.
+    bool find(int64_t row, StoredRow& found) const {
+        if (row < 0) return false;
+        const auto segment = static_cast<size_t>(row / segment_rows_);
+        const int64_t position = row % segment_rows_;
+        if (segment >= files_.size() || position >= files_[segment].rows) return false;
+        found = {files_[segment].bytes + static_cast<size_t>(position) * stride_, row};
+        return true;
+    }
+
+  private:
+    using Array = In<uint8_t, 2>;
+
+    struct File {
+        const uint8_t* bytes;
+        int64_t rows;
+    };
+
+    int64_t segment_rows_;
+    size_t stride_;
+    std::vector<File> files_;  // by segment
+    std::vector<Array> held_;
+};
+
 }  // namespace pqstore

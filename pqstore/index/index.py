@@ -999,17 +999,21 @@ class Index:
             UnreadablePayloadWarning: a payload cannot be read, and counts as none.
         """
         effort, varied = (nprobe, scan, recall), (group_by, per_group, mmr, candidates)
-        is_plain = rerank is None and where is None and allow is None and deny is None and include == ()
-        is_plain = is_plain and not explain and effort == NO_EFFORT and varied == NO_VARIETY
-        if is_plain and (found := self._plain.search(queries, k, threads)) is not None:
-            return found
+        is_plain = where is None and allow is None and deny is None and include == ()
+        is_plain = is_plain and not explain and varied == NO_VARIETY
+        if is_plain:
+            found = self._plain.search(queries, k, threads) if rerank is None and effort == NO_EFFORT else None
+            if found is None:
+                found = self._plain.ranked(queries, k, threads, rerank, effort)
+            if found is not None:
+                return found
         question = Question(k, threads, rerank, where, allow, deny, include, explain, *effort, *varied)
         snapshot = self._store.read()
         try:  # no `with`: what a search of a small index takes is mostly calls
             reading = Reading(snapshot, self._spaces.of(snapshot), self._id_type)
             hits = search(reading, queries, question)
             if is_plain:
-                self._plain.learn(reading)
+                self._plain.learn(reading, question)
         except CorruptIndexError as error:
             return self._ask_again(snapshot, error, lambda reading: search(reading, queries, question))
         else:

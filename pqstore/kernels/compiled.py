@@ -122,7 +122,7 @@ class CompiledSearcher:
         dot: bool,
     ) -> None:
         """`native`: the compiled module; the others as of `ReferenceSearcher`."""
-        self._module = native
+        self._module, self._kernels = native, kernels
         self._grid: tuple[ListGrid | None, Any] = None, None
         self._prepared = native.PreparedChunks
         self._layout = layout
@@ -139,10 +139,22 @@ class CompiledSearcher:
         return self._prepared(chunks, self._layout.kind, self._layout.M, self._layout.table_size)
 
     def plain_search(
-        self, prepared: Any, state: Any, ids: tuple[Any, ...], rows_follow_ids: bool, result: type[Any]
+        self,
+        prepared: Any,
+        state: Any,
+        ids: tuple[Any, ...],
+        rows_follow_ids: bool,
+        result: type[Any],
+        effort: tuple[int, int, int] | None = None,
+        exact: tuple[Any, ...] | None = None,
     ) -> Any:
         most, arrays = queries_at_a_time(self._layout), (np.ndarray, np.empty, _FLOAT32, _INT64, result)
-        return self._module.PlainSearch(self._native, prepared, state, ids, rows_follow_ids, most, arrays)
+        codes = (prepared, None, (0, 0, 0)) if effort is None else (None, prepared[0], effort)
+        ranking = None
+        if exact is not None:
+            *originals, candidates = exact
+            ranking = self._module.ExactRanking(*originals, self._kernels == "portable", candidates)
+        return self._module.PlainSearch(self._native, *codes, ranking, state, ids, rows_follow_ids, most, arrays)
 
     def tables(self, queries: F32) -> F32 | None:
         tables = np.empty((len(queries), self._layout.M, self._layout.table_size), dtype=np.float32)

@@ -27,11 +27,20 @@ class Searcher(Protocol):
         those that are missing are -1, infinitely far. None: a query, or its distance to a codeword, is not finite."""
 
     def plain_search(
-        self, prepared: Any, state: Any, ids: tuple[Any, ...], rows_follow_ids: bool, result: type[Any]
+        self,
+        prepared: Any,
+        state: Any,
+        ids: tuple[Any, ...],
+        rows_follow_ids: bool,
+        result: type[Any],
+        effort: tuple[int, int, int] | None = None,
+        exact: tuple[Any, ...] | None = None,
     ) -> Any:
         """What searches these chunks and gives ids, in one call, while a state of the storage is the newest; None:
         there is no compiled code for it. `ids` says where rows have theirs, `rows_follow_ids` that these ascend with
-        rows; `result` is the class of what comes back, a tuple of ids and distances."""
+        rows; `result` is the class of what comes back, a tuple of ids and distances. With `effort`, the `most`,
+        `budget` and `least` of `search_lists`, `prepared` are lists. With `exact` the nearest are re-ranked: by
+        originals of a kind, by a metric, in files by segment, rows of a segment, D, and how many candidates a query."""
 
     def prepare_lists(self, lists: Lists) -> Any:
         """Lists in the form that `search_lists` takes. Their memory must stay as it is while they are used, and so must

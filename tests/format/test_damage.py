@@ -22,7 +22,7 @@ from pqstore.storage.disk.lmdb_meta import DamagedFileError, Meta, read_metas
 from pqstore.storage.disk.lmdb_trees import TreeWalk
 from pqstore.storage.format import records
 from pqstore.storage.repair.repair import repair
-from tests.effort import tries
+from tests.effort import AT_NIGHT, tries
 from tests.forked import in_child
 from tests.format.edited import edited
 from tests.unit.storage.attached import attached, save_some
@@ -93,6 +93,9 @@ def test_flipped_bits_of_every_kind_of_record(
     rng = np.random.default_rng(kind)
     header = rng.choice(8 * records.HEADER_BYTES, 10, replace=False)
     payload = 8 * records.HEADER_BYTES + rng.choice(8 * (len(value) - records.HEADER_BYTES), 6, replace=False)
+    # To repair, a wrong header and a wrong payload are one: in the ordinary run each index has one of them.
+    either = [header[0], payload[0]]
+    mended = either if AT_NIGHT else either[isinstance(next(iter(rows)), str) :][:1]
     for bit in [*header[: tries(3, 8)].tolist(), *payload[: tries(2, 4)].tolist()]:
         damaged = copy()
         flip(damaged, value, bit)
@@ -106,7 +109,7 @@ def test_flipped_bits_of_every_kind_of_record(
         if opened:
             with Store.open(damaged, lambda _: PACKING) as store:
                 assert store.verify() != [], f"bit {bit} was not noticed"
-        if bit in (header[0], payload[0]):
+        if bit in mended:
             if kind == records.IDENTITY:  # the one from before there were lists may still lie about
                 with suppress(CorruptIndexError, FormatVersionError):
                     salvaged(damaged, tmp_path / "repaired", rows)

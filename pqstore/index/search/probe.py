@@ -40,6 +40,16 @@ class Probe:
         self._lists, self._rows, self._least, self._allowed = lists, rows, least, allowed
         self._read: I64 | None = None
 
+    @property
+    def prepared(self) -> Any:
+        """The lists, as `Searcher.prepare_lists` gave them."""
+        return self._prepared.prepared
+
+    @property
+    def effort(self) -> tuple[int, int, int]:
+        """How much of them is read for a query: lists, rows, and the least to find; see `Searcher.search_lists`."""
+        return self._lists, self._rows, max(self._least, self._allowed)
+
     def search(self, reading: Reading, queries: F32, k: int, threads: int) -> tuple[F32, I64]:
         """The k nearest rows of these lists, equal distances by row; see `nearest_rows`."""
         least, runs = max(min(k, self._least), self._allowed), self._prepared.reads.runs

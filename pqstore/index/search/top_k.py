@@ -11,12 +11,9 @@ from pqstore.index.arguments.counts import as_count, check_results
 from pqstore.index.code_space import CodeSpace
 from pqstore.index.exact_space import ExactSpace
 from pqstore.index.reading import Reading
-from pqstore.index.search.calibration import effort_for
 from pqstore.index.search.hits import payloads_of_hits, plan_of, vectors_of_hits
-from pqstore.index.search.nearest import nearest_rows
-from pqstore.index.search.probe import Probe, as_probe
-from pqstore.index.search.question import NO_VARIETY, Question, as_include, as_rerank
-from pqstore.index.search.rerank import Reranker
+from pqstore.index.search.question import NO_VARIETY, Question, as_include
+from pqstore.index.search.ranking import Ranking, ranking_of
 from pqstore.index.search.results import SearchHits, SearchResult
 from pqstore.index.search.variety import as_variety
 from pqstore.index.selection.searchable import select_searchable
@@ -38,7 +35,7 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
         k = k if variety is None else variety.depth
     batch, single = _as_queries(queries, reading.space)
     wanted = _NOTHING if question.include == () else as_include(question.include)
-    ranking = _ranking(reading, question, k, threads)
+    ranking = ranking_of(reading, question, k, threads)
     check_results(len(batch), ranking.depth, "k" if ranking.depth == k else "rerank")
     selection = select_searchable(reading, question.where, question.allow, question.deny)
     distances, rows, probe = ranking.best(batch, k, selection)
@@ -60,46 +57,10 @@ def search(reading: Reading, queries: Any, question: Question) -> SearchResult:
     return hits
 
 
-class _Ranking(NamedTuple):
-    """How a question has rows ranked: so many by codes, and the best of those by originals where it re-ranks."""
-
-    reading: Reading
-    threads: int
-    candidates: int | None
-    """None: codes alone."""
-    depth: int
-    nprobe: Any
-    scan: Any
-    usual: int | None
-    """Rows of lists that are read where nobody says how many."""
-
-    def best(self, queries: F32, k: int, selection: Selection | None) -> tuple[F32, I64, Probe | None]:
-        """The k nearest rows of a selection, (n, k), and what was read of lists for them."""
-        depth = k if self.candidates is None else max(k, self.depth)
-        probe = as_probe(self.reading, self.nprobe, self.scan, depth, selection, self.usual)
-        distances, rows = nearest_rows(self.reading, queries, depth, self.threads, selection, probe)
-        if self.candidates is not None:
-            distances, rows = Reranker(self.reading, queries, self.threads).best(rows, k)
-        return distances, rows, probe
-
-
-def _ranking(reading: Reading, question: Question, k: int, threads: int) -> _Ranking:
-    rerank, usual, candidates, depth = question.rerank, None, None, k
-    if question.recall is not None:
-        if rerank is not None or question.nprobe is not None or question.scan is not None:
-            raise ValueError("recall says how much is read and re-ranked: leave out rerank, nprobe and scan")
-        rerank, usual = effort_for(reading, question.recall, k)
-    if rerank is not None or reading.space.training is not None:
-        candidates = as_rerank(reading, rerank, k)
-    if candidates is not None:
-        depth = min(candidates, max(k, reading.snapshot.live_rows))  # there are no more
-    return _Ranking(reading, threads, candidates, depth, question.nprobe, question.scan, usual)
-
-
 class _Further(NamedTuple):
     """See `variety.Ranked`."""
 
-    ranking: _Ranking
+    ranking: Ranking
     selection: Selection | None
     whole: bool
 

@@ -71,6 +71,102 @@ def test_same_bits(ids: str, metric: str, k: int, pq: pqstore.PQ, tmp_path: Path
         check_same(index, vectors[3:9] + np.float32(0.01), k, threads=2)
 
 
+WAYS = [{}, {"scan": 60}, {"nprobe": 3}, {"rerank": 40}, {"rerank": 20, "scan": 90}, {"rerank": 30, "nprobe": "all"}]
+
+
+def check_way(index: pqstore.Index, queries: np.ndarray, k: int, **way: object) -> None:
+    """What compiled code finds is what others find; to them it leaves ties where ids are in no order."""
+    with index.snapshot() as snapshot:
+        wanted = snapshot.search(queries, k=k, **way)
+    for _ in range(4):
+        index.search(queries, k=k, **way)
+    rerank, effort = way.get("rerank"), (way.get("nprobe"), way.get("scan"), way.get("recall"))
+    found = index._plain.ranked(queries, k, None, rerank, effort)
+    if found is None and not way:
+        found = index._plain.search(queries, k, None)
+    if found is None:
+        assert not index._ask(lambda reading: reading.rows_follow_ids), way
+        found = index.search(queries, k=k, **way)
+    for mine, others in zip(found, wanted, strict=True):
+        assert (mine.dtype, mine.shape) == (others.dtype, others.shape)
+        assert mine.tobytes() == others.tobytes(), way
+    assert index._store._reference.shared()._active == {}
+
+
+@pytest.mark.parametrize("kind", ["PQ", "OPQ"])
+@pytest.mark.parametrize("metric", ["l2", "dot", "cosine"])
+@pytest.mark.parametrize("ids", ["automatic", "in no order"])
+@pytest.mark.parametrize("lists", [False, True])
+def test_same_bits_by_lists_and_re_ranked(lists: bool, ids: str, metric: str, kind: str, tmp_path: Path) -> None:
+    seed = int.from_bytes(os.urandom(4), "little")
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(400, 8)).astype(np.float32)
+    vectors[300:350] = vectors[:50]
+    quantizer = getattr(pqstore, kind)(M=2, Ks=16, metric=metric, verbose=False).fit(vectors)
+    with pqstore.Index.create(tmp_path / "index", quantizer, originals="float16") as index:
+        given = index.add(vectors, None if ids == "automatic" else rng.permutation(1000)[:400])
+        index.remove(given[rng.permutation(400)[:30]])
+        if lists:
+            index.partition(6)
+            index.add(vectors[:20] + np.float32(0.1), None if ids == "automatic" else np.arange(2000, 2020))
+        for way in WAYS:
+            if lists or not {"scan", "nprobe"} & set(way):
+                check_way(index, vectors[7] + np.float32(0.01), 5, **way)
+                check_way(index, vectors[20:29] * np.float32(1.1), 5, **way)
+
+
+def test_same_bits_at_a_recall(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(3000, 8)).astype(np.float32)
+    quantizer = pqstore.PQ(M=4, Ks=16, verbose=False).fit(vectors, iter=2)
+    with pqstore.Index.create(tmp_path / "index", quantizer, originals="float16") as index:
+        index.add(vectors)
+        index.partition(16)
+        with pytest.warns(pqstore.FewQueriesWarning):
+            index.calibrate(vectors[:60] + np.float32(0.05), recall=0.9, k=5)
+        check_way(index, vectors[1] + np.float32(0.02), 5, recall=0.9)
+        assert index._plain.ranked(vectors[1], 5, None, None, (None, None, 0.9)) is not None
+        check_way(index, vectors[:9], 5, recall=0.8)
+        check_way(index, vectors[:9], 5, rerank="auto")
+
+
+def test_what_only_looks_alike_is_another_way(index: pqstore.Index) -> None:
+    index.partition(4)
+    check_way(index, KINDS[0], 1, scan=1)
+    for wrong in (True, 1.0, [1], np.ones(1)):
+        assert index._plain.ranked(KINDS[0], 1, None, None, (None, wrong, None)) is None
+    with pytest.raises(TypeError):
+        index.search(KINDS[0], k=1, scan=True)
+
+
+def test_a_damaged_original_is_told(tmp_path: Path, pq: pqstore.PQ) -> None:
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(200, 8)).astype(np.float32)
+    with pqstore.Index.create(tmp_path / "index", pq, originals="float16") as index:
+        index.add(vectors)
+        check_way(index, vectors[0], 3, rerank=50)
+        (file,) = (tmp_path / "index").rglob("segment-*")
+        content = bytearray(file.read_bytes())
+        content[0] ^= 1
+        with file.open("r+b") as changed:
+            changed.write(content)
+        assert index._plain.ranked(vectors[0], 3, None, 50, (None, None, None)) is None
+        with pytest.raises(pqstore.CorruptIndexError, match="row 0"):
+            index.search(vectors[0], k=3, rerank=50)
+
+
+def test_a_zero_vector_has_no_direction(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(5).normal(size=(100, 8)).astype(np.float32)
+    quantizer = pqstore.PQ(M=2, Ks=16, metric="cosine", verbose=False).fit(vectors, iter=2)
+    with pqstore.Index.create(tmp_path / "index", quantizer, originals="float16") as index:
+        index.add(vectors)
+        check_way(index, vectors[0], 3, rerank=20)
+        for wrong in (np.zeros(8, np.float32), np.full(8, np.nan, np.float32), np.zeros(7, np.float32)):
+            with pytest.raises((pqstore.InvalidVectorError, pqstore.DimensionError)):
+                index.search(wrong, k=3, rerank=20)
+
+
 def test_more_places_than_rows(index: pqstore.Index) -> None:
     check_same(index, KINDS[0], 400)
     check_same(index, KINDS[:3], 400)
