@@ -116,9 +116,9 @@ class SharedTopK {
         lower_limit(best_.limit());
     }
 
-    // Writes k results, the missing ones as +infinity and -1.
-    void write(int64_t k, float* distances, int64_t* rows) {
-        best_.sort();
+    // Writes k results, nearest first if they are ordered, the missing ones last as +infinity and -1.
+    void write(int64_t k, bool ordered, float* distances, int64_t* rows) {
+        if (ordered) best_.sort();
         const int64_t size = best_.size();
         for (int64_t i = 0; i < k; ++i) {
             distances[i] = i < size ? best_.begin()[i].distance : kInfinity;

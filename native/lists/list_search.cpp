@@ -96,7 +96,7 @@ bool search_lists(const ListRequest& request, ListOrder& order, const float* tab
         Pieces all = pieces;
         all.add_flat();
         request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
-                               request.k, threads, distances, rows, &request.living, request.scattered});
+                               request.k, threads, distances, rows, &request.living, request.scattered, request.ordered});
         read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
         if (place == P || request.marks || has_found(rows, request.least)) return true;
         most = std::max<int64_t>(1, 2 * lists);
