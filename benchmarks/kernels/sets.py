@@ -1,4 +1,4 @@
-"""Every set of kernels that runs on this machine, beside the others and beside Faiss: in one process, in turns.
+"""Every set of kernels that runs on this machine, beside the others, Faiss and nanopq: in one process, in turns.
 
     python -m benchmarks.kernels.sets [--only searches,encoding,adist,tables] [--rounds 60] [--again] [--clock cpu]
 
@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import faiss
+import nanopq
 import numpy as np
 
 from benchmarks.cases import SEGMENT_ROWS, Case, faiss_fast_scan, faiss_pq, load_case, relabelled
@@ -96,6 +97,7 @@ def compare_adist(rounds: int, clock: Clock, _: bool) -> None:
         codes = case.codes[:40_000]
         table = get(SETS[0]).dtables(case.queries[:1], case.codewords, "l2")[0]
         calls = {name: always(get(name).adist, table, codes) for name in SETS}
+        calls["nanopq"] = always(nanopq.DistanceTable(table).adist, codes)
         report(f"adist, M {M}, 1,000 rows", calls, rounds, clock, len(codes) / 1000)
 
 

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include "avx2/nearest.h"
 #include "common/nearest.h"
 
 namespace pqstore {
@@ -17,25 +18,9 @@ struct Avx512Nearest {
 
     static float rounding(int64_t) { return 0; }
 
+    // Of registers of 64 bytes sub-vectors would leave most empty.
     static float put_on_grid(const Grid& grid, const float* x, int16_t* row) {
-        const __m512 scale = _mm512_set1_ps(grid.scale), largest = _mm512_set1_ps(32767.0f);
-        const auto first = [](int64_t count) {
-            return static_cast<__mmask16>(count >= 16 ? 0xffff : (1u << count) - 1);
-        };
-        __m512 norm = _mm512_setzero_ps();
-        for (int64_t d = 0; d < grid.Ds; d += 16) {
-            const __mmask16 there = first(grid.Ds - d), room = first((grid.Ds - d + 7) / 8 * 8);
-            const __m512 values = _mm512_maskz_loadu_ps(there, x + d);
-            const __m512 origin = _mm512_maskz_loadu_ps(there, grid.origin + d);
-            const __m512 place = _mm512_mul_ps(_mm512_sub_ps(values, origin), scale);
-            // Too far, or not finite: the norm tells.
-            const __m512 inside = _mm512_max_ps(_mm512_min_ps(place, largest), _mm512_set1_ps(-32767.0f));
-            const __m512i cells = _mm512_cvtps_epi32(inside);
-            const __m512 whole = _mm512_cvtepi32_ps(cells);
-            norm = _mm512_add_ps(norm, _mm512_mul_ps(whole, whole));
-            _mm256_mask_storeu_epi16(row + d, room, _mm512_cvtsepi32_epi16(cells));
-        }
-        return _mm512_reduce_add_ps(norm);
+        return Avx2Nearest::put_on_grid(grid, x, row);
     }
 
     static void search(const Tile& tile, const Rows& rows, int64_t n, TileWinners& winners) {
@@ -60,11 +45,21 @@ struct Avx512Nearest {
 
   private:
     static_assert(kPanel == 32);
-    static constexpr int64_t kRows = 16;       // of which the winners are found together
-    static constexpr int32_t kCellBits = 127;  // 16 lanes, 8 panels
+    static_assert(kTileCodewords == 256);
+    static constexpr int64_t kRows = 16;      // of which the winners are found together
+    static constexpr int64_t kShare = 4;  // rows that share each load of codewords
+    static constexpr int32_t kNumber = 255;   // the low bits of a score, which say whose it is
 
     static __m512i load(const void* from) { return _mm512_loadu_si512(from); }
     static void store(int32_t* to, __m512i value) { _mm512_storeu_si512(to, value); }
+
+    // A load that several instructions share; left alone, the compiler loads for each of them.
+    static __m512i in_register(__m512i value) {
+#ifndef PQSTORE_SIMDE
+        asm("" : "+v"(value));
+#endif
+        return value;
+    }
 
     // Two components in each of sixteen lanes.
     static __m512i both(const int16_t* components) {
@@ -73,16 +68,14 @@ struct Avx512Nearest {
         return _mm512_set1_epi32(pair);
     }
 
-    // In each lane the least of the panels' minima and the second least: rounded down, with the panel and the lane, its
-    // cell, in the low bits.
+    // In each lane the least score and the second least: rounded down, with the number of the codeword in the low bits.
     struct Two {
         __m512i best, second;
 
-        void add(__m512i least, __m512i cell) {
-            const __m512i rounded = _mm512_andnot_si512(_mm512_set1_epi32(kCellBits), least);
-            const __m512i score = _mm512_or_si512(rounded, cell);
-            second = _mm512_min_epi32(second, _mm512_max_epi32(best, score));
-            best = _mm512_min_epi32(best, score);
+        void add(__m512i score, __m512i number) {
+            const __m512i named = _mm512_or_si512(_mm512_andnot_si512(_mm512_set1_epi32(kNumber), score), number);
+            second = _mm512_min_epi32(second, _mm512_max_epi32(best, named));
+            best = _mm512_min_epi32(best, named);
         }
     };
 
@@ -95,55 +88,53 @@ struct Avx512Nearest {
                                  _mm512_min_epi32(low(a.second, b.second), high(a.second, b.second)))};
     }
 
-    // All scores of two rows, each `scores` kTileCodewords apart, and the winners in each lane. kPairs: the pairs of
-    // dimensions if they are few, so that the rows stay in registers, else 0.
+    // The winners of kShare rows in each lane. kPairs: the pairs of dimensions if they are few, so that the rows stay in
+    // registers, else 0.
     template <int kPairs>
-    [[gnu::always_inline]] static void search_rows(const Tile& tile, const int16_t* row, int64_t stride,
-                                                   int32_t* scores, Two winners[2]) {
-        const __m512i largest = _mm512_set1_epi32(INT32_MAX);
+    [[gnu::always_inline]] static void search_rows(const Tile& tile, const int16_t* row, int64_t stride, Two* winners) {
+        constexpr int kVectors = kPairs > 0 ? 1 : 2;  // of codewords at a time: what registers hold beside the rows
         const int64_t steps = kPairs > 0 ? kPairs : tile.steps;
-        __m512i kept_a[kPairs + 1], kept_b[kPairs + 1];
-        for (int p = 0; p < kPairs; ++p) {
-            kept_a[p] = both(row + 2 * p);
-            kept_b[p] = both(row + stride + 2 * p);
+        __m512i kept[kShare][kPairs + 1];
+        Two two[kShare];
+        for (int r = 0; r < kShare; ++r) {
+            for (int p = 0; p < kPairs; ++p) kept[r][p] = both(row + r * stride + 2 * p);
+            two[r].best = two[r].second = _mm512_set1_epi32(INT32_MAX);
         }
-        Two a{largest, largest}, b = a;
-        __m512i cell = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-        const int16_t* columns = tile.negated;
-        for (int64_t k = 0; k < tile.count; k += kPanel, columns += 2 * kPanel * steps) {
-            __m512i sums_a[2], sums_b[2];
-            for (int v = 0; v < 2; ++v) sums_a[v] = sums_b[v] = load(tile.half_norms + k + 16 * v);
-            for (int64_t p = 0; p < steps; ++p) {
-                const __m512i x = kPairs > 0 ? kept_a[p] : both(row + 2 * p);
-                const __m512i y = kPairs > 0 ? kept_b[p] : both(row + stride + 2 * p);
-                for (int v = 0; v < 2; ++v) {
-                    const __m512i column = load(columns + 64 * p + 32 * v);
-                    sums_a[v] = _mm512_dpwssd_epi32(sums_a[v], x, column);
-                    sums_b[v] = _mm512_dpwssd_epi32(sums_b[v], y, column);
+        __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        for (int64_t k = 0; k < tile.count; k += 16 * kVectors) {
+            const int16_t* columns = tile.negated + 2 * (k / kPanel * kPanel * steps + k % kPanel);
+            __m512i sums[kShare][kVectors];
+            for (int v = 0; v < kVectors; ++v)
+                for (int r = 0; r < kShare; ++r) sums[r][v] = load(tile.half_norms + k + 16 * v);
+            for (int64_t p = 0; p < steps; ++p)
+                for (int v = 0; v < kVectors; ++v) {
+                    const __m512i column = in_register(load(columns + 64 * p + 32 * v));
+                    for (int r = 0; r < kShare; ++r) {
+                        const __m512i x = kPairs > 0 ? kept[r][p] : both(row + r * stride + 2 * p);
+                        sums[r][v] = _mm512_dpwssd_epi32(sums[r][v], x, column);
+                    }
                 }
+            for (int v = 0; v < kVectors; ++v) {
+                for (int r = 0; r < kShare; ++r) two[r].add(sums[r][v], number);
+                number = _mm512_add_epi32(number, _mm512_set1_epi32(16));
             }
-            for (int v = 0; v < 2; ++v) {
-                store(scores + k + 16 * v, sums_a[v]);
-                store(scores + kTileCodewords + k + 16 * v, sums_b[v]);
-            }
-            a.add(_mm512_min_epi32(sums_a[0], sums_a[1]), cell);
-            b.add(_mm512_min_epi32(sums_b[0], sums_b[1]), cell);
-            cell = _mm512_add_epi32(cell, _mm512_set1_epi32(16));
         }
-        winners[0] = a;
-        winners[1] = b;
+        for (int r = 0; r < kShare; ++r) winners[r] = two[r];
     }
 
     template <int kPairs>
     static void search_pairs(const Tile& tile, const Rows& rows, int64_t n, TileWinners& winners) {
-        alignas(64) int32_t scores[kRows][kTileCodewords];
         for (int64_t i = 0; i < n; i += kRows) {
             Two two[kRows];
             const int64_t there = std::min<int64_t>(kRows, (n - i + 7) / 8 * 8);  // rows come in eights
-            for (int64_t r = 0; r < kRows; r += 2)
-                search_rows<kPairs>(tile, rows.values + (i + std::min(r, there - 2)) * rows.stride, rows.stride,
-                                    scores[r], two + r);
-            keep_winners(scores, one_lane_a_row(two), winners, i);
+            for (int64_t r = 0; r < kRows; r += kShare)
+                search_rows<kPairs>(tile, rows.values + (i + std::min(r, there - kShare)) * rows.stride, rows.stride,
+                                    two + r);
+            const Two all = one_lane_a_row(two);
+            const __m512i number = _mm512_set1_epi32(kNumber);
+            _mm512_storeu_ps(winners.best + i, _mm512_cvtepi32_ps(_mm512_andnot_si512(number, all.best)));
+            _mm512_storeu_ps(winners.second + i, _mm512_cvtepi32_ps(_mm512_andnot_si512(number, all.second)));
+            store(winners.index + i, _mm512_and_si512(number, all.best));
         }
     }
 
@@ -175,21 +166,6 @@ struct Avx512Nearest {
             });
         // Rows 0..3, 8..11, 4..7, 12..15.
         return {_mm512_shuffle_i64x2(all.best, all.best, 0xd8), _mm512_shuffle_i64x2(all.second, all.second, 0xd8)};
-    }
-
-    // The two scores of each row's cell say which codeword it was; the cell holds another second too.
-    static void keep_winners(const int32_t (*scores)[kTileCodewords], const Two& all, TileWinners& winners, int64_t i) {
-        alignas(64) int32_t cells[kRows], seconds[kRows];
-        store(cells, _mm512_and_si512(all.best, _mm512_set1_epi32(kCellBits)));
-        store(seconds, all.second);
-        const int64_t there = std::min(kRows, kRowTile - i);
-        for (int64_t r = 0; r < there; ++r) {
-            const int32_t index = 2 * (cells[r] & ~15) + (cells[r] & 15);
-            const int32_t first = scores[r][index], other = scores[r][index + 16];
-            winners.best[i + r] = static_cast<float>(std::min(first, other));
-            winners.second[i + r] = static_cast<float>(std::min(seconds[r], std::max(first, other)));
-            winners.index[i + r] = other < first ? index + 16 : index;
-        }
     }
 };
 

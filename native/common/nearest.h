@@ -50,7 +50,7 @@ struct GridRows {
     int64_t stride;
 };
 
-// The two least scores of each row in a tile, the second rounded down by less than 256; and where the least is.
+// The two least scores of each row in a tile, both rounded down by less than 256 or not at all; and where the least is.
 struct TileWinners {
     float best[kRowTile];
     float second[kRowTile];
@@ -89,7 +89,7 @@ class CodewordSearch {
         // A component is off by half a cell and by what its float32 arithmetic errs, 3 half-ulps of 2^15 at most, less
         // than 0.01. So the roundings of row and codeword together move a distance by less than this.
         slack_ = 1.02f * std::sqrt(static_cast<float>(Ds_));
-        loose_ = 2048 + 4 * Backend::rounding(Ds_);
+        loose_ = 2560 + 4 * Backend::rounding(Ds_);
         round_codewords();
     }
 
@@ -108,7 +108,7 @@ class CodewordSearch {
     }
 
     // Whether `best` leads: its distance U1 and that of the second, U2, satisfy U2 > U1 + 2 slack, which is
-    // (U2^2 - U1^2 - 4 slack^2)^2 > 16 slack^2 U1^2 without a root. A second is known to 256, norms and these floats to
+    // (U2^2 - U1^2 - 4 slack^2)^2 > 16 slack^2 U1^2 without a root. Scores are known to 256, norms and these floats to
     // a part in 2^22; `loose_` covers it.
     bool leads(float best, float second, float norm) const {
         const float ahead = 2 * (second - best) - 4 * slack_ * slack_ - loose_;
