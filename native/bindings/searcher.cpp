@@ -193,8 +193,9 @@ class Searcher final : public ChunkSearch {
         Scratch tables(static_cast<size_t>(count * size));
         if (!fill(queries + first * D, count, 1, tables.data())) return false;
         std::vector<std::unique_ptr<ListOrder>> orders;
+        const int64_t expected = expected_lists(request);
         for (int64_t q = first; q < first + count; ++q)
-            orders.push_back(std::make_unique<ListOrder>(*kernels_, request.grid, queries + q * D));
+            orders.push_back(std::make_unique<ListOrder>(*kernels_, request.grid, queries + q * D, expected));
         ListOrder::score(orders.data(), count);
         for (int64_t i = 0; i < count; ++i) {
             const int64_t q = first + i;

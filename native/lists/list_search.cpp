@@ -70,6 +70,14 @@ bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[l
 
 }  // namespace
 
+int64_t expected_lists(const ListRequest& request) {
+    const int64_t P = request.grid.P;
+    double rows = 0;
+    for (int64_t i = 0; i < request.run_count; ++i) rows += request.runs[i]->offsets[P];
+    const double lists = static_cast<double>(request.rows) * static_cast<double>(P) / std::max(rows, 1.0);
+    return std::min({P, request.lists, static_cast<int64_t>(std::min(lists, static_cast<double>(P)))});
+}
+
 bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
     Pieces pieces(request);

@@ -33,6 +33,9 @@ struct MissingChunk {
     int64_t chunk;
 };
 
+// About how many lists a query reads.
+int64_t expected_lists(const ListRequest& request);
+
 // What was read for a query.
 struct ListsRead {
     int64_t lists, rows, pieces;
