@@ -72,6 +72,7 @@ struct ScanRequest {
     int64_t* rows;     // out: (queries, k)
     const Living* living = nullptr;  // where chunks are parts of lists; then there is but one query
     bool scattered = false;          // chunks lie here and there in memory: the next is fetched while one is read
+    bool ordered = true;             // false: the nearest may come in any order
 };
 
 // Rows first_row .. first_row + rows - 1 of the index, of which row i is stored at stored + i * stride.

@@ -173,7 +173,7 @@ class BatchScanner {
     }
 
     // The farthest of the k nearest so far: a proof.
-    static float farthest(const Query& query) { return query.best.full() ? query.best.begin()[0].distance : kInfinity; }
+    static float farthest(const Query& query) { return query.best.farthest(); }
 
     // Gives what is proven to the other threads and takes theirs.
     static void share_limit(Query& query, SharedTopK& result) {

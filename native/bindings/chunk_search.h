@@ -13,6 +13,16 @@ struct ListEffort {
     int64_t lists, rows, least;
 };
 
+// Who goes on with the rows of a query while those of the next are looked for.
+class ListFollower {
+  public:
+    virtual ~ListFollower() = default;
+
+    // The rows of `next` have just been found, and now is the time to finish `before`, the query that the same thread
+    // found before; -1: there is none. Each query is `next` once, and `before` once.
+    virtual void follow(int64_t next, int64_t before) = 0;
+};
+
 class ChunkSearch {
   public:
     virtual ~ChunkSearch() = default;
@@ -29,9 +39,10 @@ class ChunkSearch {
                          float* distances, int64_t* rows) const = 0;
 
     // The same of the lists that each query reads and of rows that are in no list. False, too: a chunk of them is
-    // missing.
+    // missing. With a follower, which may be null; not `ordered`, they come in any order.
     virtual bool nearest_in_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort,
-                                  int64_t k, int threads, float* distances, int64_t* rows) const = 0;
+                                  int64_t k, int threads, bool ordered, ListFollower* follower, float* distances,
+                                  int64_t* rows) const = 0;
 };
 
 }  // namespace pqstore

@@ -37,16 +37,23 @@ class ExactRanking {
         return known_;
     }
 
-    // The k nearest of the candidates `rows`, -1 where there are fewer; see `nearest_stored`. False, too: one is in no
-    // file. `query` float32 (D,), or float64 where that is something else.
+    // Asks for the originals of all candidates `rows` at once, -1 where there are fewer: to find their pages goes on for
+    // many side by side.
+    void fetch_all(const StoredFiles& files, const int64_t* rows) const {
+        StoredRow row{};
+        for (int64_t i = 0; i < candidates_ && rows[i] >= 0; ++i)
+            if (files.find(rows[i], row)) fetch(row, originals_.size);
+    }
+
+    // The k nearest of them; see `nearest_stored`. False, too: one is in no file. `query` float32 (D,), or float64 `wide`
+    // where that is something else.
     bool best(const StoredFiles& files, const float* query, const double* wide, const int64_t* rows, int64_t k,
               float* distances, int64_t* best_rows) const {
         std::vector<StoredRow> candidates;
         candidates.reserve(static_cast<size_t>(candidates_));
+        StoredRow row{};
         for (int64_t i = 0; i < candidates_ && rows[i] >= 0; ++i) {
-            StoredRow row{};
             if (!files.find(rows[i], row)) return false;
-            fetch(row, originals_.size);  // all at once: to find their pages goes on for many side by side
             candidates.push_back(row);
         }
         std::vector<double> widened;

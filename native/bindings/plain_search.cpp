@@ -83,9 +83,86 @@ struct Codes {
     bool fit() const { return chunks ? searcher.fits(*chunks) : lists && searcher.fits(*lists); }
 
     bool nearest(const Queries& asked, int64_t k, int threads, float* distances, int64_t* rows) const {
-        return chunks ? searcher.nearest(asked.values, asked.count, *chunks, k, threads, distances, rows)
-                      : searcher.nearest_in_lists(asked.values, asked.count, *lists, effort, k, threads, distances, rows);
+        if (!chunks)
+            return searcher.nearest_in_lists(asked.values, asked.count, *lists, effort, k, threads, true, nullptr, distances,
+                                             rows);
+        return searcher.nearest(asked.values, asked.count, *chunks, k, threads, distances, rows);
     }
+
+    // The same, followed, and in any order.
+    bool candidates(const Queries& asked, int64_t k, int threads, bool ordered, ListFollower& follower, float* distances,
+                    int64_t* rows) const {
+        if (!chunks)
+            return searcher.nearest_in_lists(asked.values, asked.count, *lists, effort, k, threads, ordered, &follower,
+                                             distances, rows);
+        if (!searcher.nearest(asked.values, asked.count, *chunks, k, threads, distances, rows)) return false;
+        parallel_for(threads, asked.count, [&](int, int64_t q) {
+            follower.follow(q, -1);
+            follower.follow(-1, q);
+        });
+        return true;
+    }
+};
+
+// Whether the row at a place is as near as the one before it.
+bool is_tied(const float* distances, const int64_t* rows, int64_t place) {
+    return rows[place] >= 0 && distances[place] == distances[place - 1];
+}
+
+// Re-ranks the candidates of each query: their originals come from memory while the candidates of the next are found.
+// Where rows do not follow ids, one place more than wanted, of candidates and of the best, says whether others are as
+// near as the last.
+class ReRanked final : public ListFollower {
+  public:
+    ReRanked(const ExactRanking& ranking, const StoredFiles& files, const Queries& asked, int64_t k, bool rows_follow_ids,
+             float* distances, int64_t* rows)
+        : ranking_(ranking),
+          files_(files),
+          asked_(asked),
+          k_(k),
+          more_(rows_follow_ids ? 0 : 1),
+          distances_(distances),
+          rows_(rows),
+          near_(static_cast<size_t>(asked.count * places())),
+          candidates_(static_cast<size_t>(asked.count * places())) {}
+
+    // False, too: equal distances would have to be put in the order of ids.
+    bool rank(const Codes& codes, int threads) {
+        return codes.candidates(asked_, places(), threads, more_ == 1, *this, near_.data(), candidates_.data()) && done_;
+    }
+
+    void follow(int64_t next, int64_t before) override {
+        if (next >= 0) ranking_.fetch_all(files_, candidates_.data() + next * places());
+        if (before >= 0 && !finish(before)) done_.store(false, std::memory_order_relaxed);
+    }
+
+  private:
+    int64_t places() const { return ranking_.candidates() + more_; }
+
+    bool finish(int64_t q) const {
+        const int64_t* its = candidates_.data() + q * places();
+        if (more_ == 1 && is_tied(near_.data() + q * places(), its, ranking_.candidates())) return false;
+        const int64_t D = ranking_.dimension();
+        const double* wide = asked_.wide ? asked_.wide + q * D : nullptr;
+        std::vector<float> best(static_cast<size_t>(k_ + more_));
+        std::vector<int64_t> best_rows(static_cast<size_t>(k_ + more_));
+        if (!ranking_.best(files_, asked_.given + q * D, wide, its, k_ + more_, best.data(), best_rows.data())) return false;
+        for (int64_t i = 1; more_ == 1 && i <= k_; ++i)
+            if (is_tied(best.data(), best_rows.data(), i)) return false;
+        std::copy(best.begin(), best.begin() + k_, distances_ + q * k_);
+        std::copy(best_rows.begin(), best_rows.begin() + k_, rows_ + q * k_);
+        return true;
+    }
+
+    const ExactRanking& ranking_;
+    const StoredFiles& files_;
+    const Queries& asked_;
+    int64_t k_, more_;
+    float* distances_;
+    int64_t* rows_;
+    std::vector<float> near_;
+    std::vector<int64_t> candidates_;
+    std::atomic<bool> done_{true};
 };
 
 class PlainSearch {
@@ -243,49 +320,15 @@ class PlainSearch {
         return true;
     }
 
-    // The nearest candidates by their originals. False, too: equal distances would have to be put in the order of ids.
+    // The nearest candidates by their originals.
     bool re_ranked(const Queries& asked, int64_t k, int threads, float* distances, int64_t* ids) const {
         const std::shared_ptr<const StoredFiles> files = ranking_->files();
-        return best_of_candidates(asked, *files, k, threads, distances, ids) && ids_.take(ids, asked.count * k, ids);
-    }
-
-    // One place more than wanted, of candidates and of the best, says where rows do not follow ids whether others are as
-    // near as the last.
-    bool best_of_candidates(const Queries& asked, const StoredFiles& files, int64_t k, int threads, float* distances,
-                            int64_t* rows) const {
-        const int64_t more = rows_follow_ids_ ? 0 : 1, depth = ranking_->candidates(), D = ranking_->dimension();
-        const auto places = static_cast<size_t>(asked.count * (depth + more));
-        nb::gil_scoped_release released;
-        std::vector<float> near(places);
-        std::vector<int64_t> candidates(places);
-        if (!codes_.nearest(asked, depth + more, threads, near.data(), candidates.data())) return false;
-        std::atomic<bool> done{true};
-        parallel_for(threads, asked.count, [&](int, int64_t q) {
-            const int64_t* its = candidates.data() + q * (depth + more);
-            const double* wide = asked.wide ? asked.wide + q * D : nullptr;
-            std::vector<float> best(static_cast<size_t>(k + more));
-            std::vector<int64_t> best_rows(static_cast<size_t>(k + more));
-            const bool cut = more == 0 || !is_tied(near.data() + q * (depth + more), its, depth);
-            if (!cut || !ranking_->best(files, asked.given + q * D, wide, its, k + more, best.data(), best_rows.data()) ||
-                (more == 1 && has_ties(best, best_rows))) {
-                done.store(false, std::memory_order_relaxed);
-                return;
-            }
-            std::copy(best.begin(), best.begin() + k, distances + q * k);
-            std::copy(best_rows.begin(), best_rows.begin() + k, rows + q * k);
-        });
-        return done;
-    }
-
-    // Whether the row at a place is as near as the one before it.
-    static bool is_tied(const float* distances, const int64_t* rows, int64_t place) {
-        return rows[place] >= 0 && distances[place] == distances[place - 1];
-    }
-
-    static bool has_ties(const std::vector<float>& distances, const std::vector<int64_t>& rows) {
-        for (size_t i = 1; i < rows.size(); ++i)
-            if (is_tied(distances.data(), rows.data(), static_cast<int64_t>(i))) return true;
-        return false;
+        bool done = false;
+        {
+            nb::gil_scoped_release released;
+            done = ReRanked(*ranking_, *files, asked, k, rows_follow_ids_, distances, ids).rank(codes_, threads);
+        }
+        return done && ids_.take(ids, asked.count * k, ids);
     }
 
     Codes codes_;

@@ -130,7 +130,7 @@ PreparedLists::PreparedLists(const PreparedGrid& grid, const std::vector<const P
 bool PreparedLists::fits(const Layout& layout, int64_t D) const { return same_layout(layout, layout_) && grid_.D == D; }
 
 ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least,
-                                      int64_t k) const {
+                                   int64_t k, bool ordered) const {
     return {kernels,
             layout_,
             grid_,
@@ -144,7 +144,8 @@ ListRequest PreparedLists::request(const KernelSet* kernels, int64_t lists, int6
             rows,
             least,
             k,
-            scattered_};
+            scattered_,
+            ordered};
 }
 
 void bind_prepared_lists(nb::module_& module) {

@@ -63,7 +63,8 @@ class PreparedLists {
 
     bool fits(const Layout& layout, int64_t D) const;
     bool selected() const { return marks_ != nullptr; }
-    ListRequest request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least, int64_t k) const;
+    ListRequest request(const KernelSet* kernels, int64_t lists, int64_t rows, int64_t least, int64_t k,
+                        bool ordered) const;
 
   private:
     PartitionGrid grid_;

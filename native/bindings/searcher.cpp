@@ -137,8 +137,9 @@ class Searcher final : public ChunkSearch {
         std::vector<MissingChunk> missing;
         {
             nb::gil_scoped_release released;
-            const ListResults results{distances.data(), rows.data(), read.data()};
-            if (!read_lists(queries.data(), n, lists, {most, budget, least}, k, threads, results, missing))
+            const ListRequest request = lists.request(kernels_, most, budget, least, k, true);
+            const ListResults results{distances.data(), rows.data(), read.data(), nullptr};
+            if (!read_lists(request, queries.data(), n, threads, results, missing))
                 return std::nullopt;
         }
         std::vector<std::pair<int64_t, int64_t>> wanted;
@@ -147,23 +148,25 @@ class Searcher final : public ChunkSearch {
     }
 
     bool nearest_in_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort,
-                          int64_t k, int threads, float* distances, int64_t* rows) const override {
+                          int64_t k, int threads, bool ordered, ListFollower* follower, float* distances,
+                          int64_t* rows) const override {
         std::vector<MissingChunk> missing;
-        const ListResults results{distances, rows, nullptr};
-        return read_lists(queries, n, lists, effort, k, threads, results, missing) && missing.empty();
+        const ListRequest request = lists.request(kernels_, effort.lists, effort.rows, effort.least, k, ordered);
+        const ListResults results{distances, rows, nullptr, follower};
+        return read_lists(request, queries, n, threads, results, missing) && missing.empty();
     }
 
   private:
     struct ListResults {
         float* distances;
         int64_t* rows;
-        int64_t* read;  // null: nobody asks what was read
+        int64_t* read;           // null: nobody asks what was read
+        ListFollower* follower;  // null: there is none
     };
 
     // False: a query, or a distance to a codeword, is not finite. Where chunks are `missing` the results are none.
-    bool read_lists(const float* queries, int64_t n, const PreparedLists& lists, const ListEffort& effort, int64_t k,
-                    int threads, const ListResults& results, std::vector<MissingChunk>& missing) const {
-        const ListRequest request = lists.request(kernels_, effort.lists, effort.rows, effort.least, k);
+    bool read_lists(const ListRequest& request, const float* queries, int64_t n, int threads, const ListResults& results,
+                    std::vector<MissingChunk>& missing) const {
         constexpr int64_t kTogether = 16;
         const int64_t each = std::clamp<int64_t>((n + threads - 1) / threads, 1, kTogether);
         std::atomic<bool> finite{true};
@@ -178,7 +181,7 @@ class Searcher final : public ChunkSearch {
             missing.insert(missing.end(), mine.begin(), mine.end());
         });
         if (finite && missing.empty() && dot_)
-            for (int64_t i = 0; i < n * k; ++i) results.distances[i] = -results.distances[i];
+            for (int64_t i = 0; i < n * request.k; ++i) results.distances[i] = -results.distances[i];
         return finite;
     }
 
@@ -190,8 +193,9 @@ class Searcher final : public ChunkSearch {
         Scratch tables(static_cast<size_t>(count * size));
         if (!fill(queries + first * D, count, 1, tables.data())) return false;
         std::vector<std::unique_ptr<ListOrder>> orders;
+        const int64_t expected = expected_lists(request);
         for (int64_t q = first; q < first + count; ++q)
-            orders.push_back(std::make_unique<ListOrder>(*kernels_, request.grid, queries + q * D));
+            orders.push_back(std::make_unique<ListOrder>(*kernels_, request.grid, queries + q * D, expected));
         ListOrder::score(orders.data(), count);
         for (int64_t i = 0; i < count; ++i) {
             const int64_t q = first + i;
@@ -200,7 +204,9 @@ class Searcher final : public ChunkSearch {
                                   results.distances + q * k, results.rows + q * k, found, missing);
             const int64_t counts[] = {found.lists, found.rows, found.pieces};
             if (results.read) std::copy(counts, counts + 3, results.read + 3 * q);
+            if (results.follower && missing.empty()) results.follower->follow(q, i == 0 ? -1 : q - 1);
         }
+        if (results.follower && missing.empty()) results.follower->follow(-1, first + count - 1);
         return true;
     }
 

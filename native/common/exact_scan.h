@@ -240,7 +240,7 @@ void exact_scan(const ExactScanRequest& request, Rescore rescore) {
     });
     for (int64_t q = 0; q < n; ++q) {
         float* distances = request.distances + q * request.k;
-        results[static_cast<size_t>(q)].write(request.k, distances, request.rows + q * request.k);
+        results[static_cast<size_t>(q)].write(request.k, true, distances, request.rows + q * request.k);
         if (request.metric != ExactMetric::kL2)
             for (int64_t i = 0; i < request.k; ++i) distances[i] = -distances[i];
     }

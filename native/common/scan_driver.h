@@ -110,7 +110,7 @@ void run_scan(const ScanRequest& request, const int64_t group_queries = Scanner:
                       &results[static_cast<size_t>(first)]);
     });
     for (int64_t q = 0; q < request.queries; ++q)
-        results[static_cast<size_t>(q)].write(request.k, request.distances + q * request.k,
+        results[static_cast<size_t>(q)].write(request.k, request.ordered, request.distances + q * request.k,
                                               request.rows + q * request.k);
 }
 

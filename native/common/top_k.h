@@ -37,7 +37,8 @@ class TopK {
     void reset(int64_t capacity) {
         capacity_ = capacity;
         size_ = 0;
-        limit_ = kInfinity;
+        limit_ = farthest_ = kInfinity;
+        is_heap_ = false;
         hits_.resize(static_cast<size_t>(capacity));
     }
 
@@ -53,17 +54,20 @@ class TopK {
         const Hit hit{distance, row};
         if (size_ < capacity_) {
             hits_[static_cast<size_t>(size_++)] = hit;
-            if (size_ == capacity_) {
-                std::make_heap(hits_.data(), hits_.data() + size_, Nearer{});
-                lower_limit(hits_[0].distance);
-            }
-        } else if (nearer(hit, hits_[0])) {
+            if (size_ == capacity_) set_farthest(*std::max_element(begin(), end(), Nearer{}));
+            return;
+        }
+        if (!is_heap_) std::make_heap(hits_.data(), hits_.data() + size_, Nearer{});  // often nothing comes any more
+        is_heap_ = true;
+        if (nearer(hit, hits_[0])) {
             replace_farthest(hit);
-            lower_limit(hits_[0].distance);
+            set_farthest(hits_[0]);
         }
     }
 
     bool full() const { return size_ == capacity_; }
+    // The distance of the farthest; infinite while it is not full.
+    float farthest() const { return farthest_; }
     int64_t size() const { return size_; }
     const Hit* begin() const { return hits_.data(); }
     const Hit* end() const { return hits_.data() + size_; }
@@ -71,6 +75,11 @@ class TopK {
     void sort() { std::sort(hits_.data(), hits_.data() + size_, Nearer{}); }
 
   private:
+    void set_farthest(const Hit& hit) {
+        farthest_ = hit.distance;
+        lower_limit(farthest_);
+    }
+
     // Sift down from the root of a heap whose root is the farthest.
     void replace_farthest(const Hit& hit) {
         int64_t hole = 0;
@@ -87,7 +96,8 @@ class TopK {
     Buffer<Hit> hits_;
     int64_t capacity_ = 0;
     int64_t size_ = 0;
-    float limit_ = kInfinity;
+    float limit_ = kInfinity, farthest_ = kInfinity;
+    bool is_heap_ = false;  // of all hits, the farthest at its root
 };
 
 // The result of one query, to which several threads contribute.
@@ -116,9 +126,9 @@ class SharedTopK {
         lower_limit(best_.limit());
     }
 
-    // Writes k results, the missing ones as +infinity and -1.
-    void write(int64_t k, float* distances, int64_t* rows) {
-        best_.sort();
+    // Writes k results, nearest first if they are ordered, the missing ones last as +infinity and -1.
+    void write(int64_t k, bool ordered, float* distances, int64_t* rows) {
+        if (ordered) best_.sort();
         const int64_t size = best_.size();
         for (int64_t i = 0; i < k; ++i) {
             distances[i] = i < size ? best_.begin()[i].distance : kInfinity;

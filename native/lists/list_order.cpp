@@ -26,8 +26,8 @@ void put_on_grid(const PartitionGrid& grid, const float* query, int16_t* steps) 
 
 }  // namespace
 
-ListOrder::ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query)
-    : kernels_(kernels), grid_(grid) {
+ListOrder::ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query, int64_t expected)
+    : kernels_(kernels), grid_(grid), next_(std::max<int64_t>(32, expected)) {
     // Widest values first, so that each array is aligned.
     const auto most = static_cast<size_t>(std::max(grid.P, grid.G));
     const auto width = static_cast<size_t>(grid.width), groups = static_cast<size_t>(grid.G);

@@ -26,7 +26,8 @@ struct PartitionGrid {
 // One query's order, worked out as far as it is asked for, once `score` has been called.
 class ListOrder {
   public:
-    ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query);
+    // `expected`: how many of the first are likely to be asked for.
+    ListOrder(const KernelSet& kernels, const PartitionGrid& grid, const float* query, int64_t expected);
 
     // Scores the partitions that are looked at first, of several queries: the centroids of a group are in the nearest
     // cache for all of them.
@@ -62,7 +63,7 @@ class ListOrder {
     int16_t* steps_;
     uint8_t* is_looked_at_;
     int64_t key_count_ = 0, sorted_count_ = 0;
-    int64_t next_ = 32;  // how many to sort at least
+    int64_t next_;  // how many to sort at least
 };
 
 }  // namespace pqstore

@@ -70,6 +70,14 @@ bool has_found(const int64_t* rows, int64_t least) { return least == 0 || rows[l
 
 }  // namespace
 
+int64_t expected_lists(const ListRequest& request) {
+    const int64_t P = request.grid.P;
+    double rows = 0;
+    for (int64_t i = 0; i < request.run_count; ++i) rows += request.runs[i]->offsets[P];
+    const double lists = static_cast<double>(request.rows) * static_cast<double>(P) / std::max(rows, 1.0);
+    return std::min({P, request.lists, static_cast<int64_t>(std::min(lists, static_cast<double>(P)))});
+}
+
 bool search_lists(const ListRequest& request, ListOrder& order, const float* table, int threads, float* distances,
                   int64_t* rows, ListsRead& read, std::vector<MissingChunk>& missing) {
     Pieces pieces(request);
@@ -96,7 +104,7 @@ bool search_lists(const ListRequest& request, ListOrder& order, const float* tab
         Pieces all = pieces;
         all.add_flat();
         request.kernels->scan({all.chunks().data(), static_cast<int64_t>(all.chunks().size()), request.layout, table, 1,
-                               request.k, threads, distances, rows, &request.living, request.scattered});
+                               request.k, threads, distances, rows, &request.living, request.scattered, request.ordered});
         read = {lists, pieces.rows(), static_cast<int64_t>(pieces.chunks().size())};
         if (place == P || request.marks || has_found(rows, request.least)) return true;
         most = std::max<int64_t>(1, 2 * lists);

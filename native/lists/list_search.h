@@ -25,13 +25,16 @@ struct ListRequest {
     int64_t rows;      // or lists until there are so many rows, whichever is less;
     int64_t least;     // and more of them where fewer rows than this, at most k, were found; with marks, are live
     int64_t k;
-    bool scattered;  // as of a ScanRequest
+    bool scattered, ordered;  // as of a ScanRequest
 };
 
 struct MissingChunk {
     int64_t run;  // place in `runs`
     int64_t chunk;
 };
+
+// About how many lists a query reads.
+int64_t expected_lists(const ListRequest& request);
 
 // What was read for a query.
 struct ListsRead {

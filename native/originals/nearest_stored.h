@@ -19,7 +19,7 @@ struct StoredOriginals {
 };
 
 // The k nearest of candidates, each there once, equal ones by row; padded with an infinite distance and -1. `query` float64
-// (D,). Leaves the candidates in the order of the disk. False: the checksum of one does not match.
+// (D,). False: the checksum of one does not match.
 bool nearest_stored(const StoredOriginals& originals, std::vector<StoredRow>& candidates, const double* query, size_t k,
                     float* distances, int64_t* rows);
 
