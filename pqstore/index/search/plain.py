@@ -64,11 +64,11 @@ class PlainSearches:
             self.forget()
             self._state = state
             return
-        if question.rerank is None and question[8:11] == NO_EFFORT and _is_scan(reading):
+        if question.rerank is None and question.effort == NO_EFFORT and _is_scan(reading):
             if self.search is _not_known:
                 self.search = self._compiled(reading, question, None)
             return
-        way = _way(question.k, question.rerank, question[8:11])
+        way = _way(question.k, question.rerank, question.effort)
         if way not in self._ways and len(self._ways) < _MOST_WAYS:
             ranking = ranking_of(reading, question, as_count(question.k, "k"), 1) if _is_plain(reading) else None
             self._ways[way] = _not_known if ranking is None else self._compiled(reading, question, ranking)

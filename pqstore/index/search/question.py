@@ -36,9 +36,14 @@ class Question(NamedTuple):
     mmr: Any = None
     candidates: Any = None
 
+    @property
+    def effort(self) -> tuple[Any, Any, Any]:
+        """How far lists are read: nprobe, scan and recall."""
+        return self.nprobe, self.scan, self.recall
 
-NO_EFFORT = Question()[8:11]
-"""`nprobe`, `scan` and `recall` where none is given."""
+
+NO_EFFORT = Question().effort
+"""Where nothing is said of it."""
 NO_VARIETY = Question()[11:]
 """`group_by` and what follows, where nothing is asked for but the nearest."""
 
