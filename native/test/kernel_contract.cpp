@@ -412,7 +412,7 @@ class Contract {
 
     void scans_of_many_rows() {
         Random random(6);
-        const int64_t cases[][2] = {{1, 1}, {1, 10}, {1, 100}, {3, 10}, {26, 20}};
+        const int64_t cases[][2] = {{1, 1}, {1, 10}, {1, 100}, {3, 10}, {12, 20}, {26, 60}};
         for (LayoutKind kind : {LayoutKind::kBlock8, LayoutKind::kBlock4})
             for (int64_t M : {1, 2, 5, 16, 31, 48, 96, 129}) {
                 const Layout layout = layout_of(kind, M);
