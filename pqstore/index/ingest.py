@@ -111,8 +111,9 @@ class Batch:
             if not (self._automatic and count):
                 added.append(given)
             count += len(part.block)
-        batch = np.concatenate(added or [self.no_ids])
-        return batch[0] + np.arange(count) if self._automatic and count else batch
+        if self._automatic and count:
+            return added[0] if len(added[0]) == count else added[0][0] + np.arange(count)
+        return np.concatenate(added or [self.no_ids])
 
     def _in_space_of(self, txn: WriteTransaction, part: _Part) -> _Part:
         """A part as the index stores it now, which may have been trained since the part was encoded."""

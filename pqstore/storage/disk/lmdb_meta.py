@@ -8,7 +8,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import sys
 from typing import NamedTuple
 
 __all__ = [
@@ -34,7 +33,8 @@ _TREE = struct.Struct("=I H H Q Q Q Q Q")
 TREE_BYTES = _TREE.size
 # Page number, padding, kind, not used; magic, version, address, map size, two trees, last page, transaction
 _META = struct.Struct("=Q 2x H 4x I I Q 8x 48s 48s Q Q")
-_NUMBERS = (_META.size - 8, PAGE_SIZE + _META.size - 8)
+_FIRST_NUMBER = _META.size - 8
+_NUMBERS = struct.Struct(f"=Q {PAGE_SIZE - 8}x Q")
 
 
 class DamagedFileError(Exception):
@@ -93,7 +93,8 @@ def read_metas(descriptor: int) -> tuple[Meta, Meta]:
 
 def newest_number(descriptor: int) -> int:
     """The higher transaction number of the two, nothing of them checked: cheap enough for each commit."""
-    return max([int.from_bytes(os.pread(descriptor, 8, at), sys.byteorder) for at in _NUMBERS])
+    content = os.pread(descriptor, _NUMBERS.size, _FIRST_NUMBER)
+    return max(_NUMBERS.unpack(content.ljust(_NUMBERS.size, b"\0")))  # the file may have been cut short
 
 
 def _read_meta(descriptor: int, number: int) -> Meta:

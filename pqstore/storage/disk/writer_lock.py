@@ -43,6 +43,7 @@ class WriterLock:
         # A lock that knows its owner: an interrupt may come between taking it and our noticing.
         self._thread_lock = threading.RLock()
         self._descriptor: int | None = None
+        self._locked: tuple[int, int] | None = None  # which file that is
         self._unlock: Callable[[], Any] = _nothing
         self.abort: Callable[[], Any] = _nothing
         """Ends the transaction of LMDB that the writer has open."""
@@ -123,9 +124,11 @@ class WriterLock:
                 if self._descriptor is None:
                     descriptor = _opened(Path(path))
                     unlock = partial(fcntl.lockf, descriptor, fcntl.LOCK_UN, 1, _WRITER)
-                    self._descriptor, self._unlock = descriptor, unlock  # no call in between, so no interrupt
+                    locked = _identity(os.fstat(descriptor))
+                    # No call in between, so no interrupt.
+                    self._descriptor, self._unlock, self._locked = descriptor, unlock, locked
                 self._wait(index, deadline, timeout)
-                if _identity(os.fstat(self._descriptor)) == file_identity(path):
+                if self._locked == file_identity(path):
                     return
                 self.close()  # removed or replaced meanwhile: other processes lock what is there now
 

@@ -215,7 +215,7 @@ class WriteTransaction:
         self.has_appended = True
         self._touched += count
         rows = contiguous(first_row, count)
-        return (rows, column.user().copy()) if ids is None else rows
+        return (rows, column.user()) if ids is None else rows
 
     def _id_column(self, ids: Any, count: int) -> tuple[IdColumn, int]:
         """(ids of new rows, given or automatic; the next id after them)."""
