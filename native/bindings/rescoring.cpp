@@ -64,8 +64,8 @@ void decode(const std::string& kind_name, const In<uint8_t, 2>& stored, const Ou
 // The k nearest of each query's candidates `rows` (n, R), -1 where there are fewer, in files as of StoredRows; padded
 // with an infinite distance and -1. False: an original is in no file, or its checksum does not match.
 bool nearest_in_files(const std::string& kind_name, const std::string& metric_name, const nb::dict& files,
-                    int64_t segment_rows, const In<int64_t, 2>& rows, const In<double, 2>& queries, bool portable,
-                    int threads, const Out<float, 2>& distances, const Out<int64_t, 2>& found) {
+                      int64_t segment_rows, const In<int64_t, 2>& rows, const In<double, 2>& queries, bool portable,
+                      int threads, const Out<float, 2>& distances, const Out<int64_t, 2>& found) {
     const OriginalKind kind = kind_named(kind_name);
     const size_t n = rows.shape(0), D = queries.shape(1), k = distances.shape(1);
     const StoredOriginals originals{kind, metric_named(metric_name), D, bytes_of(kind, D), portable};

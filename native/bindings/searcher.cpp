@@ -139,8 +139,7 @@ class Searcher final : public ChunkSearch {
             nb::gil_scoped_release released;
             const ListRequest request = lists.request(kernels_, most, budget, least, k, true);
             const ListResults results{distances.data(), rows.data(), read.data(), nullptr};
-            if (!read_lists(request, queries.data(), n, threads, results, missing))
-                return std::nullopt;
+            if (!read_lists(request, queries.data(), n, threads, results, missing)) return std::nullopt;
         }
         std::vector<std::pair<int64_t, int64_t>> wanted;
         for (const MissingChunk& chunk : missing) wanted.emplace_back(chunk.run, chunk.chunk);

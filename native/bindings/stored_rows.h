@@ -5,6 +5,7 @@
 #include <nanobind/ndarray.h>
 
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "bindings/checked.h"
@@ -13,6 +14,23 @@
 namespace nb = nanobind;
 
 namespace pqstore {
+
+// The rows of one segment. `held` keeps them mapped.
+struct StoredFile {
+    using Array = In<uint8_t, 2>;
+
+    const uint8_t* bytes;
+    int64_t rows;
+
+    // Needs the GIL.
+    static StoredFile of(nb::handle file, size_t stride, std::vector<Array>& held) {
+        Array array;
+        require(nb::try_cast(file, array) && array.shape(1) == stride, "a file of rows of another size");
+        const StoredFile found{array.data(), static_cast<int64_t>(array.shape(0))};
+        held.push_back(std::move(array));
+        return found;
+    }
+};
 
 // Finds rows in `files` by segment: uint8 (rows, size + 4). Holds the files it found, also while the GIL is released.
 class StoredRows {
@@ -33,13 +51,6 @@ class StoredRows {
     }
 
   private:
-    using Array = In<uint8_t, 2>;
-
-    struct File {
-        const uint8_t* bytes;
-        int64_t rows;
-    };
-
     bool turn_to(int64_t segment) {
         const auto known = found_.find(segment);
         if (known != found_.end()) {
@@ -50,11 +61,8 @@ class StoredRows {
                 if (PyErr_Occurred()) throw nb::python_error();
                 return false;
             }
-            Array array;
-            require(nb::try_cast(nb::handle(file), array) && array.shape(1) == stride_, "a file of rows of another size");
-            file_ = {array.data(), static_cast<int64_t>(array.shape(0))};
+            file_ = StoredFile::of(file, stride_, held_);
             found_.emplace(segment, file_);
-            held_.push_back(std::move(array));
         }
         segment_ = segment;
         return true;
@@ -64,9 +72,9 @@ class StoredRows {
     int64_t segment_rows_;
     size_t stride_;
     int64_t segment_ = -1;
-    File file_{};
-    std::unordered_map<int64_t, File> found_;
-    std::vector<Array> held_;
+    StoredFile file_{};
+    std::unordered_map<int64_t, StoredFile> found_;
+    std::vector<StoredFile::Array> held_;
 };
 
 // The files as they are now, looked up without the GIL. Made and let go of with it.
@@ -76,13 +84,10 @@ class StoredFiles {
         constexpr int64_t kMostSegments = int64_t{1} << 20;
         for (const auto& [number, file] : files) {
             const auto segment = nb::cast<int64_t>(number);
-            Array array;
-            require(nb::try_cast(file, array) && array.shape(1) == stride_, "a file of rows of another size");
             if (segment < 0 || segment >= kMostSegments) continue;  // none of its rows is found
             const auto place = static_cast<size_t>(segment);
             if (place >= files_.size()) files_.resize(place + 1);
-            files_[place] = {array.data(), static_cast<int64_t>(array.shape(0))};
-            held_.push_back(std::move(array));
+            files_[place] = StoredFile::of(file, stride_, held_);
         }
     }
 
@@ -97,17 +102,10 @@ class StoredFiles {
     }
 
   private:
-    using Array = In<uint8_t, 2>;
-
-    struct File {
-        const uint8_t* bytes;
-        int64_t rows;
-    };
-
     int64_t segment_rows_;
     size_t stride_;
-    std::vector<File> files_;  // by segment
-    std::vector<Array> held_;
+    std::vector<StoredFile> files_;  // by segment
+    std::vector<StoredFile::Array> held_;
 };
 
 }  // namespace pqstore

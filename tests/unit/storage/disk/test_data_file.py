@@ -112,9 +112,31 @@ def test_a_file_knows_whether_it_is_at_a_path(data_file: Path, told: bool, monke
     held.close()
 
 
+def test_a_file_under_its_name_is_not_asked_about(data_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for its times makes Linux write them with the next commit."""
+    asked: list[str] = []
+    look = data_files.file_identity
+    monkeypatch.setattr(data_files, "file_identity", lambda path: asked.append(path) or look(path))
+    held = DataFile(data_file.parent)
+    if data_files._name_of(held.descriptor) is None:
+        pytest.skip("this system does not tell the names of open files")
+    for _ in range(3):
+        assert held.is_at(str(data_file))
+    assert asked == [str(data_file)], "once: from then on its name says it"
+    held.close()
+
+
 @pytest.mark.skipif(not hasattr(os, "O_NOATIME"), reason="this system notes each access")
 def test_reading_is_not_noted(data_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fcntl = pytest.importorskip("fcntl")
+    try:
+        bare = os.open(data_file, os.O_RDONLY | os.O_NOATIME)
+    except PermissionError:
+        pytest.skip("this system refuses that to the owner of a file")
+    is_kept = fcntl.fcntl(bare, fcntl.F_GETFL) & os.O_NOATIME
+    os.close(bare)
+    if not is_kept:
+        pytest.skip("this system does not tell whether accesses are noted")
     held = DataFile(data_file.parent)
     assert fcntl.fcntl(held.descriptor, fcntl.F_GETFL) & os.O_NOATIME
     held.close()
