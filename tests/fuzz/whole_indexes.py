@@ -188,7 +188,11 @@ def _reads(index: pqstore.Index, make: Make, vectors: Any, some: Any) -> dict[st
         reads["where empty"] = lambda: index.count({"tags": {"$empty": True}})
         reads["values"] = lambda: [index.field_values(field, limit=7) for field in ("year", "name", "tags", "w")]
         reads["values where"] = lambda: index.field_values("name", {"year": {"$lt": 2000}}, prefix="n1", after="n10")
-        reads["reach"] = lambda: (index.field_range("year"), index.field_range("name"), index.field_kinds())
+        # Kind by kind: a payload that lies may make them several, which together have no range.
+        reads["reach"] = lambda: [
+            index.field_range(field, kind=kind) for field in ("year", "name") for kind in ("number", "str")
+        ]
+        reads["kinds"] = index.field_kinds
         reads["groups"] = lambda: index.search(query, k=4, group_by="name", per_group=2, threads=1)
         reads["diversity"] = lambda: index.search(query, k=4, mmr=0.4, candidates=30, threads=1)
         reads["where path"] = lambda: (index.count({"in.page": {"$gte": 4}}), index.field_values("in.page"))
